@@ -1,0 +1,83 @@
+"""`python -m engine train RUN_DIR`: the trainer as a process of its own.
+
+Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the configuration or the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import faulthandler
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from engine.config import RunConfig
+from engine.errors import UserError
+from engine.events import EventWriter
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Train one run of handreid.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("train", help="train the run in RUN_DIR, or continue it from its checkpoint")
+    command.add_argument("run", type=Path, metavar="RUN_DIR")
+    chosen = parser.parse_args(arguments)
+    faulthandler.enable()
+    try:
+        return _train(chosen.run)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(run: Path) -> int:
+    """Train `run`, and whatever happens, say in its events how it ended."""
+    config = RunConfig.load(run / "config.json")
+    events = EventWriter(run / "events.jsonl")
+    try:
+        from engine.stopping import StopRequest
+        from engine.train import train  # imports torch: seconds
+
+        logging.getLogger().setLevel(logging.ERROR)  # open_clip reports on the root logger
+        stop = StopRequest()
+        stop.listen()
+        if train(run, config, events, stop) == "stopped":
+            events.write("ended", status="stopped", reason=None, summary=None)
+        return 0
+    except Exception as error:
+        reason = explain(error, config)
+        print(f"Error: {reason['message']}", file=sys.stderr)
+        if reason["kind"] == "error":
+            traceback.print_exc()
+        events.write("ended", status="failed", reason=reason, summary=None)
+        return 2 if reason["kind"] == "usage" else 1
+
+
+def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
+    """Why a run failed: kind, a sentence for the user, and a traceback where the fault may be ours."""
+    train = config.train
+    batch = train.ids_per_batch * train.images_per_id
+    trace = None
+    if isinstance(error, UserError):
+        kind, message = "usage", str(error)
+    elif type(error).__name__ == "LossNotFinite":
+        kind, message = "nan", f"Training failed: {error}. Lower the learning rate (--lr), or the weight of that term."
+    elif type(error).__name__ == "OutOfMemoryError":
+        kind = "out_of_memory"
+        message = (
+            f"out of GPU memory at batch {batch} ({train.ids_per_batch} identities x {train.images_per_id} images). "
+        )
+        message += f"Try --ids-per-batch {max(2, train.ids_per_batch // 2)}."
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
+    else:
+        kind, message = "error", f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+    return {"kind": kind, "message": message, "traceback": trace}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Checkpoints that a kill at any moment cannot damage, and that nobody can hide code in.
+
+A checkpoint is a folder: `model.safetensors` (the encoder under open_clip's names, necks, and what the loss learns),
+`optimizer.pt` (read with weights_only), `state.json` (step and what else the loop knows) and `manifest.json` (a hash of
+each). It is written beside its place, synced, and renamed; the one before stays as `previous` until the next is good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FILES = ("model.safetensors", "optimizer.pt", "state.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after `state["step"]` steps."""
+
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+    optimizers: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = False) -> None:
+    """Write `checkpoint` as the folder `place`, all or nothing: on a full disk OSError, `place` as it was."""
+    unfinished = place.with_name(place.name + ".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights.items()}
+        save_file(weights, unfinished / "model.safetensors")
+        torch.save(checkpoint.optimizers, unfinished / "optimizer.pt")
+        (unfinished / "state.json").write_text(json.dumps(checkpoint.state))
+        (unfinished / "manifest.json").write_text(json.dumps({name: _hash(unfinished / name) for name in FILES}))
+        for file in [*unfinished.iterdir(), unfinished]:
+            _sync(file)
+    except Exception as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, RuntimeError | SafetensorError):  # how torch and safetensors report a failed write
+            raise OSError(f"the checkpoint could not be written: {str(error).splitlines()[0]}") from error
+        raise
+    previous = place.with_name("previous" if keep_previous else place.name + ".old")
+    shutil.rmtree(previous, ignore_errors=True)
+    if place.exists():
+        place.rename(previous)
+    unfinished.rename(place)
+    _sync(place.parent)
+    if not keep_previous:
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def load_checkpoint(place: Path) -> Checkpoint | None:
+    """The checkpoint in the folder `place`; None where there is none or it is damaged in any way."""
+    try:
+        manifest = json.loads((place / "manifest.json").read_text())
+        if any(manifest[name] != _hash(place / name) for name in FILES):
+            return None
+        state = json.loads((place / "state.json").read_text())
+        optimizers = torch.load(place / "optimizer.pt", map_location="cpu", weights_only=True)
+        return Checkpoint(load_file(place / "model.safetensors"), state, optimizers)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError):
+        return None
+
+
+def load_newest(checkpoints: Path) -> Checkpoint | None:
+    """The last good checkpoint of a run: `last`, or `previous` where `last` is damaged or was being replaced."""
+    found = (load_checkpoint(checkpoints / name) for name in ("last", "previous"))
+    return next((checkpoint for checkpoint in found if checkpoint), None)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()[:32]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,176 @@
+"""From a catalog to a split: which images are trained on, validated on and tested on, and the trials of the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from engine.config import DataConfig
+from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, identities
+from engine.data.draw import draw
+from engine.data.layouts import read_catalog
+from engine.data.places import cache_folder
+from engine.errors import UserError
+
+Images = tuple[Image, ...]
+
+
+def open_split(config: DataConfig) -> Split:
+    """Recognise the data set that `config` names and split it.
+
+    Raises UserError on a folder that is missing, unknown or damaged, a subset that is not there, and on a subset
+    without training images, test identities or queries.
+    """
+    catalog = read_catalog(locate(config.source), config.format, config.split_seed)
+    name = choose_subset(catalog, config.subset)
+    subset = catalog.subsets[name]
+    train, val = hold_out(subset, config.split_seed)
+    _check(subset, train, f"{name} of {catalog.root}")
+    gallery = config.gallery if has_merged_gallery(subset) else "own" if name in ASPECTS else "all"
+    trials = draw_trials(subset, gallery, config.split_seed, config.trials)
+    if not any(query for query, _ in trials):
+        raise UserError(
+            f"No test identity in {name} of {catalog.root} has a second image, so there is no query: add some."
+        )
+    split = _assemble(catalog, name, gallery, train, val, trials)
+    return replace(split, warnings=(*split.warnings, *_not_as_asked(config, split)))
+
+
+def locate(source: str) -> Path:
+    """The folder of a data source; `synthetic` is drawn into the cache folder if it is not there yet."""
+    if source != "synthetic":
+        return Path(source)
+    from engine.data.synthetic import ensure  # only the demo draws; a user's own data does not wait for it
+
+    return ensure(cache_folder())
+
+
+def choose_subset(catalog: Catalog, wanted: str) -> str:
+    """The subset's name; `auto` is the first that is there. Raises UserError that names those that are."""
+    if wanted == "auto":
+        return next(iter(catalog.subsets))
+    if wanted not in catalog.subsets:
+        there = ", ".join(catalog.subsets)
+        raise UserError(f"{catalog.root} ({catalog.found}) has no subset {wanted!r}, but has {there}.")
+    return wanted
+
+
+def hold_out(subset: Subset, seed: int) -> tuple[Images, Images]:
+    """Train and val: one image of each training identity is for validation, the others are trained on."""
+    if subset.prepared and subset.prepared.val:
+        return subset.prepared.train, subset.prepared.val
+    val = {draw(images, seed, "val", 0, identity) for identity, images in identities(subset.train_all).items()}
+    return tuple(image for image in subset.train_all if image not in val), tuple(sorted(val))
+
+
+def has_merged_gallery(subset: Subset) -> bool:
+    return bool(subset.foreign or (subset.prepared and any(t.gallery_all for t in subset.prepared.trials)))
+
+
+def draw_trials(subset: Subset, gallery: str, seed: int, count: int) -> list[tuple[Images, Images]]:
+    """Query and gallery of each trial: one image of each test identity is the gallery, all its others are queries.
+
+    The merged gallery (`all`) adds one image of each foreign identity, the one that its own aspect's gallery has.
+    """
+    if subset.prepared and subset.prepared.trials:
+        return [
+            (t.query, (t.gallery_all if gallery == "all" and t.gallery_all else t.gallery))
+            for t in subset.prepared.trials[:count]
+        ]
+    own, foreign = identities(subset.test), identities(subset.foreign if gallery == "all" else ())
+    trials = []
+    for trial in range(count):
+        chosen = {draw(images, seed, "gallery", trial, identity) for identity, images in own.items()}
+        query = tuple(image for image in subset.test if image not in chosen)
+        others = (draw(images, seed, "gallery", trial, identity) for identity, images in foreign.items())
+        trials.append((query, tuple(sorted([*chosen, *others, *subset.distractors]))))
+    return trials
+
+
+def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[str]:
+    """Whether batches of P identities with K images each can be drawn; returns warnings.
+
+    Raises UserError if there are fewer than P identities to train on.
+    """
+    if ids_per_batch > len(split.classes):
+        raise UserError(
+            f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
+            f"{len(split.classes)}: use --ids-per-batch {len(split.classes)} or less."
+        )
+    groups = identities(tuple(split.images[i] for i in split.train))
+    few = sum(len(images) < images_per_id for images in groups.values())
+    if not few:
+        return []
+    what = f"{few} of {len(groups)} training identities have fewer than {images_per_id} images"
+    return [f"{what}: a batch repeats them."]
+
+
+def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
+    said = []
+    if (config.gallery, split.gallery) == ("all", "own"):
+        said.append(f"There are no other aspects to merge galleries with: {split.subset} has its own gallery only.")
+    if len(split.trials) < config.trials:
+        said.append(f"The tree has {len(split.trials)} trials of its own, where {config.trials} were asked for.")
+    return said
+
+
+def _check(subset: Subset, train: Images, what: str) -> None:
+    if not subset.train_all:
+        raise UserError(f"There are no training identities in {what}: choose another subset, or add images.")
+    if not train:
+        raise UserError(f"Every training identity in {what} has one image only, and one is for validation: add images.")
+    if not subset.test:
+        raise UserError(f"There are no test identities in {what}: choose another subset, or add images.")
+
+
+def _assemble(
+    catalog: Catalog, name: str, gallery: str, train: Images, val: Images, trials: list[tuple[Images, Images]]
+) -> Split:
+    subset = catalog.subsets[name]
+    in_trials = {image for pair in trials for part in pair for image in part}
+    images = tuple(sorted({*train, *val, *subset.test, *in_trials}))
+    position = {image: index for index, image in enumerate(images)}
+
+    def positions(part: Iterable[Image]) -> tuple[int, ...]:
+        return tuple(sorted(position[image] for image in part))
+
+    return Split(
+        root=catalog.root,
+        format=catalog.format,
+        subset=name,
+        gallery=gallery,
+        images=images,
+        train=positions(train),
+        val=positions(val),
+        test=positions(subset.test),
+        trials=tuple(Trial(positions(query), positions(own)) for query, own in trials),
+        classes=tuple(identities(train)),
+        fingerprint=_fingerprint(train, val, trials),
+        found=catalog.found,
+        warnings=catalog.warnings + tuple(notes(subset)),
+    )
+
+
+def notes(subset: Subset) -> list[str]:
+    """What a user should know about identities with a single image."""
+    train = [len(images) for images in identities(subset.train_all).values()]
+    test = [len(images) for images in identities(subset.test).values()]
+    said = []
+    if subset.prepared is None and (single := train.count(1)):
+        said.append(f"{single} of {len(train)} training identities have one image, used for validation only.")
+    if single := test.count(1):
+        said.append(
+            f"{single} of {len(test)} test identities have one image, which is in the gallery and never a query."
+        )
+    return said
+
+
+def _fingerprint(train: Images, val: Images, trials: list[tuple[Images, Images]]) -> str:
+    def names(part: Images) -> list[list[str]]:
+        return [[image.name, image.identity] for image in sorted(part)]
+
+    content = [names(train), names(val), [[names(query), names(gallery)] for query, gallery in trials]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

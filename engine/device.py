@@ -1,0 +1,80 @@
+"""Where a run computes: the device, its threads, and the precision that is fast on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from engine.config import RunConfig
+from engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device and the type that the encoder computes in; weights, necks and losses stay float32."""
+
+    torch: torch.device
+    compute: torch.dtype
+    name: str
+
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
+        """The context for the encoder's forward pass."""
+        with contextlib.ExitStack() as stack:
+            if self.compute != torch.float32:
+                stack.enter_context(torch.autocast(self.torch.type, dtype=self.compute))
+                if self.torch.type == "cpu":
+                    # the fused attention's backward pass is 3x slower in bfloat16 on a CPU than the plain one
+                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            yield
+
+    def synchronise(self) -> None:
+        if self.torch.type == "cuda":
+            torch.cuda.synchronize(self.torch)
+
+
+def open_device(config: RunConfig) -> Device:
+    """The device that the configuration asks for, with its threads and determinism set.
+
+    Raises UserError where it asks for a GPU that is not there.
+    """
+    device = _choose(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    if config.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    else:
+        torch.backends.cudnn.benchmark = True
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return Device(device, _compute_type(config.train.precision, device), name)
+
+
+def _choose(wanted: str) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        if not count:
+            raise UserError(f"There is no GPU for --device {wanted}: use --device cpu, or see `handreid doctor`.")
+        if (device.index or 0) >= count:
+            raise UserError(f"There is no device {wanted}: this machine has cuda:0 to cuda:{count - 1}.")
+        return torch.device("cuda", device.index or 0)
+    return device
+
+
+def _compute_type(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    fast = torch.cpu.get_capabilities()
+    return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32

@@ -1,0 +1,41 @@
+"""How busy the machine is: this process's CPU and memory, and its GPU through NVML."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+
+class SystemProbe:
+    """Shares in [0, 1], memory in bytes, power in watts."""
+
+    def __init__(self) -> None:
+        self.process = psutil.Process()
+        self.process.cpu_percent()
+        self.gpu = _nvml_handle()
+
+    def read(self) -> dict[str, float]:
+        """The values of a `system` event; the GPU's only where there is one."""
+        cores = psutil.cpu_count() or 1
+        values = {"cpu": self.process.cpu_percent() / 100 / cores, "rss": float(self.process.memory_info().rss)}
+        if self.gpu is None:
+            return values
+        import pynvml
+
+        return values | {
+            "gpu_util": pynvml.nvmlDeviceGetUtilizationRates(self.gpu).gpu / 100,
+            "gpu_memory": float(pynvml.nvmlDeviceGetMemoryInfo(self.gpu).used),
+            "gpu_power": pynvml.nvmlDeviceGetPowerUsage(self.gpu) / 1000,
+        }
+
+
+def _nvml_handle() -> object | None:
+    if not (torch.cuda.is_available() and torch.cuda.is_initialized()):
+        return None
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}".encode())
+    except Exception:  # no driver, an old one, a partitioned card: training goes on without the figures
+        return None

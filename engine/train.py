@@ -1,0 +1,236 @@
+"""The training of one run, top to bottom: a config.json in, events, checkpoints and a report out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.checkpoint import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from engine.config import RunConfig
+from engine.environment import describe_environment
+from engine.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
+from engine.events import EventWriter
+from engine.geometry import geometry
+from engine.meter import Meter
+from engine.optimizers import set_rates
+from engine.randomness import generator
+from engine.schedule import rate_factor
+from engine.setup import Setup, prepare
+from engine.stopping import StopRequest
+
+
+@dataclass
+class Progress:
+    """What the loop knows beside the weights; kept in every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_mAP: float = -1.0
+    best_epoch: int = 0
+    best_step: int = 0
+    before: dict[str, float] = field(default_factory=dict)
+    pixels: dict[str, float] = field(default_factory=dict)
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_count: int = 0
+
+
+def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) -> str:
+    """Train until the end or until asked to stop; returns "finished" or "stopped".
+
+    Continues from the newest good checkpoint of `run` if there is one, with the same result, bit for bit on a CPU, as
+    without the interruption. Raises UserError, LossNotFinite, or torch's out-of-memory error.
+    """
+    checkpoints = run / "checkpoints"
+    setup = prepare(config, _decoding(events))
+    checkpoint = load_newest(checkpoints)
+    progress = Progress(**checkpoint.state) if checkpoint else Progress()
+    if checkpoint:
+        setup.restore(checkpoint)
+    best = _best_weights(checkpoints, progress)
+    steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
+    _announce(run, setup, events, resumed_from=progress.step if checkpoint else None)
+
+    if not checkpoint:
+        progress.pixels = _evaluate(setup, events, "pixels", 0)[0].metrics
+        progress.before = _evaluate(setup, events, "before", 0)[0].metrics
+
+    meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
+    meter.restore(progress.loss_sums, progress.loss_count)
+    encode = torch.compile(setup.model) if config.train.compile else setup.model
+    weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
+    started = saved = time.monotonic() - progress.seconds
+    setup.model.train()
+
+    for step in range(progress.step, epochs * steps_per_epoch):
+        rate = set_rates(setup.optimizers, rate_factor(config.train, step, steps_per_epoch))
+        chosen = setup.sampler.batch(step)
+        images = setup.images[setup.train[chosen].to(setup.images.device)].to(setup.device.torch, non_blocking=True)
+        images = setup.augmentation.random(images, generator(config.seed, "augment", step))
+        with setup.device.precision():
+            features = encode(images)
+        loss = setup.objective(features, setup.target[chosen.to(setup.target.device)])
+        loss.total.backward()
+        setup.objective.unscale_centers()
+        if config.train.clip_norm:
+            torch.nn.utils.clip_grad_norm_(weights, config.train.clip_norm)
+        for optimizer in setup.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        meter.add(step, loss, rate)
+        progress.step = step + 1
+
+        if progress.step % steps_per_epoch == 0:
+            meter.flush()
+            epoch = progress.step // steps_per_epoch
+            if epoch % config.evaluation.every == 0 or epoch == epochs:
+                validation = _validate(setup, events, meter, progress.step, epoch)
+                if not validation < progress.best_mAP:  # a later epoch wins a tie, and where nothing can be compared
+                    best = {name: value.clone() for name, value in setup.weights().items()}
+                    progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
+            meter.restart()
+        if stop.requested or time.monotonic() - saved > config.train.checkpoint_every:
+            meter.flush()
+            progress.seconds = time.monotonic() - started
+            progress.loss_sums, progress.loss_count = meter.sums, meter.count
+            _save(checkpoints, setup, progress, best, events)
+            saved = time.monotonic()
+        if stop.requested and progress.step < epochs * steps_per_epoch:
+            return "stopped"
+
+    progress.seconds = time.monotonic() - started
+    if best:
+        setup.load_weights(best)
+    _finish(run, setup, events, progress)
+    return "finished"
+
+
+def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
+    """Validation on train identities after an epoch: events with metrics and geometry; returns mAP."""
+    began = time.monotonic()
+    report, features, identity = _evaluate(setup, events, "validation", step, epoch)
+    shape = geometry(features, identity)
+    events.write(
+        "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
+    )
+    print(f"epoch {epoch}: validation rank-1 {report.metrics['rank1']:.3f} mAP {report.metrics['mAP']:.3f}", flush=True)
+    return report.metrics["mAP"]
+
+
+def _evaluate(
+    setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0
+) -> tuple[Report, Tensor, Tensor]:
+    """Rank the validation or the test trials, write the event; returns report, features and identities."""
+    split, validation = setup.split, stage == "validation"
+    trials = (setup.validation,) if validation else split.trials
+    images = tuple(sorted({image for trial in trials for image in (*trial.query, *trial.gallery)}))
+    pixels = setup.images[torch.tensor(images, device=setup.images.device)]
+    if stage == "pixels":
+        features = pixel_features(pixels).cpu()
+    else:
+        features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
+    identity, _ = identities(split, images)
+    report = run_trials(features, identity, trials, {image: row for row, image in enumerate(images)})
+    where = {"split": "val" if validation else "test", "stage": stage, "trials": len(trials)}
+    events.write("evaluation", step=step, epoch=epoch, **where, **report.metrics)
+    return report, features, identity
+
+
+def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress) -> None:
+    """The final report on the test identities, the weights it was made with, and the end of the events."""
+    report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
+    summary: dict[str, Any] = {
+        **report.metrics,
+        "best_epoch": progress.best_epoch,
+        "seconds": round(progress.seconds, 3),
+        "before": progress.before,
+        "pixels": progress.pixels,
+        "geometry": geometry(features, identity),
+    }
+    images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
+    write_evaluation(run / "evaluation", setup.split, images, features, report, summary)
+    checkpoints = run / "checkpoints"
+    save_checkpoint(checkpoints / "best", Checkpoint(setup.weights(), {"step": progress.best_step}))
+    events.write("checkpoint", path="checkpoints/best", epoch=progress.best_epoch, step=progress.best_step, best=True)
+    for leftover in ("last", "previous"):  # only an unfinished run needs them
+        shutil.rmtree(checkpoints / leftover, ignore_errors=True)
+    events.write("ended", status="finished", reason=None, summary=summary)
+
+
+def _save(checkpoints: Path, setup: Setup, progress: Progress, best: dict[str, Tensor], events: EventWriter) -> None:
+    """Write best and last; a full disk is reported, and training goes on."""
+    epoch = progress.step // setup.sampler.steps_per_epoch
+    try:
+        if best:
+            save_checkpoint(checkpoints / "best", Checkpoint(best, {"step": progress.best_step}))
+        states = [optimizer.state_dict() for optimizer in setup.optimizers]
+        last = Checkpoint(setup.weights(), vars(progress), states)
+        save_checkpoint(checkpoints / "last", last, keep_previous=True)
+        events.write("checkpoint", path="checkpoints/last", epoch=epoch, step=progress.step, best=False)
+    except OSError as error:
+        text = f"No checkpoint at step {progress.step}: {error.strerror or error}. Training goes on."
+        events.write("message", level="warning", text=text)
+
+
+def _best_weights(checkpoints: Path, progress: Progress) -> dict[str, Tensor]:
+    """The best weights so far, where the run had any; written together with the checkpoint it resumes from."""
+    if not progress.best_step:
+        return {}
+    found = load_checkpoint(checkpoints / "best")
+    return found.weights if found else {}
+
+
+def _announce(run: Path, setup: Setup, events: EventWriter, resumed_from: int | None) -> None:
+    config, split, device = setup.config, setup.split, setup.device
+    environment = describe_environment(device)
+    (run / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    events.write(
+        "started",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        device=str(device.torch),
+        device_name=device.name,
+        compute=environment["compute"],
+        threads=environment["threads"],
+        world_size=1,
+        combo=config.combo,
+        epochs=config.train.epochs,
+        steps=config.train.epochs * setup.sampler.steps_per_epoch,
+        dataset=split.root.name if config.data.source != "synthetic" else "synthetic",
+        format=split.format,
+        subset=split.subset,
+        gallery=split.gallery,
+        fingerprint=split.fingerprint,
+        found=split.found,
+        model=config.model.name,
+        pretrained=config.model.pretrained,
+        image_size=setup.model.image_size,
+        parameters=sum(weight.numel() for weight in setup.model.encoder.parameters()),
+        train_images=len(split.train),
+        train_identities=len(split.classes),
+        test_identities=len({split.images[image].identity for image in split.test}),
+        resumed_from=resumed_from,
+    )
+    for warning in split.warnings:
+        events.write("message", level="warning", text=warning)
+
+
+def _decoding(events: EventWriter) -> Any:
+    """Reports the decoding of a new data set about once a second."""
+    told = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > 1:
+            told = time.monotonic()
+            events.write("message", level="info", text=f"Decoding images: {done} of {total}")
+
+    return report

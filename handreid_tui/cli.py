@@ -1,0 +1,258 @@
+"""The command line: one thin function a command. What a command does is in `commands/`, and imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from engine.errors import UserError
+from handreid_tui.places import Places, UserFile, read_user_file
+
+app = typer.Typer(
+    name="handreid",
+    help="Which loss makes CLIP tell hands apart? Train combinations of losses, watch them, compare them.",
+    no_args_is_help=False,
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Db = Annotated[Path | None, typer.Option("--db", envvar="HANDREID_DB", help="Run history [default: ./runs.db]")]
+Runs = Annotated[Path | None, typer.Option("--runs", envvar="HANDREID_RUNS", help="Run directories [default: ./runs]")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything else on stderr.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
+
+
+def _places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
+    own = (user or read_user_file()).places
+    return Places(db or Path(own.get("db", "runs.db")), runs or Path(own.get("runs", "runs")))
+
+
+@app.callback()
+def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
+    """Without a command: the terminal UI."""
+    if context.invoked_subcommand is None:
+        from handreid_tui.app import run_app
+
+        raise typer.Exit(run_app(_places(db, runs)))
+
+
+@app.command()
+def run(
+    combo: Annotated[list[str], typer.Option(help="Combination to train, or terms: ce+triplet:0.5. Repeats.")],
+    seed: Annotated[list[int] | None, typer.Option(help="Seed. Repeats; every pair with a combo is a run.")] = None,
+    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
+    format: Annotated[str | None, typer.Option(help="auto, 11k, hd, prepared or folder.")] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="dorsal-right, dorsal-left, palmar-right, palmar-left, all.")
+    ] = None,
+    gallery: Annotated[
+        str | None, typer.Option(help="all: merged over the aspects, as published. own: this one.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Image encoder of open_clip, or handreid-tiny.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="Tag of open_clip, weights file, RUN, or none.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    ids_per_batch: Annotated[int | None, typer.Option(help="Identities in a batch (P).")] = None,
+    images_per_id: Annotated[int | None, typer.Option(help="Images of each identity in a batch (K).")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Trainers at once where there is no GPU.")] = 1,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the queue goes on by itself.")] = False,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Train combinations, one run for each combo and seed.
+
+    Examples: `handreid run --combo ce_triplet_center` on drawn hands ·
+    `handreid run --combo ce --combo ce_arcface --seed 0 --seed 1 --data ~/11k --subset palmar-left`
+    """
+    from engine.config import parse_setting
+    from handreid_tui.commands.run import run as train
+
+    user = read_user_file()
+    given = {
+        "data.source": data,
+        "data.format": format,
+        "data.subset": subset,
+        "data.gallery": gallery,
+        "model.name": model,
+        "model.pretrained": pretrained,
+        "train.epochs": epochs,
+        "train.ids_per_batch": ids_per_batch,
+        "train.images_per_id": images_per_id,
+        "train.lr": lr,
+        "device": device,
+    }
+    settings: dict[str, Any] = user.settings | {key: value for key, value in given.items() if value is not None}
+    settings |= dict(parse_setting(each) for each in set or [])
+    seeds = list(dict.fromkeys(seed or [0]))
+    status = train(
+        list(dict.fromkeys(combo)),
+        seeds,
+        settings,
+        _places(db, runs, user),
+        user.combos,
+        tags=tag or [],
+        parallel=parallel,
+        detach=detach,
+        as_json=as_json,
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
+def combos(as_json: Json = False) -> None:
+    """The combinations and the loss terms that they are made of."""
+    from handreid_tui.commands.combos import show_combos
+
+    show_combos(read_user_file().combos, as_json)
+
+
+@data.command("check")
+def data_check(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a data set, or `synthetic`.")],
+    format: Annotated[str, typer.Option(help="auto, 11k, hd, prepared or folder.")] = "auto",
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every image too, and name the damaged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a folder holds, and the counts of its split."""
+    from handreid_tui.commands.data import check
+
+    raise typer.Exit(check(path, format, decode, as_json))
+
+
+@app.command("runs")
+def list_runs(
+    filter: Annotated[
+        str, typer.Option("--filter", "-f", help="Such as `combo:ce_arcface mAP>0.9 -status:failed`.")
+    ] = "",
+    all: Annotated[bool, typer.Option("--all", help="Archived runs too.")] = False,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Every run, the newest first."""
+    from handreid_tui.commands.runs import show_runs
+
+    show_runs(_places(db, runs), filter, all, as_json)
+
+
+@app.command()
+def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
+    """One run: what it is, how it went, and what it reached."""
+    from handreid_tui.commands.runs import show_run
+
+    show_run(_places(db, runs), run, as_json)
+
+
+@app.command()
+def logs(
+    run: Run,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    runs: Runs = None,
+) -> None:
+    """What the trainer printed."""
+    from handreid_tui.commands.runs import show_log
+
+    show_log(_places(None, runs), run, follow)
+
+
+@app.command()
+def stop(
+    run: Run,
+    kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the end of the step.")] = False,
+    runs: Runs = None,
+) -> None:
+    """Stop a run after its step, with a checkpoint; or take it out of the queue."""
+    from handreid_tui.commands.runs import stop_run
+
+    stop_run(_places(None, runs), run, kill)
+
+
+@app.command()
+def resume(
+    run: Run,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Continue a stopped, failed or lost run from its last checkpoint."""
+    from handreid_tui.commands.runs import resume_run
+
+    raise typer.Exit(resume_run(_places(db, runs), run, detach))
+
+
+@app.command()
+def rm(
+    run: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Delete runs, with everything they hold."""
+    from handreid_tui.commands.runs import remove_runs
+
+    remove_runs(_places(db, runs), run, yes)
+
+
+@app.command()
+def tag(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="The tag.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag off.")] = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Put a tag on a run."""
+    from handreid_tui.commands.runs import tag_run
+
+    tag_run(_places(db, runs), run, name, remove)
+
+
+@app.command()
+def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: Db = None, runs: Runs = None) -> None:
+    """Write a note on a run."""
+    from handreid_tui.commands.runs import note_run
+
+    note_run(_places(db, runs), run, text)
+
+
+@app.command()
+def rebuild(db: Db = None, runs: Runs = None) -> None:
+    """Make the run history anew from the run directories."""
+    from handreid_tui.commands.runs import rebuild_history
+
+    rebuild_history(_places(db, runs))
+
+
+@app.command()
+def doctor(as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
+    """What works on this machine, and what does not."""
+    from handreid_tui.commands.doctor import examine
+
+    raise typer.Exit(examine(_places(db, runs), as_json))
+
+
+def main() -> NoReturn:
+    """The program `handreid`: a user's mistake is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

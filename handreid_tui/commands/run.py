@@ -1,0 +1,134 @@
+"""`handreid run`: plan, make the run directories, launch, follow, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.combos import Combo
+from engine.errors import UserError
+from handreid_tui import rundir
+from handreid_tui.commands.follow import follow
+from handreid_tui.formatting import duration, percent
+from handreid_tui.launch import control
+from handreid_tui.launch.plan import plan
+from handreid_tui.places import Places
+from handreid_tui.progress import Progress
+
+
+def run(
+    combos: list[str],
+    seeds: list[int],
+    settings: dict[str, Any],
+    places: Places,
+    own: dict[str, Combo],
+    *,
+    tags: list[str],
+    parallel: int,
+    detach: bool,
+    as_json: bool,
+) -> int:
+    """Train every pair of combo and seed. Returns the exit status: 0 done, 1 a run failed, 130 interrupted.
+
+    Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
+    """
+    chosen = plan(combos, seeds, settings, places.runs, own)
+    say = Console(stderr=True, highlight=False)
+    say.print(chosen.headline, soft_wrap=True)
+    for warning in chosen.warnings:
+        say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
+    paths = [rundir.create(places.runs, config, tags=tags) for config in chosen.configs]
+    control.launch(paths, parallel=parallel)
+    if detach:
+        _say_detached(paths, as_json)
+        return 0
+
+    def ended(progress: Progress) -> None:
+        if as_json and progress.reason.get("kind") != "usage":
+            print(json.dumps(as_object(progress)), flush=True)
+
+    runs, interrupted = follow(paths, ended)
+    _index(places)
+    if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
+        for progress in mistakes:
+            shutil.rmtree(progress.path, ignore_errors=True)
+        _index(places)
+        raise UserError(mistakes[0].reason["message"])
+    for progress in runs:
+        if progress.status in ("failed", "lost"):
+            say.print(f"{progress.path.name} {progress.status}: {progress.reason.get('message', '')}", style="bold red")
+    if not as_json:
+        _report(runs)
+    if interrupted:
+        say.print("Stopped. `handreid resume last` continues where it stopped.")
+        return 130
+    return 1 if any(progress.status != "finished" for progress in runs) else 0
+
+
+def as_object(progress: Progress) -> dict[str, Any]:
+    """One run as the object that `--json` prints. Accuracies are fractions."""
+    config = json.loads((progress.path / "config.json").read_text())
+    summary = progress.summary
+    keys = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "best_epoch", "seconds")
+    return {
+        "run": rundir.number(progress.path),
+        "name": progress.path.name,
+        "combo": config["combo"],
+        "seed": config["seed"],
+        "subset": config["data"]["subset"],
+        "status": progress.status,
+        **{key: summary.get(key) for key in keys},
+        "before": summary.get("before"),
+        "pixels": summary.get("pixels"),
+        "reason": progress.reason.get("message"),
+        "run_dir": str(progress.path),
+    }
+
+
+def _report(runs: list[Progress]) -> None:
+    """The table on stdout: raw pixels, before and after the training, on the test identities."""
+    done = [run for run in runs if run.status == "finished"]
+    if not done:
+        return
+    table = Table(title="Test identities, %, mean of the trials", title_justify="left")
+    for column in ("", "rank-1", "rank-5", "mAP", "mINP", "EER", "epoch", "time"):
+        table.add_column(column, justify="left" if not column else "right")
+    for stage, name in (("pixels", "raw pixels"), ("before", "before training")):
+        rows = {_scores(run.summary.get(stage, {})) for run in done}
+        for scores in sorted(rows) if len(rows) == 1 else []:
+            table.add_row(name, *scores, "", "", style="dim")
+    for run in done:
+        if len({_scores(other.summary["before"]) for other in done}) > 1:
+            table.add_row(f"{run.path.name}: before", *_scores(run.summary["before"]), "", "", style="dim")
+        summary = run.summary
+        after = (str(summary["best_epoch"]), duration(summary["seconds"]))
+        table.add_row(run.path.name, *_scores(summary), *after, style="bold")
+    out = Console()
+    out.print(table)
+    out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.", highlight=False)
+
+
+def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(percent(metrics.get(key)) for key in ("rank1", "rank5", "mAP", "mINP", "eer"))
+
+
+def _say_detached(paths: list[Path], as_json: bool) -> None:
+    if as_json:
+        for path in paths:
+            print(json.dumps({"run": rundir.number(path), "name": path.name, "run_dir": str(path), "status": "queued"}))
+    print(
+        f"{len(paths)} queued. `handreid` shows them, `handreid logs {paths[0].name} -f` follows one.", file=sys.stderr
+    )
+
+
+def _index(places: Places) -> None:
+    """Bring the run history up to date."""
+    from handreid_tui.history import ingest, open_history  # imports sqlmodel: half a second
+
+    ingest(open_history(places.db), places.runs)

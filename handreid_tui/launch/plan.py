@@ -1,0 +1,94 @@
+"""From what a user chose to the configurations of the runs, checked against the data before anything is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.combos import Combo
+from engine.config import RunConfig, resolve
+from engine.data.catalog import Split
+from engine.data.split import check_batch, open_split
+from engine.errors import UserError
+from engine.model_names import check_model_name
+from handreid_tui import rundir
+from handreid_tui.runs import find_run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs to make, the split that they share, and what a user should know before they start."""
+
+    configs: list[RunConfig]
+    split: Split
+    warnings: list[str]
+
+    @property
+    def headline(self) -> str:
+        """Data and model in one line, as they were chosen."""
+        model, split = self.configs[0].model, self.split
+        start = {"none": "from scratch"}.get(model.pretrained, f"from {Path(model.pretrained).name}")
+        count = f"{len(self.configs)} run{'s' if len(self.configs) > 1 else ''}"
+        gallery = f"{split.gallery} gallery, {len(split.trials[0].gallery)} images"
+        return f"{count} · {split.found} · {split.subset} ({gallery}) · {model.name} {start}"
+
+
+def plan(
+    combos: list[str], seeds: list[int], settings: dict[str, Any], runs: Path, own: dict[str, Combo] | None = None
+) -> Plan:
+    """One configuration for every pair of combo and seed, and the checks that need no trainer.
+
+    `settings` holds dotted configuration keys. Raises UserError for everything that is known to fail.
+    """
+    settings = _with_paths(settings, runs)
+    configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
+    check_model_name(configs[0].model.name)
+    split = open_split(configs[0].data)
+    configs = [_named(config, split) for config in configs]
+    warnings = list(split.warnings)
+    training = [config for config in configs if config.loss]
+    if training:
+        warnings += check_batch(split, training[0].train.ids_per_batch, training[0].train.images_per_id)
+    return Plan(configs, split, warnings)
+
+
+def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:
+    """Data folder and weights as absolute paths; weights of a run bring their model along."""
+    settings = dict(settings)
+    source = settings.get("data.source", "synthetic")
+    if source != "synthetic":
+        settings["data.source"] = str(Path(str(source)).expanduser().absolute())
+    weights = settings.get("model.pretrained")
+    if weights is None or weights == "none":
+        return settings
+    if Path(str(weights)).expanduser().exists():
+        settings["model.pretrained"] = str(Path(str(weights)).expanduser().absolute())
+    elif run := _run(runs, str(weights)):
+        settings["model.pretrained"] = str(run.absolute())
+        earlier = RunConfig.load(run / "config.json").model
+        settings.setdefault("model.name", earlier.name)
+        if earlier.image_size and settings["model.name"] == earlier.name:
+            settings.setdefault("model.image_size", earlier.image_size)
+    return settings
+
+
+def _run(runs: Path, text: str) -> Path | None:
+    """The run that `text` names, None where it may be a pretrained tag. Raises UserError for a run without weights."""
+    try:
+        run = find_run(runs, text)
+    except UserError:
+        if text.isdigit() or text == "last":
+            raise
+        return None
+    if not any((run / "checkpoints" / name / "model.safetensors").exists() for name in ("best", "last")):
+        raise UserError(f"Run {rundir.number(run)} ({run.name}) has no weights yet to start from.")
+    return run
+
+
+def _named(config: RunConfig, split: Split) -> RunConfig:
+    """The configuration with `auto` replaced by what was found, so that it says what the run is."""
+    found = {"subset": split.subset, "format": split.format, "gallery": split.gallery}
+    if config.data.source == "synthetic":
+        found["format"] = "auto"
+    return config.model_copy(update={"data": config.data.model_copy(update=found)})

@@ -1,0 +1,80 @@
+"""Where the manager keeps things, and what the user's handreid.toml says.
+
+A value is taken from the command line, else from the environment (`HANDREID_RUNS`, …), else from `handreid.toml` in the
+working folder, else from the defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.combos import COMBOS, TERMS, Combo
+from engine.errors import UserError
+
+FILE = Path("handreid.toml")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The run history and the run directories that a command works on."""
+
+    db: Path = Path("runs.db")
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """handreid.toml: places, default settings of a run as dotted keys, and the user's own combinations."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    combos: dict[str, Combo] = field(default_factory=dict)
+
+
+def read_user_file(path: Path = FILE) -> UserFile:
+    """Read handreid.toml; empty where there is none. Raises UserError on a mistake in it.
+
+    [places] db, runs · [run] any configuration key, as `train.epochs = 30` or `[run.train] epochs = 30` ·
+    [combos.NAME] does, and a weight for each term: `triplet = 0.5` or `triplet = {weight = 0.5, margin = "soft"}`
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return UserFile()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    if unknown := set(raw) - {"places", "run", "combos"}:
+        raise UserError(f"{path}: there is no section [{min(unknown)}], only [places], [run] and [combos.NAME].")
+    combos = {name: _own_combo(path, name, table) for name, table in raw.get("combos", {}).items()}
+    return UserFile(raw.get("places", {}), dict(_dotted(raw.get("run", {}))), combos)
+
+
+def _own_combo(path: Path, name: str, table: Any) -> Combo:
+    if name in COMBOS:
+        raise UserError(f"{path}: {name!r} is a combination of the table already; choose another name.")
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: [combos.{name}] holds a weight for each term, like `triplet = 0.5`.")
+    weights, options = {}, {}
+    for term, value in table.items():
+        if term == "does":
+            continue
+        if term not in TERMS:
+            raise UserError(f"{path}: [combos.{name}] has no term {term!r}; the terms are {', '.join(TERMS)}.")
+        own = dict(value) if isinstance(value, dict) else {"weight": value}
+        weights[term] = own.pop("weight", TERMS[term].weight)
+        if not isinstance(weights[term], int | float) or isinstance(weights[term], bool):
+            raise UserError(f"{path}: the weight of {term} in [combos.{name}] is {weights[term]!r}, not a number.")
+        options[term] = own
+    title = " + ".join(TERMS[term].title for term in weights) or "No training"
+    return Combo(title, str(table.get("does", "A combination of your own.")), weights, options)
+
+
+def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        pairs += _dotted(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return pairs

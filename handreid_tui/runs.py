@@ -1,0 +1,35 @@
+"""Which run directory a user means by RUN: a number, a unique beginning of a name, or `last`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import UserError
+from handreid_tui import rundir
+
+
+def find_run(runs: Path, text: str) -> Path:
+    """The run directory that `text` names. Raises UserError where none or several fit."""
+    paths = rundir.list_runs(runs)
+    if not paths:
+        raise UserError(f"There are no runs in {runs} yet: start one with `handreid run --combo ce`.")
+    if text == "last":
+        return paths[-1]
+    if text.isdigit():
+        fitting = [path for path in paths if rundir.number(path) == int(text)]
+    else:
+        fitting = [path for path in paths if text in _names(path)] or [
+            path for path in paths if any(name.startswith(text) for name in _names(path))
+        ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise UserError(f"There is no run {text!r} in {runs}: see `handreid runs`.")
+    shown = ", ".join(path.name for path in fitting[:5])
+    raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
+
+
+def _names(path: Path) -> list[str]:
+    """What a run goes by: its folder, its combination, and the name that a user gave it."""
+    own = rundir.Meta.read(path).name
+    return [path.name, path.name.partition("-")[2], *([own] if own else [])]

@@ -1,0 +1,100 @@
+"""A checkpoint is whole or not there, is checked when read, and can hide no code."""
+
+import pickle
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.checkpoint import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+
+
+def checkpoint(step: int) -> Checkpoint:
+    optimizer = {
+        "state": {0: {"step": torch.tensor(float(step)), "exp_avg": torch.ones(3)}},
+        "param_groups": [{"lr": 0.1}],
+    }
+    return Checkpoint({"visual.weight": torch.full((4,), float(step))}, {"step": step}, [optimizer])
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last", checkpoint(3))
+    loaded = load_checkpoint(tmp_path / "last")
+    assert loaded is not None
+    assert loaded.state == {"step": 3}
+    assert torch.equal(loaded.weights["visual.weight"], torch.full((4,), 3.0))
+    assert loaded.optimizers[0]["state"][0]["step"] == 3
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json", "manifest.json"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, file: str, harm: str) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path / "last", checkpoint(step), keep_previous=True)
+    place = tmp_path / "last" / file
+    content = bytearray(place.read_bytes())
+    if harm == "cut":
+        place.write_bytes(content[: len(content) // 2])
+    elif harm == "flip":
+        content[len(content) // 2] ^= 0xFF
+        place.write_bytes(content)
+    else:
+        place.unlink()
+    newest = load_newest(tmp_path)
+    assert newest is not None
+    assert newest.state["step"] == 1
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last", checkpoint(1), keep_previous=True)
+    (tmp_path / "last").rename(tmp_path / "previous")
+    newest = load_newest(tmp_path)
+    assert newest is not None
+    assert newest.state["step"] == 1
+    save_checkpoint(tmp_path / "last", checkpoint(2), keep_previous=True)
+    newest = load_newest(tmp_path)
+    assert newest is not None
+    assert newest.state["step"] == 2
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last", checkpoint(1), keep_previous=True)
+    script = f"""
+import resource, signal, torch
+from pathlib import Path
+from engine.checkpoint import Checkpoint, save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    save_checkpoint(Path({str(tmp_path / "last")!r}), Checkpoint({{"w": torch.zeros(100_000)}}, {{"step": 2}}), True)
+except OSError:
+    print("refused")
+"""
+    assert resource.RLIMIT_FSIZE
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "refused"
+    newest = load_newest(tmp_path)
+    assert newest is not None
+    assert newest.state["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return (Path.touch, (tmp_path / "harmed",))
+
+    save_checkpoint(tmp_path / "last", checkpoint(1))
+    (tmp_path / "last" / "optimizer.pt").write_bytes(pickle.dumps(Harm()))
+    import hashlib
+    import json
+
+    manifest = tmp_path / "last" / "manifest.json"
+    hashes = json.loads(manifest.read_text())
+    hashes["optimizer.pt"] = hashlib.blake2b((tmp_path / "last" / "optimizer.pt").read_bytes()).hexdigest()[:32]
+    manifest.write_text(json.dumps(hashes))
+    assert load_checkpoint(tmp_path / "last") is None
+    assert not (tmp_path / "harmed").exists()
