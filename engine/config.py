@@ -100,7 +100,7 @@ class RunConfig(Section):
         for term, options in loss.items():
             if term not in TERMS:
                 raise ValueError(f"there is no loss term {term!r}")
-            known = {"weight": TERMS[term].weight} | TERMS[term].options
+            known: dict[str, Any] = {"weight": TERMS[term].weight} | TERMS[term].options
             if unknown := set(options) - set(known):
                 raise ValueError(f"{term} has no option {min(unknown)!r}, only {', '.join(known)}")
             for option, value in options.items():
@@ -145,13 +145,18 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, **se
     found = find_combo(combo, own)
     source = settings.get("data.source", "synthetic")
     model = settings.get("model.name") or default_model(source)
-    loss = {term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()}
-    merged = recipe(model) | settings | {"model.name": model, "combo": combo, "seed": seed}
+    loss: dict[str, dict[str, Any]] = {
+        term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
+    }
+    merged = {"combo": combo, "seed": seed} | recipe(model) | settings | {"model.name": model}
+    if source == "synthetic":
+        merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
     if not loss:
         merged["train.epochs"] = 0
     nested: dict[str, Any] = {"loss": loss}
     for key, value in merged.items():
-        _put(nested, key, value)
+        if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
+            _put(nested, key, value)
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
@@ -187,7 +192,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def setting_keys() -> dict[str, str]:
     """Every dotted configuration key with its description."""
-    keys = {}
+    keys: dict[str, str] = {}
     for name, info in RunConfig.model_fields.items():
         section = info.annotation
         if isinstance(section, type) and issubclass(section, Section):

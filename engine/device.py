@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import device as TorchDevice
+from torch import dtype as DType
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import RunConfig
@@ -18,8 +20,8 @@ from engine.errors import UserError
 class Device:
     """A torch device and the type that the encoder computes in; weights, necks and losses stay float32."""
 
-    torch: torch.device
-    compute: torch.dtype
+    torch: TorchDevice
+    compute: DType
     name: str
 
     @contextlib.contextmanager

@@ -88,7 +88,7 @@ def write_evaluation(
     save_file({"features": features.contiguous(), "identity": identity}, folder / "features.safetensors")
     listed = [{"name": i.name, "path": i.path, "identity": i.identity} for i in map(split.images.__getitem__, images)]
     (folder / "images.json").write_text(json.dumps({"root": str(split.root), "images": listed}))
-    arrays = {}
+    arrays: dict[str, Tensor] = {}
     for number, (trial, ranking) in enumerate(zip(split.trials, report.rankings, strict=True)):
         arrays |= {
             f"{number:02}/query": torch.tensor([position[image] for image in trial.query]),

@@ -73,9 +73,10 @@ class Objective(nn.Module):
         self.weights = {term: float(options["weight"]) for term, options in loss.items()}
         self.center_lr = float(loss["center"]["lr"]) if "center" in loss else 0.0
         self.parts = {term: [PLACES[term].make(dim, classes, o) for dim in dims] for term, o in loss.items()}
-        self.learnt = nn.ModuleDict(
-            {term: nn.ModuleList(parts) for term, parts in self.parts.items() if isinstance(parts[0], nn.Module)}
-        )
+        self.learnt = nn.ModuleDict()
+        for term, parts in self.parts.items():
+            if modules := [part for part in parts if isinstance(part, nn.Module)]:
+                self.learnt[term] = nn.ModuleList(modules)
 
     def forward(self, features: list[Feature], target: Tensor) -> Loss:
         """The loss of a batch: `features` as the model gives them, `target` [B] the class of each image."""

@@ -73,7 +73,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
 
     torch.manual_seed(derived_seed(config.seed, "heads"))
     objective = Objective(config.loss, model.dims, len(split.classes))
-    model.to(device.torch, memory_format=torch.channels_last)
+    model.to(device.torch).to(memory_format=torch.channels_last)
     objective.to(device.torch)
     train = torch.tensor(split.train)
     target = torch.tensor([split.classes.index(split.images[image].identity) for image in split.train])

@@ -1,4 +1,4 @@
-"""The command line: one thin function a command. What a command does is in `commands/`, and imported when it is called."""
+"""The command line: one thin function a command. What it does is in `commands/`, imported when it is called."""
 
 from __future__ import annotations
 
@@ -205,6 +205,16 @@ def rm(
 
 
 @app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, db: Db = None, runs: Runs = None
+) -> None:
+    """Free what finished runs do not need: every checkpoint but the best."""
+    from handreid_tui.commands.runs import prune_runs
+
+    prune_runs(_places(db, runs), yes)
+
+
+@app.command()
 def tag(
     run: Run,
     name: Annotated[str, typer.Argument(help="The tag.")],
@@ -213,17 +223,20 @@ def tag(
     runs: Runs = None,
 ) -> None:
     """Put a tag on a run."""
-    from handreid_tui.commands.runs import tag_run
+    from handreid_tui.commands.runs import edit_run
+    from handreid_tui.history import add_tag, remove_tag
 
-    tag_run(_places(db, runs), run, name, remove)
+    edit = remove_tag if remove else add_tag
+    edit_run(_places(db, runs), run, lambda history, number: edit(history, number, name))
 
 
 @app.command()
 def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: Db = None, runs: Runs = None) -> None:
     """Write a note on a run."""
-    from handreid_tui.commands.runs import note_run
+    from handreid_tui.commands.runs import edit_run
+    from handreid_tui.history import set_note
 
-    note_run(_places(db, runs), run, text)
+    edit_run(_places(db, runs), run, lambda history, number: set_note(history, number, text))
 
 
 @app.command()

@@ -77,8 +77,9 @@ class Trial:
 class Split:
     """Every image that a run needs, sorted by name, and who takes part in what (positions in `images`).
 
-    `classes` holds the identities with training images, sorted; the position is the class index. `gallery` is the
-    one in effect: `own` also where an aspect has no others beside it, `all` where the two are the same by nature. Runs with equal `fingerprint` trained and tested on the same images.
+    `classes` holds the identities with training images, sorted; the position is the class index. `gallery` is the one
+    in effect: `own` also for an aspect without others beside it, `all` where nothing could be merged by nature.
+    Runs with equal `fingerprint` trained and tested on the same images.
     """
 
     root: Path

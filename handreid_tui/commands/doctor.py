@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from engine.data.places import cache_folder
+from engine.errors import UserError
 from engine.hub import hub_reachable
 from handreid_tui.formatting import size
 from handreid_tui.places import Places
@@ -36,7 +37,8 @@ class Finding:
 
 def examine(places: Places, as_json: bool) -> int:
     """Look at everything and print it; returns 1 where something that training needs does not work."""
-    findings = [_python(), *_torch(), _hub(), _disk(places.runs, "runs"), _disk(cache_folder(), "cache"), _database(places)]
+    disks = [_disk(places.runs, "runs"), _disk(cache_folder(), "cache")]
+    findings = [_python(), *_torch(), _hub(), *disks, _database(places)]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -90,10 +92,12 @@ def _write_probe(folder: Path) -> None:
 def _database(places: Places) -> Finding:
     if not places.db.exists():
         return Finding("database", None, f"{places.db}: not there yet, made by the first run")
-    from handreid_tui.history import check_history
+    from handreid_tui.history import list_runs, open_history
 
-    problem = check_history(places.db)
-    return Finding("database", not problem, f"{places.db}: {problem or 'sound'}")
+    try:
+        return Finding("database", True, f"{places.db}: {len(list_runs(open_history(places.db), archived=True))} runs")
+    except UserError as error:
+        return Finding("database", False, str(error))
 
 
 def _works(action: Callable[[], None]) -> bool:

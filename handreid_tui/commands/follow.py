@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from handreid_tui import rundir
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
 from handreid_tui.progress import Progress
+from handreid_tui.state import observe
 
 POLL_SECONDS = 0.2
 
@@ -50,7 +50,7 @@ def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[
 
 def _ended(run: Progress) -> bool:
     """Whether the run is over, by its events or, for a trainer that was killed, by what its process left."""
-    state = rundir.observe(run.path)
+    state = observe(run.path)
     if not state.final:
         return False
     run.catch_up()
@@ -112,7 +112,7 @@ def _row(run: Progress) -> list[Text | str | ProgressBar]:
         shown = "green" if run.status == "finished" else "red"
         return [run.path.name, Text(run.status, style=shown), "", "", "", "", "", ""]
     if not run.started:
-        return [run.path.name, Text(rundir.observe(run.path).status, style="dim"), "", "", "", "", "", ""]
+        return [run.path.name, Text(observe(run.path).status, style="dim"), "", "", "", "", "", ""]
     return [
         run.path.name,
         ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=20),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def run(
     _index(places)
     if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
         for progress in mistakes:
-            shutil.rmtree(progress.path, ignore_errors=True)
+            control.remove(progress.path)
         _index(places)
         raise UserError(mistakes[0].reason["message"])
     for progress in runs:
@@ -119,16 +118,14 @@ def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _say_detached(paths: list[Path], as_json: bool) -> None:
-    if as_json:
-        for path in paths:
-            print(json.dumps({"run": rundir.number(path), "name": path.name, "run_dir": str(path), "status": "queued"}))
-    print(
-        f"{len(paths)} queued. `handreid` shows them, `handreid logs {paths[0].name} -f` follows one.", file=sys.stderr
-    )
+    for path in paths if as_json else []:
+        print(json.dumps({"run": rundir.number(path), "name": path.name, "run_dir": str(path), "status": "queued"}))
+    follow_one = f"`handreid logs {rundir.number(paths[0])} -f` follows the first"
+    print(f"{len(paths)} queued. `handreid` shows them, {follow_one}.", file=sys.stderr)
 
 
 def _index(places: Places) -> None:
     """Bring the run history up to date."""
-    from handreid_tui.history import ingest, open_history  # imports sqlmodel: half a second
+    from handreid_tui.commands.runs import up_to_date  # imports sqlmodel: half a second
 
-    ingest(open_history(places.db), places.runs)
+    up_to_date(places).dispose()

@@ -31,7 +31,8 @@ class Plan:
         start = {"none": "from scratch"}.get(model.pretrained, f"from {Path(model.pretrained).name}")
         count = f"{len(self.configs)} run{'s' if len(self.configs) > 1 else ''}"
         gallery = f"{split.gallery} gallery, {len(split.trials[0].gallery)} images"
-        return f"{count} · {split.found} · {split.subset} ({gallery}) · {model.name} {start}"
+        data = "synthetic hands" if self.configs[0].data.source == "synthetic" else split.found
+        return f"{count} · {data} · {split.subset} ({gallery}) · {model.name} {start}"
 
 
 def plan(
@@ -43,14 +44,27 @@ def plan(
     """
     settings = _with_paths(settings, runs)
     configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
+    _check_loss_settings(settings, configs)
     check_model_name(configs[0].model.name)
     split = open_split(configs[0].data)
     configs = [_named(config, split) for config in configs]
     warnings = list(split.warnings)
     training = [config for config in configs if config.loss]
+    if training and "train.ids_per_batch" not in settings and training[0].train.ids_per_batch > len(split.classes):
+        warnings.append(f"{len(split.classes)} identities to train on: that many in a batch, instead of the recipe's.")
+        configs = [_with_ids_per_batch(config, len(split.classes)) for config in configs]
+        training = [config for config in configs if config.loss]
     if training:
         warnings += check_batch(split, training[0].train.ids_per_batch, training[0].train.images_per_id)
     return Plan(configs, split, warnings)
+
+
+def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> None:
+    for key in settings:
+        term = key.removeprefix("loss.").partition(".")[0]
+        if key.startswith("loss.") and not any(term in config.loss for config in configs):
+            chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
+            raise UserError(f"{key} is set, but no chosen combination ({chosen}) has the term {term!r}.")
 
 
 def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:
@@ -92,3 +106,7 @@ def _named(config: RunConfig, split: Split) -> RunConfig:
     if config.data.source == "synthetic":
         found["format"] = "auto"
     return config.model_copy(update={"data": config.data.model_copy(update=found)})
+
+
+def _with_ids_per_batch(config: RunConfig, count: int) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update={"ids_per_batch": max(2, count)})})

@@ -1,0 +1,187 @@
+"""`handreid runs`, `show`, `logs`, `stop`, `resume`, `rm`, `prune`, `tag`, `note`, `rebuild`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from engine.errors import UserError
+from handreid_tui import history as past
+from handreid_tui import rundir
+from handreid_tui.commands.follow import follow
+from handreid_tui.filter import parse_filter
+from handreid_tui.filter_values import values_of
+from handreid_tui.formatting import duration, percent, size
+from handreid_tui.history.rebuild import rebuild
+from handreid_tui.launch import control
+from handreid_tui.places import Places
+from handreid_tui.runs import find_run
+from handreid_tui.state import observe
+
+SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3")
+
+
+def up_to_date(places: Places) -> Engine:
+    """The run history, with everything that the run directories say by now."""
+    opened = past.open_history(places.db)
+    for problem in past.ingest(opened, places.runs).problems:
+        print(f"Note: {problem}", file=sys.stderr)
+    return opened
+
+
+def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
+    chosen = parse_filter(filter)
+    opened = up_to_date(places)
+    rows = [row for row in past.list_runs(opened, archived=all) if chosen.matches(values_of(opened, row, chosen))]
+    rows.reverse()
+    if as_json:
+        print(json.dumps([as_object(row) for row in rows], indent=2))
+        return
+    if not rows:
+        print("No run fits the filter." if filter else "No runs yet: start one with `handreid run --combo ce`.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("run", "combination", "seed", "data", "subset", "status", "rank-1", "mAP", "time", "tags"):
+        table.add_column(column, justify="right" if column in ("run", "seed", "rank-1", "mAP", "time") else "left")
+    for row in rows:
+        scores = (percent(row.rank1), percent(row.mAP), duration(row.seconds))
+        status = row.status + (" (stalled)" if row.stalled else "")
+        about = (str(row.number), row.combo, str(row.seed), row.dataset, row.subset, status)
+        table.add_row(*about, *scores, " ".join(row.tags))
+    Console().print(table)
+
+
+def as_object(row: past.RunRow) -> dict[str, Any]:
+    """A run as the object that `--json` prints."""
+    return asdict(row) | {"path": str(row.path), "protocol": row.protocol}
+
+
+def show_run(places: Places, text: str, as_json: bool) -> None:
+    opened = up_to_date(places)
+    row = past.find_run(opened, text)
+    configuration = past.configuration(opened, row.number)
+    messages = past.messages(opened, row.number)
+    if as_json:
+        said = [message._asdict() for message in messages]
+        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
+        return
+    out = Console(highlight=False)
+    out.print(f"[bold]{row.name or row.path.name}[/]  {row.status}{': ' + row.reason if row.reason else ''}")
+    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}", markup=False)
+    made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
+    out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("%")
+    for name in ("raw pixels", "before training", "after"):
+        table.add_column(name, justify="right")
+    found = past.summary(opened, row.number)
+    for metric in SHOWN:
+        stages = [found.get(f"{stage}/{metric}") for stage in ("pixels", "before", "test")]
+        table.add_row(metric, *(percent(stage.last if stage else None) for stage in stages))
+    out.print(table)
+    if row.tags or row.note:
+        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note, markup=False)
+    for message in messages:
+        out.print(f"{message.level}: {message.text}", markup=False)
+    settings = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for key, value in configuration.items():
+        settings.add_row(key, str(value))
+    out.print(settings)
+
+
+def show_log(places: Places, text: str, follow_it: bool) -> None:
+    """Print trainer.log; with `follow_it`, go on until the run has ended."""
+    run = find_run(places.runs, text)
+    log = run / "trainer.log"
+    position = 0
+    while True:
+        final = observe(run).final
+        if log.is_file() and not log.is_symlink():
+            with log.open(errors="replace") as file:
+                file.seek(position)
+                sys.stdout.write(file.read())
+                position = file.tell()
+            sys.stdout.flush()
+        if final or not follow_it:
+            break
+        time.sleep(0.3)
+    if not position:
+        print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
+
+
+def stop_run(places: Places, text: str, kill: bool) -> None:
+    run = find_run(places.runs, text)
+    said = {
+        "withdrawn": "taken out of the queue.",
+        "stopping": "stops after its step. A second stop kills it.",
+        "killed": "killed.",
+    }
+    print(f"{run.name} {said[control.stop(run, kill=kill)]}", file=sys.stderr)
+
+
+def resume_run(places: Places, text: str, detach: bool) -> int:
+    run = find_run(places.runs, text)
+    control.resume([run])
+    if detach:
+        print(f"{run.name} is queued.", file=sys.stderr)
+        return 0
+    runs, interrupted = follow([run], lambda progress: None)
+    up_to_date(places)
+    ended = runs[0]
+    why = f": {ended.reason['message']}" if ended.reason.get("message") else ""
+    print(f"{run.name} {ended.status}{why}", file=sys.stderr)
+    return 130 if interrupted else 0 if ended.status == "finished" else 1
+
+
+def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
+    runs = list(dict.fromkeys(find_run(places.runs, text) for text in texts))
+    names = ", ".join(run.name for run in runs)
+    freed = size(sum(control.size(run) for run in runs))
+    _agree(f"Delete {names} ({freed}) with checkpoints and results?", yes)
+    for run in runs:
+        control.remove(run)
+    up_to_date(places)
+    print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def prune_runs(places: Places, yes: bool) -> None:
+    spare = control.prunable(rundir.list_runs(places.runs))
+    if not spare:
+        print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
+        return
+    _agree(f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?", yes)
+    print(f"{size(control.prune(spare))} freed.", file=sys.stderr)
+
+
+def _agree(question: str, yes: bool) -> None:
+    """Ask on the terminal. Raises UserError where there is none, or the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"{question} There is no terminal to answer at: use --yes.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was deleted.")
+
+
+def edit_run(places: Places, text: str, change: Callable[[Engine, int], None]) -> None:
+    """Change what a user noted about a run: `change` gets the history and the run's number."""
+    opened = up_to_date(places)
+    change(opened, past.find_run(opened, text).number)
+
+
+def rebuild_history(places: Places) -> None:
+    report = rebuild(places.db, places.runs)
+    damaged = f", {report.damaged} damaged lines left out" if report.damaged else ""
+    print(f"{places.db}: {report.runs} runs, {report.events} events{damaged}.", file=sys.stderr)
+    for problem in report.problems:
+        print(f"Note: {problem}", file=sys.stderr)

@@ -1,0 +1,197 @@
+"""A comparison as rows of text, before any markup: what the terminal, Markdown and LaTeX show alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handreid_tui.compare.claims import Finding
+from handreid_tui.compare.comparison import Section
+from handreid_tui.compare.configuration import show
+from handreid_tui.compare.statistics import Spread
+from handreid_tui.compare.table import COLUMNS, TESTED, Column, Compared, Row, Table
+
+_NAMED = {"combo": "combination", "run": "run"}
+TITLES = {"mAP": "mAP", "rank1": "rank-1"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and its second part (a standard deviation, an interval, a verdict) that narrow tables put below."""
+
+    text: str
+    detail: str = ""
+    bold: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.detail}".strip()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text. Every row has a cell for each header."""
+
+    title: str
+    headers: list[str]
+    rows: list[list[Cell]]
+    notes: list[str]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, to be aligned to the right."""
+        columns = zip(*self.rows, strict=True)
+        return [
+            bool(place) and all(c.text[:1] in "+−–0123456789" for c in column) for place, column in enumerate(columns)
+        ]
+
+
+def results_sheet(table: Table) -> Sheet:
+    """The metrics: mean ± standard deviation over the seeds, percent, the best of each column bold."""
+    columns = [column for column in COLUMNS if any(column.key in row.metrics for row in table.rows)]
+    headers = [_NAMED[table.by], *(f"{c.title}{' %' if c.rate else ''}" for c in columns), "seeds", "time"]
+    rows = [
+        [
+            Cell(row.label, "(baseline)" if row.baseline else "" if row.runs else "(before training)"),
+            *(_metric(table, row, column) for column in columns),
+            Cell(str(row.seeds)),
+            _time(row.seconds),
+        ]
+        for row in table.rows
+    ]
+    notes = [] if any(row.compared for row in table.rows) else [*table.notes]
+    if any(row.seeds > 1 for row in table.rows):
+        notes.append("± is the sample standard deviation over the seeds.")
+    return Sheet(table.protocol.title, headers, rows, notes)
+
+
+def differences_sheet(table: Table) -> Sheet | None:
+    """Each row against its baseline, in percentage points; None where nothing could be compared."""
+    rows = [row for row in table.rows if row.compared]
+    if not rows:
+        return None
+    against = {row.compared["mAP"].baseline for row in rows}
+    headers = [_NAMED[table.by], *(["against"] if len(against) > 1 else [])]
+    for metric in TESTED:
+        headers += [f"Δ {TITLES[metric]}", "verdict"]
+    cells = []
+    for row in rows:
+        line = [Cell(row.label), *([Cell(row.compared["mAP"].baseline)] if len(against) > 1 else [])]
+        for metric in TESTED:
+            one = row.compared[metric]
+            sure = one.verdict != "not distinguishable"
+            line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict, bold=sure)]
+        cells.append(line)
+    title = f"Differences to {against.pop()}" if len(against) == 1 else "Differences to the baseline"
+    notes = ["Δ in percentage points with its 95 % interval; verdicts after Holm's correction over this table."]
+    return Sheet(title, headers, cells, [*notes, *table.notes])
+
+
+def configuration_sheet(table: Table) -> Sheet | None:
+    """Only the settings that differ between the rows; None where none does."""
+    if not table.configuration:
+        return None
+    headers = ["setting", *(row.label for row in table.rows if row.runs)]
+    rows = [[Cell(key), *(Cell(show(value)) for value in values)] for key, values in table.configuration.items()]
+    return Sheet("Settings that differ", headers, rows, [])
+
+
+def claims_sheet(section: Section) -> Sheet | None:
+    if section.findings is None:
+        return None
+    headers = ["term", "claim", "outcome", "compared", "figure", "difference"]
+    notes = [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
+    rows = [_finding(finding) for finding in section.findings if finding.difference]
+    return Sheet("Does each loss do what it says?", headers, rows, notes)
+
+
+def published_sheet(section: Section) -> Sheet | None:
+    if section.published is None:
+        return None
+    if not section.published:
+        notes = ["No published result has this protocol: full data set, subset and gallery must be the same."]
+        return Sheet("Published results", [], [], notes)
+    definitions = sorted({row.ap for row in section.published})
+    rows = []
+    for definition in definitions:
+        key = "mAP" if definition == "standard" else "mAP_trapezoid"
+        for row in section.table.rows:
+            if key in row.metrics and row.runs:
+                rank1, mAP = row.metrics["rank1"], row.metrics[key]
+                rows.append(
+                    [Cell(row.label), _percent(rank1), _percent(mAP), Cell(definition), Cell("this comparison")]
+                )
+        for known in (known for known in section.published if known.ap == definition):
+            source = f"{known.source}; {known.caution}" if known.caution else known.source
+            numbers = [Cell(f"{100 * known.rank1:.2f}"), Cell(f"{100 * known.mAP:.2f}")]
+            rows.append([Cell(known.method), *numbers, Cell(known.ap), Cell(source)])
+    return Sheet("Published results", ["method", "rank-1 %", "mAP %", "AP", "source"], rows, [])
+
+
+def sheets(section: Section) -> list[Sheet]:
+    """Everything of a section, in reading order."""
+    table = section.table
+    found = [
+        results_sheet(table),
+        differences_sheet(table),
+        configuration_sheet(table) if table.by == "run" else None,
+        claims_sheet(section),
+        published_sheet(section),
+    ]
+    return [sheet for sheet in found if sheet]
+
+
+def _metric(table: Table, row: Row, column: Column) -> Cell:
+    value = row.metrics.get(column.key)
+    if value is None:
+        return Cell("–")
+    cell = _percent(value) if column.rate else _plain(value, 3)
+    return Cell(cell.text, cell.detail, bold=value.mean == table.best(column.key))
+
+
+def _percent(value: Spread) -> Cell:
+    return Cell(f"{100 * value.mean:.1f}", "" if value.std is None else f"± {100 * value.std:.1f}")
+
+
+def _plain(value: Spread, digits: int) -> Cell:
+    return Cell(f"{value.mean:.{digits}f}", "" if value.std is None else f"± {value.std:.{digits}f}")
+
+
+def _time(seconds: Spread | None) -> Cell:
+    if seconds is None:
+        return Cell("–")
+    minutes, rest = divmod(round(seconds.mean), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return Cell(f"{hours}:{minutes:02}", "h")
+    return Cell(f"{minutes}:{rest:02}", "min") if minutes else Cell(f"{seconds.mean:.1f}", "s")
+
+
+def _points(compared: Compared) -> str:
+    return _signed(100 * compared.difference.estimate, 1)
+
+
+def _interval(compared: Compared) -> str:
+    difference = compared.difference
+    if difference.low != difference.low:
+        return "(no interval: one identity)"
+    return f"[{_signed(100 * difference.low, 1)}, {_signed(100 * difference.high, 1)}]"
+
+
+def _finding(finding: Finding) -> list[Cell]:
+    claim, difference = finding.claim, finding.difference
+    assert difference and finding.values
+    digits = 1 if claim.unit else 3
+    ours, theirs = (f"{value.mean:.{digits}f}" for value in finding.values)
+    interval = f"[{_signed(difference.low, digits)}, {_signed(difference.high, digits)}]{claim.unit}"
+    sure = finding.outcome in ("held", "not held")
+    return [
+        Cell(claim.term),
+        Cell(claim.says),
+        Cell(finding.outcome, bold=sure),
+        Cell(finding.combo, f"against {finding.without}"),
+        Cell(f"{claim.figure} ({claim.better} is better)", f"{ours}{claim.unit} against {theirs}{claim.unit}"),
+        Cell(_signed(difference.estimate, digits) + claim.unit, interval),
+    ]
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")

@@ -1,0 +1,262 @@
+"""The comparison: for each protocol one table, a row per combination (or per run), differences to a baseline."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.combos import COMBOS
+from engine.errors import UserError
+from handreid_tui.compare.configuration import differing, label, usual_values
+from handreid_tui.compare.evaluation import same_queries
+from handreid_tui.compare.runs import FinishedRun, Protocol
+from handreid_tui.compare.statistics import (
+    ALPHA,
+    RESAMPLES,
+    Difference,
+    Spread,
+    holm,
+    paired_difference,
+    seed_verdict,
+    spread,
+)
+
+By = Literal["combo", "run"]
+UNTRAINED = "zero_shot"
+TESTED = ("mAP", "rank1")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: `rate` is a fraction shown in percent, `better` says which way is better."""
+
+    key: str
+    title: str
+    better: Literal["higher", "lower"]
+    rate: bool = True
+
+
+COLUMNS = (
+    Column("rank1", "rank-1", "higher"),
+    Column("rank5", "rank-5", "higher"),
+    Column("rank10", "rank-10", "higher"),
+    Column("mAP", "mAP", "higher"),
+    Column("mINP", "mINP", "higher"),
+    Column("eer", "EER", "lower"),
+    Column("compactness", "compactness", "lower", rate=False),
+    Column("separation", "separation", "higher", rate=False),
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table."""
+
+    baseline: str
+    difference: Difference
+    p_adjusted: float
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not distinguishable"]:
+        if not self.p_adjusted <= ALPHA:
+            return "not distinguishable"
+        return "better" if self.difference.estimate > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A combination in one configuration over its seeds, or one run. `compared` holds "mAP" and "rank1", or nothing."""
+
+    label: str
+    combo: str
+    runs: tuple[FinishedRun, ...]
+    metrics: dict[str, Spread]
+    seconds: Spread | None
+    baseline: bool = False
+    compared: dict[str, Compared] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        return len({run.seed for run in self.runs}) or next(iter(self.metrics.values())).n
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one protocol. `configuration`: for each key that differs between the rows, the rows' values in order."""
+
+    protocol: Protocol
+    by: By
+    rows: tuple[Row, ...]
+    configuration: dict[str, list[Any]]
+    notes: tuple[str, ...]
+
+    def best(self, key: str) -> float | None:
+        """The best mean of a column; None where there is nothing to be better than."""
+        column = next(column for column in COLUMNS if column.key == key)
+        means = [row.metrics[key].mean for row in self.rows if key in row.metrics]
+        if len(means) < 2:
+            return None
+        return max(means) if column.better == "higher" else min(means)
+
+
+def compare_runs(
+    runs: Sequence[FinishedRun], by: By = "combo", baseline: str = "ce", resamples: int = RESAMPLES
+) -> list[Table]:
+    """The tables of `runs`, one a protocol, with differences to the rows of the combination `baseline`.
+
+    Where a protocol has no such row, `zero_shot` takes its place; by run, the first run.
+    """
+    groups: dict[Protocol, list[FinishedRun]] = defaultdict(list)
+    for run in runs:
+        groups[run.protocol].append(run)
+    return [_table(protocol, group, by, baseline, resamples) for protocol, group in sorted(groups.items())]
+
+
+def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, resamples: int) -> Table:
+    rows = [_row(run.name, [run]) for run in runs] if by == "run" else _rows_by_combo(runs)
+    notes: list[str] = []
+    mains = [row for row in rows if row.combo == baseline and row.runs]
+    if not mains:
+        mains = [row for row in rows if row.combo == UNTRAINED and row.runs]
+        if by == "run":
+            mains = rows[:1]
+        if mains:
+            notes.append(f"There is no run of {baseline} in this protocol: the baseline is {mains[0].label}.")
+        elif len(rows) > 1:
+            notes.append(f"There is no run of {baseline} or {UNTRAINED} in this protocol to take differences to.")
+    if by == "run":
+        mains = mains[:1]
+    rows = _with_differences(rows, mains, resamples, notes)
+    paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
+    notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
+    """A row for each combination and configuration; of runs that differ in nothing, the latest."""
+    groups: dict[tuple[str, str], dict[int, FinishedRun]] = defaultdict(dict)
+    for run in sorted(runs, key=lambda run: run.number):
+        groups[run.combo, repr(sorted(run.settings.items()))][run.seed] = run
+    usual = usual_values(runs)
+    rows = [_row(label(group[min(group)], usual), [group[s] for s in sorted(group)]) for group in groups.values()]
+    rows += _rows_before_training(rows, usual)
+    named = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)]
+    return sorted(rows, key=lambda row: (_place(named, row.combo), "(" in row.label, -row.metrics["mAP"].mean))
+
+
+def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
+    """Where each model started, from the reports that its trained runs made first, unless a zero_shot run says it."""
+    known = {_encoder(row.runs[0]) for row in rows if row.combo == UNTRAINED}
+    found: dict[str, dict[int, FinishedRun]] = defaultdict(dict)
+    for run in (run for row in rows for run in row.runs if run.trained and run.summary.get("before")):
+        if _encoder(run) not in known:
+            found[_encoder(run)].setdefault(run.seed, run)
+    return [
+        Row(
+            label(next(iter(runs.values())), usual, combo=UNTRAINED, prefixes=("model.", "evaluation.")),
+            UNTRAINED,
+            (),
+            _spreads([run.summary["before"] for run in runs.values()]),
+            None,
+        )
+        for runs in found.values()
+    ]
+
+
+def _encoder(run: FinishedRun) -> str:
+    return repr([(key, value) for key, value in run.settings.items() if key.startswith(("model.", "evaluation."))])
+
+
+def _row(title: str, runs: list[FinishedRun]) -> Row:
+    seconds = [float(run.summary["seconds"]) for run in runs if run.summary.get("seconds") is not None]
+    metrics = _spreads([run.summary | _shape(run.summary.get("geometry") or {}) for run in runs])
+    return Row(title, runs[0].combo, tuple(runs), metrics, spread(seconds) if seconds else None)
+
+
+def _shape(geometry: dict[str, Any]) -> dict[str, float]:
+    """Compactness: the mean distance to the own identity's mean. Separation: how many of them identities lie apart."""
+    intra, inter = geometry.get("intra"), geometry.get("inter")
+    if intra is None or inter is None:
+        return {}
+    return {"compactness": intra} | ({"separation": inter / intra} if intra > 0 else {})
+
+
+def _spreads(summaries: list[dict[str, Any]]) -> dict[str, Spread]:
+    keys = [*(column.key for column in COLUMNS), "mAP_trapezoid"]
+    values = {key: [summary[key] for summary in summaries if summary.get(key) is not None] for key in keys}
+    return {key: spread(found) for key, found in values.items() if found}
+
+
+def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: list[str]) -> list[Row]:
+    """The rows with their differences to the baseline row of the same configuration, or else to the first baseline."""
+    found: dict[tuple[int, str], tuple[str, Difference]] = {}
+    for place, row in enumerate(rows):
+        if not row.runs or not mains or row is mains[0]:
+            continue
+        main = next((main for main in mains if main is not row and _like(main, row)), mains[0])
+        try:
+            pairs = paired_runs(row.runs, main.runs)
+        except UserError as error:
+            notes.append(f"{row.label} against {main.label}: no interval. {error}")
+            continue
+        for metric in TESTED:
+            found[place, metric] = (main.label, difference_of_runs(pairs, metric, resamples))
+    adjusted = dict(zip(found, holm([difference.p for _, difference in found.values()]), strict=True))
+    used = {against for against, _ in found.values()} or {main.label for main in mains[:1]}
+    return [
+        replace(
+            row,
+            baseline=bool(row.runs) and row.label in used,
+            compared={
+                metric: Compared(*found[place, metric], adjusted[place, metric])
+                for metric in TESTED
+                if (place, metric) in found
+            },
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+def _like(a: Row, b: Row) -> bool:
+    """Whether two rows share every setting beside the loss; an untrained one has no settings of training."""
+    one, other = a.runs[0].settings, b.runs[0].settings
+    return all(one[key] == other[key] for key in one.keys() & other.keys() if not key.startswith("loss."))
+
+
+Pairs = list[tuple[FinishedRun, FinishedRun]]
+
+
+def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> Pairs:
+    """Runs with the same seed on both sides; one run without training, or one run each, needs no common seed.
+
+    Raises UserError where nothing pairs, or where the two did not rank the same queries.
+    """
+    alone = [side for side in (ours, theirs) if len(side) == 1]
+    if len(alone) == 2 or any(not side[0].trained for side in alone):
+        pairs = [(a, b) for a in ours for b in theirs]
+    else:
+        by_seed = {run.seed: run for run in theirs}
+        pairs = [(run, by_seed[run.seed]) for run in ours if run.seed in by_seed]
+    if not pairs:
+        raise UserError("They have no seed in common.")
+    first = pairs[0][0].evaluation
+    for run in {run.directory: run for pair in pairs for run in pair}.values():
+        if not same_queries(first, run.evaluation):
+            raise UserError(f"{run.name} ranked other queries.")
+    return pairs
+
+
+def difference_of_runs(pairs: Pairs, metric: str, resamples: int = RESAMPLES) -> Difference:
+    """The difference of `metric` ("mAP" or "rank1") over pairs of runs that share their queries."""
+    _, counts = pairs[0][0].per_identity(metric)
+    ours = np.stack([a.per_identity(metric)[0] for a, _ in pairs])
+    theirs = np.stack([b.per_identity(metric)[0] for _, b in pairs])
+    return paired_difference(ours, theirs, counts, resamples)
+
+
+def _place(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)

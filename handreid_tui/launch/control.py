@@ -1,0 +1,210 @@
+"""What a user does with runs: launch, stop, resume, wait, remove, prune. Command line and terminal UI call these.
+
+None of them needs the run history: the run directories are the truth.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import UserError
+from handreid_tui.files import explain, is_file
+from handreid_tui.launch import queue
+from handreid_tui.launch.processes import Attempt, mark_stopping
+from handreid_tui.launch.supervisor import look_after
+from handreid_tui.rundir import number
+from handreid_tui.state import State, is_claimed, observe
+
+Stopped = Literal["withdrawn", "stopping", "killed"]
+
+SPARE = ("last", "previous", "last.tmp", "last.old", "best.tmp", "best.old")  # checkpoints that a finished run can miss
+
+
+def launch(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, parallel: int = 1) -> None:
+    """Queue new runs, in this order, and see to it that they are started. Returns at once.
+
+    gpus: how many GPUs a run takes, or which fraction of one. parallel: how many runs may be on the CPU at once.
+    Raises UserError, before any run is queued, where one cannot be.
+    """
+    runs = _check_request(paths, gpus, parallel)
+    for path in runs:
+        if observe(path).status not in ("starting", "lost") or (path / "process.json").exists():
+            raise UserError(f"Run {path.name} was launched before: use `handreid resume`.")
+    _enqueue(runs, priority, resume=False, gpus=gpus, parallel=parallel)
+
+
+def resume(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, parallel: int = 1) -> None:
+    """Queue runs that were stopped, failed or lost; each goes on from its last good checkpoint. Returns at once.
+
+    Raises UserError, before any run is queued, where one has finished, runs, or waits already.
+    """
+    runs = _check_request(paths, gpus, parallel)
+    for path in runs:
+        match observe(path).status:
+            case "finished":
+                raise UserError(f"Run {path.name} has finished: there is nothing to resume.")
+            case "queued":
+                raise UserError(f"Run {path.name} waits in the queue already.")
+            case "running" | "starting":
+                raise UserError(f"Run {path.name} is running: there is nothing to resume.")
+    _enqueue(runs, priority, resume=True, gpus=gpus, parallel=parallel)
+
+
+def stop(path: Path, *, kill: bool = False) -> Stopped:
+    """Stop a run: one that waits leaves the queue, one that runs finishes its step and writes a checkpoint.
+
+    A second stop, or `kill`, ends it at once. Returns when the run has heard it, not when it has ended, and says what
+    was done. Raises UserError where the run does neither, or runs on another machine.
+    """
+    end = time.monotonic() + 3.0
+    while True:
+        if not is_claimed(path):
+            if _withdraw(path):
+                return "withdrawn"
+            if not is_claimed(path):
+                raise UserError(f"Run {path.name} does not run: it is {_words(observe(path))}.")
+        attempt = Attempt.read(path)
+        if attempt.living:
+            return _signal(path, attempt, kill=kill or attempt.stopping)
+        if time.monotonic() > end:  # claimed, but by nobody that we can see
+            where = f"on {attempt.host}" if attempt.host and not attempt.here else "in another container"
+            raise UserError(f"Run {path.name} runs {where}: stop it there.")
+        time.sleep(0.02)  # a shim has claimed the run, and is about to say who it is
+
+
+def is_stopping(path: Path) -> bool:
+    """Whether the run was asked to stop and has not ended yet; another stop would kill it."""
+    return is_claimed(path) and Attempt.read(path).stopping
+
+
+def wait(paths: Iterable[Path], timeout: float = math.inf) -> dict[Path, State]:
+    """Wait until all the runs have ended, and tell how; those that have not after `timeout` seconds are left out."""
+    left, ended = list(paths), dict[Path, State]()
+    end, look_again = time.monotonic() + timeout, 0.0
+    while True:
+        states = {path: observe(path) for path in left}
+        ended |= {path: state for path, state in states.items() if state.final}
+        left = [path for path in left if path not in ended]
+        if not left or time.monotonic() > end:
+            return ended
+        if time.monotonic() > look_again:  # should the supervisor have been killed
+            ensure_supervised({path.parent for path, state in states.items() if state.status == "queued"})
+            look_again = time.monotonic() + 2.0
+        time.sleep(0.05)
+
+
+def ensure_supervised(folders: Iterable[Path]) -> None:
+    """See to it that what waits in these folders of runs will be started."""
+    for runs in folders:
+        try:
+            look_after(runs)
+        except OSError as error:
+            raise UserError(f"The queue of {runs} cannot be worked on: {explain(error)}") from None
+
+
+def size(path: Path) -> int:
+    """The bytes that a run, or one of its files or folders, takes on the disk."""
+    if path.is_dir() and not path.is_symlink():
+        return sum(size(inner) for inner in path.iterdir())
+    try:
+        return path.lstat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
+
+
+def remove(path: Path) -> int:
+    """Delete a run directory that does not run; the bytes freed. One that waits leaves the queue."""
+    number(path)
+    if path.is_symlink() or not path.is_dir():
+        raise UserError(f"There is no run directory {path}.")
+    freed = size(path)
+    with queue.owned(path):
+        doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
+        path.rename(doomed)  # gone at once for everybody else
+        shutil.rmtree(doomed)
+    for leftover in path.parent.glob(".removed-*"):  # of a process killed in here
+        shutil.rmtree(leftover, ignore_errors=True)
+    return freed
+
+
+def prunable(paths: Iterable[Path]) -> dict[Path, int]:
+    """The finished runs that `prune` would free something of, with the bytes.
+
+    The rule: a finished run keeps its best checkpoint, which evaluation and `--pretrained RUN` read; those that serve
+    to resume go. A run that has not finished keeps all.
+    """
+    finished = (path for path in paths if observe(path).status == "finished")
+    found = {path: sum(size(path / "checkpoints" / name) for name in SPARE) for path in finished}
+    return {path: freed for path, freed in found.items() if freed}
+
+
+def prune(paths: Iterable[Path]) -> int:
+    """Delete what `prunable` tells; the bytes freed."""
+    freed = 0
+    for path, bytes_ in prunable(paths).items():
+        if (path / "checkpoints").is_symlink():
+            continue
+        with queue.owned(path):
+            for name in SPARE:
+                shutil.rmtree(path / "checkpoints" / name, ignore_errors=True)
+        freed += bytes_
+    return freed
+
+
+def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Path]:
+    if not (1 / 12 <= gpus < 1 or (1 <= gpus <= 64 and gpus == int(gpus))):
+        raise UserError(f"A run takes 1, 2, … GPUs or a fraction of one from 1/12 up, but got {gpus:g}.")
+    if not 1 <= parallel <= 1024:
+        raise UserError(f"--parallel is a number of runs from 1 to 1024, but got {parallel}.")
+    runs = [path.absolute() for path in paths]
+    for path in runs:
+        number(path)
+        if not is_file(path / "config.json"):
+            raise UserError(f"There is no configuration in {path}.")
+        if link := next((inner for inner in path.rglob("*") if inner.is_symlink()), None):
+            raise UserError(f"{link} is a link, and a run writes into its own directory only; remove it to go on.")
+    return runs
+
+
+def _enqueue(runs: list[Path], priority: int, *, resume: bool, gpus: float, parallel: int) -> None:
+    for path in runs:
+        queue.enqueue(path, priority=priority, resume=resume, gpus=gpus, parallel=parallel)
+    ensure_supervised({path.parent for path in runs})
+
+
+def _withdraw(path: Path) -> bool:
+    if not is_file(path / "queued.json"):
+        return False
+    try:
+        return queue.withdraw(path)
+    except UserError:
+        if is_claimed(path):
+            return False  # a shim was faster
+        raise
+
+
+def _signal(path: Path, attempt: Attempt, *, kill: bool) -> Stopped:
+    """Ask the shim, which records that somebody did and asks the trainer; the trainer itself where the shim is dead."""
+    shim, trainer = attempt.shim, attempt.trainer
+    asked = shim.send(signal.SIGTERM) if shim else False
+    if trainer and (kill or not asked):
+        trainer.send(signal.SIGKILL if kill else signal.SIGTERM, group=kill)
+    if not asked:
+        with suppress(OSError):
+            mark_stopping(path)
+    heard = time.monotonic() + 1.0
+    while (now := Attempt.read(path)).living and not now.stopping and time.monotonic() < heard:
+        time.sleep(0.01)
+    return "killed" if kill else "stopping"
+
+
+def _words(state: State) -> str:
+    return f"{state.status} ({state.reason})" if state.reason else state.status

@@ -1,0 +1,89 @@
+"""Processes of a run by name, not by number: a pid with its start time and boot, so that a reused pid is never ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handreid_tui.files import plain, read_json, write_json
+from handreid_tui.state import boot_id, process_started
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process on this machine, in this boot. `started` is in clock ticks since boot."""
+
+    pid: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        return process_started(self.pid) == self.started
+
+    def send(self, signal_: int, *, group: bool = False) -> bool:
+        """Signal the process, or the whole group that it leads; False where it is gone."""
+        try:
+            handle = os.pidfd_open(self.pid)  # from here on the pid cannot come to mean another process
+        except ProcessLookupError:
+            return False
+        except OSError:  # a kernel before 5.3, or a container that forbids it
+            handle = None
+        try:
+            if not self.alive:
+                return False
+            if group:
+                os.killpg(self.pid, signal_)
+            elif handle is None:
+                os.kill(self.pid, signal_)
+            else:
+                signal.pidfd_send_signal(handle, signal_)
+            return True
+        except ProcessLookupError:
+            return False
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What process.json says of the latest start of a run. A process is None where it was never written."""
+
+    host: str
+    here: bool
+    shim: Process | None
+    trainer: Process | None
+    device: str
+    stopping: bool
+
+    @classmethod
+    def read(cls, path: Path) -> Attempt:
+        raw = read_json(path / "process.json")
+        return cls(
+            host=plain(raw.get("host"), 100),
+            here=bool(raw) and raw.get("boot_id") == boot_id(),
+            shim=_process(raw, "shim"),
+            trainer=_process(raw, "trainer"),
+            device=plain(raw.get("device"), 200),
+            stopping="stopping" in raw,
+        )
+
+    @property
+    def living(self) -> tuple[Process, ...]:
+        """Shim and trainer, those of them that are alive on this machine."""
+        known = (self.shim, self.trainer) if self.here else ()
+        return tuple(process for process in known if process and process.alive)
+
+
+def _process(raw: dict[str, Any], name: str) -> Process | None:
+    pid, started = raw.get(name), raw.get(f"{name}_started")
+    return Process(pid, started) if isinstance(pid, int) and isinstance(started, int) and pid > 1 else None
+
+
+def mark_stopping(path: Path) -> None:
+    """Note in process.json that the run was asked to stop; its shim does, while it lives. Raises OSError."""
+    write_json(path / "process.json", read_json(path / "process.json") | {"stopping": round(time.time(), 3)})

@@ -1,0 +1,149 @@
+"""The queue: the runs with a queued.json, in one order that everybody computes alike. It needs no database.
+
+    queued.json   t, priority, place, resume, gpus, parallel, visible
+
+Higher priority first, then by place (the moment of joining, until the run is moved). Whoever changes queued.json owns
+the run meanwhile: a shim that starts it and a user who moves or withdraws it cannot both succeed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UserError
+from handreid_tui.files import explain, is_file, read_json, write_json
+from handreid_tui.launch.ending import events_size, tell_stopped
+from handreid_tui.rundir import list_runs, number
+from handreid_tui.state import claim
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run in the queue, and what it asks for.
+
+    gpus: whole GPUs, or a fraction of one. parallel: how many runs may be on the CPU at once when this one starts.
+    visible: CUDA_VISIBLE_DEVICES where it was launched, None where that was not set.
+    """
+
+    path: Path
+    priority: int = 0
+    place: float = 0.0
+    resume: bool = False
+    gpus: float = 1.0
+    parallel: int = 1
+    visible: str | None = None
+
+    @property
+    def order(self) -> tuple[int, float, int]:
+        return -self.priority, self.place, number(self.path)
+
+    @property
+    def device(self) -> str:
+        """What its configuration asks for: auto, cpu, cuda or cuda:N."""
+        device = read_json(self.path / "config.json").get("device")
+        return device if isinstance(device, str) else "auto"
+
+    def write(self) -> None:
+        asked = {key: value for key, value in vars(self).items() if key != "path"}
+        write_json(self.path / "queued.json", {"t": round(time.time(), 3)} | asked)
+
+
+def waiting(runs: Path) -> list[Waiting]:
+    """The runs of the queue, the next one first."""
+    found = (read(path) for path in list_runs(runs) if is_file(path / "queued.json"))
+    return sorted(found, key=lambda run: run.order)
+
+
+def read(path: Path) -> Waiting:
+    """What queued.json asks for; what is missing or damaged in it reads as the default."""
+    raw = read_json(path / "queued.json")
+    visible = raw.get("visible")
+    return Waiting(
+        path,
+        priority=int(_number(raw, "priority", 0, -(10**9), 10**9)),
+        place=_number(raw, "place", _number(raw, "t", 0, 0, 1e11), -1e11, 1e11),
+        resume=raw.get("resume") is True,
+        gpus=_number(raw, "gpus", 1, 1 / 12, 1024),
+        parallel=int(_number(raw, "parallel", 1, 1, 1024)),
+        visible=visible if isinstance(visible, str) else None,
+    )
+
+
+def enqueue(path: Path, *, priority: int = 0, resume: bool = False, gpus: float = 1.0, parallel: int = 1) -> None:
+    """Put the run at the end of the queue. Raises UserError where somebody runs or moves it at this moment."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with owned(path):
+        Waiting(path, priority, time.time(), resume, gpus, parallel, visible).write()
+
+
+def withdraw(path: Path) -> bool:
+    """Take the run out of the queue, as stopped; whether it was in it. Raises UserError where somebody runs it."""
+    with owned(path):
+        if not is_file(path / "queued.json"):
+            return False
+        tell_stopped(path, "Taken out of the queue.", events_size(path))
+        (path / "queued.json").unlink()
+        return True
+
+
+def set_priority(path: Path, priority: int) -> None:
+    """Let the run wait among those of this priority, higher first. Raises UserError where it waits no more."""
+    with owned(path):
+        replace(_still_waiting(path), priority=priority).write()
+
+
+def move(path: Path, *, up: bool) -> None:
+    """Let the run pass the one before it, or the one behind it. Raises UserError where it waits no more."""
+    order = waiting(path.parent)
+    if up:
+        order.reverse()
+    behind = [run.order for run in order]
+    with owned(path):
+        run = _still_waiting(path)
+        if run.order not in behind or run.order == behind[-1]:
+            return
+        at = behind.index(run.order)
+        passed = order[at + 1]
+        following = order[at + 2] if at + 2 < len(order) else None
+        if following and following.priority == passed.priority:
+            place = (passed.place + following.place) / 2
+        else:
+            place = passed.place + (-1.0 if up else 1.0)
+        replace(run, priority=passed.priority, place=place).write()
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Own the run for a moment. Raises UserError where somebody else does, or where it cannot be written."""
+    try:
+        lock = claim(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be changed: {explain(error)}") from None
+    if lock is None:
+        raise UserError(f"Run {path.name} is running: stop it first.")
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be changed: {explain(error)}") from None
+    finally:
+        os.close(lock)
+
+
+def _still_waiting(path: Path) -> Waiting:
+    if not is_file(path / "queued.json"):
+        raise UserError(f"Run {path.name} does not wait in the queue.")
+    return read(path)
+
+
+def _number(raw: dict[str, Any], key: str, default: float, least: float, most: float) -> float:
+    value = raw.get(key, default)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return default
+    return min(max(value, least), most)

@@ -1,0 +1,13 @@
+"""Not there yet."""
+from handreid_tui.screens.page import Page
+
+
+class Empty(Page):
+    page = "launch"
+
+    def body(self):
+        return ()
+
+
+def make():
+    return Empty()

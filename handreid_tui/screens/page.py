@@ -1,0 +1,67 @@
+"""What the five screens share: the bar at the top, the footer, and the news from the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from handreid_tui.screens.feed import Snapshot
+from handreid_tui.screens.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from handreid_tui.app import HandreidApp
+
+EVERY_RUN: frozenset[int] = frozenset()
+
+
+class Page(Screen[None]):
+    """One of the five screens. A page fills itself in `show_runs`, and only while it is in sight."""
+
+    page: str
+    ESCAPE_TO_MINIMIZE = True
+    DEFAULT_CSS = """
+    Page { background: $background; layers: base top; }
+    .-tiny Footer { display: none; }
+    """
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the bar and the footer."""
+        raise NotImplementedError
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        """Show the runs; `changed`: the numbers of those that differ from the last time, None for all."""
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.page)
+        yield from self.body()
+        yield Footer(show_command_palette=True)
+
+    @property
+    def handreid(self) -> HandreidApp:
+        return cast("HandreidApp", self.app)
+
+    def remembered(self, name: str, default: Any) -> Any:
+        return self.handreid.remembered.get(self.page, name, default)
+
+    def remember(self, name: str, value: Any) -> None:
+        self.handreid.remembered.put(self.page, name, value)
+
+    def on_screen_resume(self) -> None:
+        self.call_after_refresh(self.show_snapshot, self.handreid.snapshot, None)
+
+    def show_snapshot(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self.query_one(TopBar).show(snapshot)
+        if snapshot.loaded:
+            self.show_runs(snapshot, changed)
+
+    def show_problem(self, text: str) -> None:
+        self.query_one(TopBar).show_problem(text)
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """A short word to the user in the corner."""
+        self.notify(text, severity="error" if wrong else "information", timeout=8 if wrong else 4, markup=False)

@@ -1,0 +1,76 @@
+"""Stop and resume, with the same functions as the command line, for every screen that has a selection of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from handreid_tui.screens import words
+from handreid_tui.screens.dialogs import Confirm
+from handreid_tui.screens.latest import Latest
+from handreid_tui.screens.page import Page
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+Job = Callable[[], str]
+
+
+class RunPage(Page):
+    """A page with runs that can be stopped and resumed. `selected` says which ones are meant."""
+
+    def selected(self) -> Sequence[RunRow]:
+        raise NotImplementedError
+
+    def do(self, job: Job) -> None:
+        """Do something to runs in a thread, and say how it went. `job` returns what to say, or raises UserError."""
+        Latest[Job, str](self, lambda work: work(), self._did, lambda text: self.say(text, wrong=True)).ask(job)
+
+    def _did(self, text: str) -> None:
+        if text:
+            self.say(text)
+        self.handreid.look_again()
+
+    def action_stop(self) -> None:
+        runs = [run for run in self.selected() if words.is_active(run) or run.status == "queued"]
+        if not runs:
+            self.say("Nothing to stop: no selected run goes on or waits.")
+            return
+        names = _names(runs)
+        question = f"Stop {names}? It finishes its step and writes a checkpoint; r resumes it."
+        if len(runs) > 1:
+            question = f"Stop {names}? Each finishes its step and writes a checkpoint; r resumes it."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.do(lambda: _stop(runs))
+
+        self.app.push_screen(Confirm("Stop", question, "Stop"), answered)
+
+    def action_resume(self) -> None:
+        runs = [run for run in self.selected() if run.status in ("stopped", "failed", "lost")]
+        if not runs:
+            self.say("Nothing to resume: no selected run was stopped, failed or lost.")
+            return
+        self.do(lambda: _resume(runs))
+
+
+def _stop(runs: Sequence[RunRow]) -> str:
+    from handreid_tui.launch import control
+
+    did = {control.stop(run.path) for run in runs}
+    words_ = {"withdrawn": "taken out of the queue", "stopping": "stopping", "killed": "killed"}
+    return f"{_names(runs)}: {', '.join(words_[each] for each in sorted(did))}."
+
+
+def _resume(runs: Sequence[RunRow]) -> str:
+    from handreid_tui.launch import control
+
+    control.resume([run.path for run in runs])
+    return f"{_names(runs)}: queued, to go on from the last checkpoint."
+
+
+def _names(runs: Sequence[RunRow]) -> str:
+    if len(runs) == 1:
+        return f"run {runs[0].number} ({runs[0].combo}, seed {runs[0].seed})"
+    return f"{len(runs)} runs"

@@ -1,0 +1,90 @@
+"""A run in a few words: its status with a sign, its progress, its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handreid_tui.formatting import duration, percent
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+SIGNS = {
+    "queued": ("◌", "$secondary"),
+    "starting": ("◔", "$primary"),
+    "running": ("▶", "$primary"),
+    "finished": ("✓", "$success"),
+    "stopped": ("■", "$warning"),
+    "failed": ("✗", "$error"),
+    "lost": ("?", "$error"),
+}
+STALLED = ("◷", "$warning")
+
+
+def sign(run: RunRow) -> tuple[str, str]:
+    """The sign of a run's status, and its style."""
+    return STALLED if run.stalled else SIGNS.get(run.status, ("·", "$secondary"))
+
+
+def status(run: RunRow) -> str:
+    return f"{run.status}, stalled" if run.stalled else run.status
+
+
+def is_active(run: RunRow) -> bool:
+    return run.status in ("running", "starting")
+
+
+def share_done(run: RunRow) -> float:
+    """How much of the training is done, from 0 to 1."""
+    if run.status == "finished":
+        return 1.0
+    return min(1.0, (run.step or 0) / run.steps) if run.steps else 0.0
+
+
+def seconds_left(run: RunRow) -> float | None:
+    """From the pace so far; None where there is none yet."""
+    if not is_active(run) or not run.steps or not run.step or not run.seconds:
+        return None
+    return run.seconds / run.step * max(0, run.steps - run.step)
+
+
+def epochs(run: RunRow) -> str:
+    """`41/60`, epochs begun."""
+    if run.epochs is None:
+        return ""
+    if run.status == "finished":
+        return f"{run.epochs}/{run.epochs}"
+    return f"{0 if run.epoch is None else min(run.epoch + 1, run.epochs)}/{run.epochs}"
+
+
+def results(run: RunRow) -> str:
+    """Rank-1 and mAP of the final report, or the last of the validation."""
+    if run.rank1 is not None:
+        return f"rank-1 {percent(run.rank1)}  mAP {percent(run.mAP)}"
+    if run.val_rank1 is not None:
+        return f"val rank-1 {percent(run.val_rank1)}  mAP {percent(run.val_mAP)}"
+    return ""
+
+
+def headline(run: RunRow) -> list[str]:
+    """The run in short pieces, the most important first."""
+    parts = [f"{run.number} {run.combo}", f"seed {run.seed}", status(run)]
+    if is_active(run):
+        parts.append(f"epoch {epochs(run)}")
+        if (left := seconds_left(run)) is not None:
+            parts.append(f"{duration(left)} left")
+        if run.images_per_s:
+            parts.append(f"{run.images_per_s:.0f} img/s")
+    elif run.seconds:
+        parts.append(duration(run.seconds))
+    if text := results(run):
+        parts.append(text)
+    return parts
+
+
+def bar(share: float, width: int) -> str:
+    """A progress bar of `width` cells, to an eighth of a cell."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    part = " ▏▎▍▌▋▊▉"[rest] if full < width else ""
+    return ("█" * full + part).ljust(width)[:width]

@@ -1,0 +1,264 @@
+"""The queue and its supervisor: order, exactly one start, devices, and going on without anybody there."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
+
+from engine.errors import UserError
+from handreid_tui.launch import control, queue
+from handreid_tui.launch.processes import Attempt
+from handreid_tui.state import observe
+
+SUPERVISOR = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs"]
+SHIM = [sys.executable, "-P", "-m", "handreid_tui.launch.shim"]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    with pretending(tmp_path) as folder:
+        yield folder
+
+
+def names(runs: Path) -> list[str]:
+    return [run.path.name[:4] for run in queue.waiting(runs)]
+
+
+def enqueue(*paths: Path) -> None:
+    for path in paths:
+        queue.enqueue(path)
+
+
+# Order
+
+
+def test_the_queue_is_first_come_first_served_unless_priority_says_otherwise(runs: Path) -> None:
+    one, two, three = (make_run(runs) for _ in range(3))
+    enqueue(three, one)
+    queue.enqueue(two, priority=5)
+    assert names(runs) == ["0002", "0003", "0001"]
+    queue.set_priority(one, 9)
+    assert names(runs) == ["0001", "0002", "0003"]
+
+
+def test_a_run_moves_past_its_neighbour_and_no_further(runs: Path) -> None:
+    paths = [make_run(runs) for _ in range(4)]
+    enqueue(*paths)
+    queue.move(paths[2], up=True)
+    assert names(runs) == ["0001", "0003", "0002", "0004"]
+    queue.move(paths[2], up=True)
+    queue.move(paths[2], up=True)  # it is the first already
+    assert names(runs) == ["0003", "0001", "0002", "0004"]
+    queue.move(paths[2], up=False)
+    queue.move(paths[0], up=False)
+    assert names(runs) == ["0003", "0001", "0002", "0004"]
+
+
+def test_moving_past_a_run_of_another_priority_takes_that_priority(runs: Path) -> None:
+    one, two, three = (make_run(runs) for _ in range(3))
+    enqueue(one)
+    queue.enqueue(two, priority=1)
+    enqueue(three)
+    assert names(runs) == ["0002", "0001", "0003"]
+    queue.move(one, up=True)
+    assert names(runs) == ["0001", "0002", "0003"]
+    queue.move(one, up=False)
+    assert names(runs) == ["0002", "0001", "0003"]
+
+
+def test_a_run_that_does_not_wait_cannot_be_moved(runs: Path) -> None:
+    path = make_run(runs)
+    with pytest.raises(UserError, match="does not wait"):
+        queue.move(path, up=True)
+    with pytest.raises(UserError, match="does not wait"):
+        queue.set_priority(path, 3)
+    assert not queue.withdraw(path)
+
+
+def test_a_damaged_queue_entry_reads_as_the_defaults(runs: Path) -> None:
+    path = make_run(runs)
+    for text in ("", "[]", '{"priority": "high", "gpus": -3, "parallel": null, "place": NaN, "visible": 3}'):
+        (path / "queued.json").write_text(text)
+        (found,) = queue.waiting(runs)
+        assert (found.priority, found.parallel, found.visible) == (0, 1, None)
+        assert 0 < found.gpus <= 1
+
+
+# Exactly one start
+
+
+def test_many_supervisors_and_shims_start_each_of_thirty_runs_once(runs: Path) -> None:
+    paths = [make_run(runs, steps=1, pause=0) for _ in range(30)]
+    for path in paths:
+        queue.enqueue(path, parallel=4)
+    rivals = [subprocess.Popen([*SUPERVISOR, str(runs)], stdout=subprocess.DEVNULL) for _ in range(3)]
+    rivals += [subprocess.Popen([*SHIM, str(path)], start_new_session=True) for path in paths[:6]]
+    ended = control.wait(paths, 40)
+    for rival in rivals:
+        rival.wait()
+    assert {state.status for state in ended.values()} == {"finished"} and len(ended) == 30
+    assert [len(events(path, "started")) for path in paths] == [1] * 30
+
+
+def test_a_run_queued_while_the_supervisor_leaves_is_still_started(runs: Path) -> None:
+    for _ in range(12):  # each joins at about the moment at which the supervisor finds the queue empty
+        path = make_run(runs, steps=1, pause=0)
+        control.launch([path])
+        until(lambda path=path: not (path / "queued.json").exists())
+    control.wait([path], 10)
+    assert not queue.waiting(runs)
+    until(lambda: not supervisors_of(runs))
+
+
+def test_several_launchers_at_once_feed_one_queue(runs: Path) -> None:
+    paths = [make_run(runs, steps=1, pause=0) for _ in range(8)]
+    launchers = [threading.Thread(target=control.launch, args=([path],), kwargs={"parallel": 4}) for path in paths]
+    for launcher in launchers:
+        launcher.start()
+    for launcher in launchers:
+        launcher.join()
+    until(lambda: len(supervisors_of(runs)) <= 1)
+    assert len(control.wait(paths, 20)) == 8
+    assert [len(events(path, "started")) for path in paths] == [1] * 8
+
+
+def test_a_run_that_cannot_be_started_does_not_hold_up_the_others(runs: Path) -> None:
+    broken, sound = make_run(runs), make_run(runs)
+    (broken / "trainer.log").mkdir()
+    control.launch([broken, sound])
+    assert control.wait([sound], 10)[sound].status == "finished"
+    assert observe(broken).status == "queued"
+    (broken / "trainer.log").rmdir()
+    assert control.wait([broken], 20)[broken].status == "finished"
+
+
+# Nobody there
+
+
+def test_the_queue_goes_on_when_the_terminal_is_closed(runs: Path) -> None:
+    paths = [make_run(runs, steps=30) for _ in range(2)]
+    code = "import sys; from pathlib import Path; from handreid_tui.launch import control\n"
+    code += "control.launch([Path(path) for path in sys.argv[1:]]); control.wait([Path(path) for path in sys.argv[1:]])"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-P", "-c", code, *map(str, paths)])
+    until(lambda: events(paths[0], "step"))
+    os.close(terminal)  # the kernel hangs up on whoever sits at it
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGHUP
+    assert [state.status for state in control.wait(paths, 20).values()] == ["finished"] * 2
+    assert len(events(paths[1], "started")) == 1
+
+
+def test_a_killed_supervisor_is_replaced_when_a_run_ends(runs: Path) -> None:
+    first, second = make_run(runs, steps=40), make_run(runs)
+    control.launch([first, second])
+    until(lambda: events(first, "step"))
+    (supervisor,) = supervisors_of(runs)
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: observe(second).status == "finished", 20)  # without anybody's call
+    assert len(events(first, "started")) == 1
+
+
+def test_a_killed_trainer_is_seen_as_killed_and_resumes(runs: Path) -> None:
+    path = make_run(runs, steps=40)
+    control.launch([path])
+    until(lambda: events(path, "step"))
+    trainer = Attempt.read(path).trainer
+    assert trainer and trainer.send(signal.SIGKILL)
+    state = control.wait([path], 10)[path]
+    assert (state.status, state.reason) == ("failed", "killed by SIGKILL (out of memory?)")
+    control.resume([path])
+    assert control.wait([path], 10)[path].status == "finished"
+
+
+def test_when_its_shim_is_killed_a_trainer_stops_by_itself_and_the_queue_goes_on(runs: Path) -> None:
+    path, following = make_run(runs, steps=10_000), make_run(runs)
+    control.launch([path, following])
+    until(lambda: events(path, "step"))
+    shim, trainer = Attempt.read(path).shim, Attempt.read(path).trainer
+    assert shim and trainer and shim.send(signal.SIGKILL)
+    assert control.wait([path], 10)[path].status == "stopped"
+    assert not trainer.alive
+    assert control.wait([following], 10)[following].status == "finished"
+
+
+def test_a_deaf_trainer_without_a_shim_keeps_its_claim_and_can_be_killed(runs: Path) -> None:
+    path = make_run(runs, steps=10_000, deaf=True)
+    control.launch([path])
+    until(lambda: events(path, "step"))
+    shim = Attempt.read(path).shim
+    assert shim and shim.send(signal.SIGKILL)
+    until(lambda: not shim.alive)
+    with pytest.raises(UserError, match="running"):
+        control.resume([path])
+    assert control.stop(path) == "stopping"
+    assert control.stop(path) == "killed"
+    assert control.wait([path], 10)[path].status == "lost"
+    control.resume([path])
+    until(lambda: len(events(path, "started")) == 2)
+    control.stop(path, kill=True)
+
+
+def test_what_a_trainer_left_behind_ends_with_it(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "trainer.py").write_text(
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]])\n"
+        "print(child.pid, flush=True); sys.exit(1)\n"
+    )
+    path = make_run(runs)
+    control.launch([path])
+    control.wait([path], 10)
+    child = int((path / "trainer.log").read_text())
+    until(lambda: child not in processes_of(runs))
+
+
+def test_no_zombie_is_left_while_the_supervisor_works(runs: Path) -> None:
+    paths = [make_run(runs, steps=1) for _ in range(3)] + [make_run(runs, steps=10_000) for _ in range(2)]
+    control.launch(paths)
+    until(lambda: events(paths[3], "step"), 20)
+    (supervisor,) = supervisors_of(runs)
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    until(lambda: len(children.read_text().split()) == 1)
+    for path in paths[3:]:
+        control.stop(path)
+
+
+# Devices
+
+
+def test_three_gpus_take_eight_runs_and_never_two_at_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDREID_FAKE_GPUS", "3")
+    paths = [make_run(runs, device="auto", steps=8) for _ in range(8)]
+    control.launch(paths)
+    assert len(control.wait(paths, 30)) == 8
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for path in paths:
+        (started,), (ended,) = events(path, "started"), events(path, "ended")
+        spans.setdefault(started["visible"], []).append((started["t"], ended["t"]))
+    assert sorted(spans) == ["GPU-fake-0", "GPU-fake-1", "GPU-fake-2"]
+    for of_one in spans.values():
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(of_one)))
+
+
+def test_two_folders_of_runs_share_the_gpus_of_the_machine(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDREID_FAKE_GPUS", "1")
+    mine = make_run(runs, device="auto", steps=10_000)
+    other = make_run(runs / "other", device="cuda")
+    control.launch([mine])
+    until(lambda: events(mine, "step"))
+    control.launch([other])
+    time.sleep(0.5)
+    assert observe(other).status == "queued"
+    control.stop(mine, kill=True)
+    assert control.wait([other], 10)[other].status == "finished"
