@@ -146,9 +146,8 @@ def main() -> None:
     error = 100 * np.sqrt(0.95 * 0.05 / arguments.simulations)
     print(f"{arguments.simulations} simulations a line; standard error of a coverage of 95 %: {error:.1f} %\n")
     print("Share of 95 % intervals that cover the true difference in mAP, %")
-    print(
-        "identities  seeds  seed shift  level              truth         ours   percentile          BCa  studentised   width"
-    )
+    header = "identities  seeds  seed shift  level              truth  "
+    print(header + "  ".join(f"{name:>11}" for name in ("ours", "percentile", "BCa", "studentised")) + "    width")
     worlds = [(1, 0.0), (2, 0.1), (3, 0.0), (3, 0.1), (3, 0.4), (5, 0.1), (5, 0.4)]
     for seeds, shift in worlds:
         for identities in (24, 71):

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from planted_runs import clusters, identities, plant
 from sklearn.metrics import silhouette_samples
 
 from handreid_tui.compare import compare, render
 from handreid_tui.compare.claims import CLAIMS
 from handreid_tui.compare.figures import angular_margin, relative_radius, silhouette
+from tests.planted_runs import clusters, identities, plant
 
 IDENTITY = identities(12)
 NUMBER = np.unique(IDENTITY, return_inverse=True)[1]

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_runs import plant
 from safetensors.numpy import save_file
 
 from handreid_tui.compare import compare, render
 from handreid_tui.compare.published import SIZES, published_rows
 from handreid_tui.compare.runs import FinishedRun
+from tests.planted_runs import plant
 
 
-def run_of_size(tmp_path, queries: int, gallery: int, **started: str) -> FinishedRun:
+def run_of_size(tmp_path, queries: int, images: int, **started: str) -> FinishedRun:
     """A run whose trials have so many queries and gallery images."""
     identity = np.array([f"{i % 50}" for i in range(200)])
     features = np.eye(50, dtype=np.float32)[np.arange(200) % 50]
@@ -22,7 +22,7 @@ def run_of_size(tmp_path, queries: int, gallery: int, **started: str) -> Finishe
     arrays = {}
     for trial in range(3):
         query = np.arange(queries) % 150 + 50
-        arrays |= {f"{trial:02}/query": query, f"{trial:02}/gallery": np.arange(gallery) % 50}
+        arrays |= {f"{trial:02}/query": query, f"{trial:02}/gallery": np.arange(images) % 50}
         arrays[f"{trial:02}/rank"] = np.ones(queries, dtype=np.int64)
         arrays |= {f"{trial:02}/{name}": np.ones(queries) for name in ("ap", "ap_trapezoid", "inp")}
     save_file(arrays, run.directory / "evaluation" / "trials.safetensors")

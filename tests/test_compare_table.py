@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_runs import TRIALS, clusters, identities, plant
 from rich.console import Console
 from safetensors.numpy import load_file
 
 from engine.errors import UserError
 from handreid_tui.compare import FORMATS, compare, render
 from handreid_tui.compare.runs import FinishedRun
+from tests.planted_runs import TRIALS, clusters, identities, plant
 
 IDENTITY = identities()
 BEFORE = {"rank1": 0.3, "rank5": 0.5, "rank10": 0.6, "mAP": 0.35, "mINP": 0.3, "eer": 0.3}

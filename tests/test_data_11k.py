@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from data_folders import BETWEEN, ELEVEN_K, HEADER, MINI, full_11k, row, small_11k, write_11k
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from engine.data.catalog import Image, Split
 from engine.data.check import check_folder
 from engine.data.split import open_split
 from engine.errors import UserError
+from tests.data_folders import BETWEEN, ELEVEN_K, HEADER, MINI, full_11k, row, small_11k, write_11k
 
 COUNTS = ["images", "used", "identities", "train_identities", "train_all", "train", "val"]
 COUNTS += ["test_identities", "test", "query", "gallery", "gallery_all"]

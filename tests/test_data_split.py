@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from data_folders import MINI, prepared_tree, row, small_11k, write_11k, write_tree
 
 from engine.config import DataConfig
 from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
 from engine.errors import UserError
+from tests.data_folders import MINI, prepared_tree, row, small_11k, write_11k, write_tree
 
 PINNED_VAL = ["Hand_0000010.jpg", "Hand_0000022.jpg", "Hand_0000031.jpg", "Hand_0000041.jpg"]
 PINNED_FINGERPRINT = "9d56c99d328f2794"

@@ -110,8 +110,8 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
 
 def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
     said = []
-    if (config.gallery, split.gallery) == ("all", "own"):
-        said.append(f"There are no other aspects to merge galleries with: {split.subset} has its own gallery only.")
+    if split.format == "prepared" and (config.gallery, split.gallery) == ("all", "own"):
+        said.append(f"The tree has no merged gallery (gallery0_all): {split.subset} is ranked against its own.")
     if len(split.trials) < config.trials:
         said.append(f"The tree has {len(split.trials)} trials of its own, where {config.trials} were asked for.")
     return said

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NOTHING = 1e-6  # a distance that is only rounding: where all means coincide, a cluster is as wide as they are apart
 ROWS = 512  # images whose distances to all the others are in memory at once
 
 
@@ -42,7 +43,8 @@ def relative_radius(features: Floats, identity: Ints) -> Floats:
     means = _means(features, identity)
     apart = _distances(means, means).sum(axis=1) / (len(means) - 1)
     radius = np.linalg.norm(features - means[identity], axis=1)
-    return _summed(np.divide(radius, apart[identity], out=np.ones_like(radius), where=apart[identity] > 0), identity)
+    spaced = apart[identity] > NOTHING
+    return _summed(np.divide(radius, apart[identity], out=np.ones_like(radius), where=spaced), identity)
 
 
 def angular_margin(features: Floats, identity: Ints) -> Floats:

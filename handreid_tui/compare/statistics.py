@@ -60,10 +60,10 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
     a, b: sums over the queries of each identity, [S, T, I] (S = 1 on one side is paired with every seed of the
     other); counts: the number of those queries, [T, I].
 
-    The standard error has two parts: identities, by a paired bootstrap (all queries of an identity, in all trials and
-    seeds, are drawn together), and from two seeds on the seeds, as in a two-way layout (Obuchowski and Rockette 1995;
-    degrees of freedom after Hillis 2007 and Satterthwaite 1946). With one seed the interval speaks of these two
-    trained models only.
+    The uncertainty has two parts. Identities: a paired bootstrap (all queries of an identity, in all trials and seeds,
+    are drawn together). Seeds, from two on: by how much the seeds' differences scatter more than the identities
+    explain, in a two-way layout (Obuchowski and Rockette 1995). Each part reaches as far as its own number of
+    degrees of freedom demands. With one seed the interval speaks of these two trained models only.
     """
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     seeds, _, identities = difference.shape
@@ -76,11 +76,11 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
         return Difference(estimate, math.nan, math.nan, 1.0, p_identities, p_seeds, identities, seeds)
     replicates = bootstrap(difference.mean(axis=0), counts, resamples, seed)
     # a resample varies by (I - 1) / I of the variance of a new sample
-    variance = float(replicates.var()) * identities / (identities - 1)
-    variance, freedom = _with_seeds(cells, variance)
-    half = t_quantile(freedom) * math.sqrt(variance)
-    p_interval = t_two_sided(estimate, math.sqrt(variance), freedom)
-    p = max(p_interval, p_identities)
+    parts = [(math.sqrt(float(replicates.var()) * identities / (identities - 1)), identities - 1)]
+    if seeds > 1:
+        parts.append((_error_of_seeds(cells), seeds - 1))
+    half = half_width(parts, ALPHA)
+    p = max(_p_value(abs(estimate), parts), p_identities)
     return Difference(estimate, estimate - half, estimate + half, p, p_identities, p_seeds, identities, seeds)
 
 
@@ -131,20 +131,26 @@ def seed_verdict(seeds: int) -> str:
     )
 
 
-def t_quantile(freedom: float) -> float:
-    """How many standard errors a 95 % interval reaches to each side."""
-    from scipy.special import stdtrit  # late: importing scipy costs a start of the program noticeable time
+def half_width(parts: list[tuple[float, int]], alpha: float) -> float:
+    """Half the width of a 1 - alpha interval from independent (standard error, degrees of freedom) parts.
 
-    return float(stdtrit(freedom, 1 - ALPHA / 2))
+    Each part is stretched by its own quantile of Student's t before they are added as squares (after Cochran's
+    treatment of unequal variances): few seeds must not borrow the identities' many degrees of freedom.
+    """
+    from scipy.special import stdtrit  # late: scipy takes a noticeable part of the start of the program
+
+    return math.hypot(*(float(stdtrit(freedom, 1 - alpha / 2)) * error for error, freedom in parts))
 
 
-def t_two_sided(estimate: float, error: float, freedom: float) -> float:
-    """Two-sided p of Student's t."""
-    from scipy.special import stdtr
-
-    if error == 0:
-        return 1.0 if estimate == 0 else 0.0
-    return float(2 * stdtr(freedom, -abs(estimate) / error))
+def _p_value(estimate: float, parts: list[tuple[float, int]]) -> float:
+    """The alpha at which the interval just touches zero, by bisection; not below 1e-12."""
+    low, high = 1e-12, 1.0
+    if half_width(parts, low) <= estimate:
+        return low if estimate > 0 else 1.0
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if half_width(parts, middle) <= estimate else (middle, high)
+    return high
 
 
 def _linearised(difference: Array, counts: Array) -> Array:
@@ -162,24 +168,17 @@ def _contributions(difference: Array, counts: Array) -> Array:
     return (difference.mean(axis=0) / counts.sum(axis=-1, keepdims=True)).mean(axis=0)
 
 
-def _with_seeds(cells: Array, identity_variance: float) -> tuple[float, float]:
-    """Variance of the mean over seeds and identities, and its degrees of freedom. cells: [S, I].
+def _error_of_seeds(cells: Array) -> float:
+    """Standard error of the mean that comes from the seeds alone. cells: [S, I].
 
-    Seeds: the observed variance of the seeds' statistics, all of it. Identities: what is left of the bootstrap's
-    variance after the seed-by-identity interaction, which the seeds' variance already holds.
+    The seeds' differences scatter also because each seed meets each identity differently. The identities' bootstrap
+    holds that part already, so the interaction is taken off.
     """
     seeds, identities = cells.shape
-    if seeds == 1:
-        return identity_variance, identities - 1
     by_seed = cells.mean(axis=1)
     residual = cells - by_seed[:, None] - cells.mean(axis=0) + cells.mean()
     interaction = float((residual**2).sum()) / ((seeds - 1) * (identities - 1)) / (seeds * identities)
-    of_seeds = float(by_seed.var(ddof=1)) / seeds
-    of_identities = max(identity_variance - interaction, 0.0)
-    total = of_seeds + of_identities
-    if total <= identity_variance:  # few seeds happened to agree: never below what the identities alone leave open
-        return identity_variance, identities - 1
-    return total, total**2 / (of_seeds**2 / (seeds - 1) + of_identities**2 / (identities - 1))
+    return math.sqrt(max(float(by_seed.var(ddof=1)) / seeds - interaction, 0.0))
 
 
 @lru_cache(maxsize=4)

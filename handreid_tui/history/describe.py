@@ -65,7 +65,7 @@ def describe(path: Path) -> Description:
 
 def insert_run(connection: Connection, number: int, found: Description, state: State) -> None:
     """Add the row of a run, and its tags and configuration."""
-    status = {"status": state.status, "reason": state.reason, "stalled": state.stalled}
+    status: dict[str, Any] = {"status": state.status, "reason": state.reason, "stalled": state.stalled}
     row = Run(number=number, **status, **found.meta, **found.config).model_dump()
     names, marks = ", ".join(row), ", ".join("?" * len(row))
     connection.exec_driver_sql(f"INSERT INTO run ({names}) VALUES ({marks})", tuple(row.values()))

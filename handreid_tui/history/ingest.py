@@ -112,7 +112,8 @@ def _ingest(history: Engine, path: Path, number: int, known: Known | None, repor
             mine = _offset(now) == _offset(known)  # else another process was here since we looked
             if mine:
                 if known is None or start < known.offset:
-                    forget(connection, number)
+                    if now:
+                        forget(connection, number)
                     insert_run(connection, number, description or describe(path), state)
                 elif description:
                     describe_again(connection, number, description)

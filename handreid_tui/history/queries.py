@@ -116,7 +116,7 @@ def list_runs(history: Engine, *, archived: bool = False) -> list[RunRow]:
             tags[run] += (tag,)
         rows = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM run {where} ORDER BY number").all()
     return [
-        RunRow(number, Path(path), bool(archived), bool(stalled), *rest, tags.get(number, ()))  # type: ignore[arg-type]
+        RunRow(number, Path(path), bool(archived), bool(stalled), *rest, tags.get(number, ()))  # type: ignore[call-arg]
         for number, path, archived, stalled, *rest in rows
     ]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from handreid_tui.chart.raster import Floats
 from handreid_tui.chart.thin import thin
-from handreid_tui.history import RunRow, curve, metric_keys
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
 
 BUCKETS = 2048  # more than a wide terminal has dot columns, so that a first zoom stays sharp
 KEPT = 400  # curves; the oldest go first
@@ -36,6 +38,8 @@ class Curves:
 
     def close_up(self, history: Any, run: RunRow, key: str, x0: float, x1: float) -> Points:
         """The part of a curve between the steps x0 and x1, thinned for that part alone."""
+        from handreid_tui.history import curve
+
         end = max(x1, run.step or x1)
         buckets = min(1 << 20, int(BUCKETS * max(1.0, (end - x0) / max(1e-9, x1 - x0))))
         steps, values = curve(history, run.number, key, since=max(-1, int(x0) - 2), buckets=buckets)
@@ -43,9 +47,13 @@ class Curves:
         return steps[:inside].astype(np.float64), values[:inside]
 
     def keys(self, history: Any, run: RunRow) -> list[str]:
+        from handreid_tui.history import metric_keys
+
         return metric_keys(history, run.number)
 
     def _read(self, history: Any, number: int, key: str) -> Points:
+        from handreid_tui.history import curve
+
         known = self._found.pop((number, key), None)
         if known is None or not len(known[0]):
             steps, values = curve(history, number, key, buckets=BUCKETS)

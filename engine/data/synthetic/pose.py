@@ -128,11 +128,11 @@ def palm(person: Person, posed: list[Finger], view: View) -> Array:
     bars = [
         (np.array([0.0, 12.0]), np.array([0.0, -45.0]), wrist, wrist * 0.98),
         (np.array([0.0, -45.0]), np.array([0.0, -300.0]), wrist * 0.98, wrist * 1.3),
-        (np.array([22.0, 14.0]) * scale, np.array([27.0, 58.0]) * scale, 11.0, 12.5),
+        (np.array([21.0, 10.0]) * scale, np.array([27.0, 58.0]) * scale, 14.0, 13.0),
         (thumb[0], thumb[1], 15.0, person.thumb_half_width),
     ]
     for finger, width in zip(posed[:4], person.half_widths, strict=True):
-        bars.append((np.array([finger.joints[0, 0] * 0.55, 10.0]), ahead(finger, 0.12), 13.0, width * 1.08))
+        bars.append((np.array([finger.joints[0, 0] * 0.7, 10.0]), ahead(finger, 0.12), 13.0, width * 1.08))
     distance = _bar(x, y, *bars[0])
     for bar in bars[1:]:
         distance = smooth_min(distance, _bar(x, y, *bar), 9.0)

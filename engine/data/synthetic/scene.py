@@ -39,14 +39,14 @@ class Scene:
 def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
     """Picture `index` of one side of a hand: a pure function of the arguments."""
     rng = np.random.default_rng([seed, number, ASPECTS.index(aspect), index, 13])
-    spread = rng.uniform(0.15, 1.7)
+    spread = rng.uniform(0.05, 1.5)
     abduction = rng.uniform(0.25, 0.95)
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 1.2)
     grey = rng.uniform(0.9, 1.0) if rng.random() < 0.75 else rng.uniform(0.6, 0.9)
     return Scene(
-        rotation=np.radians(rng.uniform(-25, 25)),
-        scale=rng.uniform(0.60, 0.82),
-        position=rng.uniform(-1, 1, 2) * (0.13, 0.06) + (0, 0.03),
+        rotation=np.radians(rng.uniform(-22, 22)),
+        scale=rng.uniform(0.68, 0.90),
+        position=rng.uniform(-1, 1, 2) * (0.10, 0.05) + (0, 0.09),
         fingers=REST * spread + rng.normal(0, 0.025, 4),
         bend=1 - np.abs(rng.normal(0, 0.035, (4, 3))) - abs(rng.normal(0, 0.02)),
         curl=rng.normal(0, 0.02, 4),

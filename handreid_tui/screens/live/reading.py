@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from handreid_tui.chart.compose import Line
-from handreid_tui.history import RunRow
 from handreid_tui.screens.curves import Curves, Points
 from handreid_tui.screens.live.log_view import LogReader
 from handreid_tui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, View, loss_panel, usable
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class RunList(OptionList):
     ]
     DEFAULT_CSS = """
     RunList { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
-              border-subtitle-color: $secondary; padding: 0; background: $background; scrollbar-size-vertical: 1; }
+              border-subtitle-color: $secondary; padding: 0 1; background: $background; scrollbar-size-vertical: 1; }
     RunList:focus { border: round $border; background: $background; background-tint: $background 0%; }
     """
 
@@ -44,7 +44,7 @@ class RunList(OptionList):
         """Other runs are to be shown."""
 
     def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id, compact=True)
+        super().__init__(id=id)
         self.border_title = "Runs"
         self.chosen: list[int] = []
         self._runs: Mapping[int, RunRow] = {}

@@ -1,0 +1,105 @@
+"""What a user changes about runs: tags, note, name, archive, delete. Written to the run directory, then to the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from handreid_tui.screens.dialogs import Confirm, Prompt
+from handreid_tui.screens.run_actions import RunPage
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+
+class Edits(RunPage):
+    """The editing actions of the page of runs."""
+
+    def _edit(self, change: Callable[[RunRow], None], said: str) -> None:
+        runs = self.selected()
+
+        def job() -> str:
+            for run in runs:
+                change(run)
+            return said if len(runs) == 1 else f"{said} ({len(runs)} runs)"
+
+        self.do(job)
+
+    def action_tag(self) -> None:
+        if not (runs := self.selected()):
+            return
+        from handreid_tui.history import set_tags
+
+        history = self.handreid.snapshot.history
+        common = [tag for tag in runs[0].tags if all(tag in run.tags for run in runs)]
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                wanted = text.replace(",", " ").split()
+                gone = set(common) - set(wanted)
+                self._edit(
+                    lambda run: set_tags(history, run.number, [t for t in (*run.tags, *wanted) if t not in gone]),
+                    "Tagged." if wanted else "Tags removed.",
+                )
+
+        self.app.push_screen(Prompt(f"Tags of {_title(runs)}", " ".join(common), "words, separated by spaces"), answered)
+
+    def action_note(self) -> None:
+        if not (runs := self.selected()):
+            return
+        from handreid_tui.history import set_note
+
+        history = self.handreid.snapshot.history
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._edit(lambda run: set_note(history, run.number, text), "Noted.")
+
+        self.app.push_screen(Prompt(f"Note on {_title(runs)}", runs[0].note), answered)
+
+    def action_name(self) -> None:
+        if not (runs := self.selected()[:1]):
+            return
+        from handreid_tui.history import set_name
+
+        history, run = self.handreid.snapshot.history, runs[0]
+        own = "" if run.name == run.path.name else run.name
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.do(lambda: set_name(history, run.number, text) or "Renamed.")
+
+        self.app.push_screen(Prompt(f"Name of {_title(runs)}", own, "empty: the name of its folder"), answered)
+
+    def action_archive(self) -> None:
+        runs = self.selected()
+        if runs:
+            from handreid_tui.history import archive
+
+            hide = not all(run.archived for run in runs)
+            history = self.handreid.snapshot.history
+            said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
+            self._edit(lambda run: archive(history, run.number, hide), said)
+
+    def action_delete(self) -> None:
+        if not (runs := self.selected()):
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.do(lambda: _delete(runs))
+
+        question = f"Delete {_title(runs)} with checkpoints, events and results? It cannot be taken back."
+        self.app.push_screen(Confirm("Delete", question, "Delete"), answered)
+
+
+def _delete(runs: Sequence[RunRow]) -> str:
+    from handreid_tui.formatting import size
+    from handreid_tui.launch import control
+
+    freed = sum(control.remove(run.path) for run in runs)
+    return f"Deleted {_title(runs)}: {size(freed)} freed."
+
+
+def _title(runs: Sequence[RunRow]) -> str:
+    return f"run {runs[0].number}" if len(runs) == 1 else f"{len(runs)} runs"
