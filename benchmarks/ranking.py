@@ -2,8 +2,8 @@
 
     python benchmarks/ranking.py
 
-3,368 queries, 15,913 gallery images, 512 dimensions, about 20 matches a query. The rivals are plain reimplementations of
-the published algorithms, all from the same features. Times are medians over interleaved rounds.
+3,368 queries, 15,913 gallery images, 512 dimensions, about 20 matches a query. The rivals are plain reimplementations
+of the published algorithms, all from the same features. Times are medians over interleaved rounds.
 """
 
 from __future__ import annotations

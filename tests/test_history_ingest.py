@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_files import Trainer, append, finish, make_run
 from sqlalchemy import Engine
 
 from handreid_tui import rundir
@@ -26,6 +25,7 @@ from handreid_tui.history import (
     summary,
 )
 from handreid_tui.history.schema import reading
+from tests.run_files import Trainer, append, finish, make_run
 
 
 @pytest.fixture
@@ -42,13 +42,14 @@ def runs(tmp_path: Path) -> Path:
 
 def dump(history: Engine) -> dict[str, list[tuple[Any, ...]]]:
     """All that the history holds, key numbers as names; without the times at which it looked at files."""
+    summary = "SELECT run, name, n, last, last_step, min, max FROM summary JOIN metric_key ON id = key ORDER BY 1, 2"
     queries = {
         "run": "SELECT * FROM run ORDER BY number",
         "tag": "SELECT * FROM tag ORDER BY run, tag",
         "configuration": "SELECT * FROM configuration ORDER BY run, key",
         "message": "SELECT * FROM message ORDER BY run, n",
         "metric": "SELECT run, name, step, value FROM metric JOIN metric_key ON id = key ORDER BY 1, 2, 3",
-        "summary": "SELECT run, name, n, last, last_step, min, max FROM summary JOIN metric_key ON id = key ORDER BY 1, 2",
+        "summary": summary,
         "position": "SELECT run, offset, head, attempt_started, seconds_before FROM position ORDER BY run",
     }
     with reading(history) as connection:

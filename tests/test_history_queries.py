@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_files import append, finish, make_run
 from sqlalchemy import Engine
 
 from engine.errors import UserError
@@ -24,6 +23,7 @@ from handreid_tui.history import (
     set_name,
     summary,
 )
+from tests.run_files import append, finish, make_run
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_an_unknown_metric_or_run_has_an_empty_curve(history: Engine) -> None:
 
 
 def test_a_curve_can_be_read_on_from_a_step(history: Engine) -> None:
-    steps, values = curve(history, 1, "total")
+    _, values = curve(history, 1, "total")
     later, rest = curve(history, 1, "total", since=14)
     assert later.tolist() == [15, 16, 17, 18, 19]
     assert rest.tolist() == values[15:].tolist()

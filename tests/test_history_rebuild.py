@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_files import Trainer, append, finish, make_run
-from test_history_ingest import dump
 
 from engine.errors import UserError
 from handreid_tui.history import (
@@ -21,6 +19,8 @@ from handreid_tui.history import (
     set_note,
     set_tags,
 )
+from tests.run_files import Trainer, append, finish, make_run
+from tests.test_history_ingest import dump
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_damaged_history_is_replaced(lived) -> None:
     damaged = bytearray(db.read_bytes())
     damaged[100:] = b"\xff" * (len(damaged) - 100)
     db.write_bytes(damaged)
-    with pytest.raises(UserError, match="is damaged. Run `handreid rebuild`"):
+    with pytest.raises(UserError, match=r"is damaged\. Run `handreid rebuild`"):
         open_history(db)
     rebuild(db, runs)
     assert_same(db, content)

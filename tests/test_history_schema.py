@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from run_files import finish, make_run
-from test_history_ingest import dump
 
 from engine.errors import UserError
 from handreid_tui.history import ingest, list_runs, open_history, schema
 from handreid_tui.history.models import METRIC_COLUMNS, Run
 from handreid_tui.history.queries import RunRow
+from tests.run_files import finish, make_run
+from tests.test_history_ingest import dump
 
 
 def test_a_history_waits_for_other_writers_and_keeps_its_promises_to_them(tmp_path: Path) -> None:
@@ -81,14 +79,6 @@ def test_a_migration_that_fails_leaves_the_old_history(tmp_path: Path, monkeypat
     history.dispose()
 
 
-def test_processes_that_open_a_new_history_at_once_all_succeed(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from handreid_tui.history import *; list_runs(open_history(Path(sys.argv[1])))"
-    openers = [
-        subprocess.Popen([sys.executable, "-c", script, tmp_path / "runs.db"], stderr=subprocess.PIPE) for _ in range(8)
-    ]
-    assert [(opener.communicate()[1], opener.returncode) for opener in openers] == [(b"", 0)] * 8
-
-
 def test_a_newer_history_is_not_touched(tmp_path: Path) -> None:
     open_history(tmp_path / "runs.db").dispose()
     with sqlite3.connect(tmp_path / "runs.db") as newer:
@@ -112,7 +102,7 @@ def test_unusable_places_are_named_in_one_sentence(tmp_path: Path) -> None:
     for place, sentence in {
         "folder.db": "cannot be opened",
         "text": "is not a database",
-        "text/runs.db": "cannot be written: Not a directory",
+        "text/runs.db": "cannot be written: .*text is no folder",
     }.items():
         with pytest.raises(UserError, match=sentence):
             open_history(tmp_path / place)

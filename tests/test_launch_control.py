@@ -6,19 +6,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from launch_tools import events, make_run, pretending, processes_of, until
 
 from engine.errors import UserError
 from handreid_tui.files import read_json
 from handreid_tui.launch import control
 from handreid_tui.launch.processes import Attempt
 from handreid_tui.state import observe, process_started
+from tests.launch_tools import events, make_run, pretending, processes_of, until
 
 
 @pytest.fixture
@@ -117,6 +118,38 @@ def test_stopping_a_waiting_run_takes_it_out_of_the_queue_and_resume_puts_it_bac
     control.stop(first)
     assert status(second) == "finished"
     assert events(first, "ended")[0]["status"] == "stopped"
+
+
+def test_stopping_many_starts_none_of_those_that_wait(runs: Path) -> None:
+    paths = [make_run(runs, steps=10_000) for _ in range(4)]
+    control.launch(paths)
+    until(lambda: events(paths[0], "step"))
+    assert list(control.stop_all(paths).values()) == ["withdrawn"] * 3 + ["stopping"]
+    assert {state.status for state in control.wait(paths, 10).values()} == {"stopped"}
+    assert not any(events(path, "started") for path in paths[1:])
+    assert control.stop_all(paths) == {}
+
+
+def test_two_who_resume_one_run_at_once_start_it_once(runs: Path) -> None:
+    path = make_run(runs, steps=3, status=1)
+    control.launch([path])
+    assert status(path) == "failed"
+    refusals = []
+
+    def resume() -> None:
+        try:
+            control.resume([path])
+        except UserError as error:
+            refusals.append(error)
+
+    both = [threading.Thread(target=resume) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    until(lambda: observe(path).final)
+    assert len(refusals) == 1
+    assert len(events(path, "started")) == 2
 
 
 def test_what_cannot_be_is_refused_in_one_sentence_and_nothing_is_queued(runs: Path) -> None:

@@ -14,12 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
 
 from engine.errors import UserError
 from handreid_tui.launch import control, queue
 from handreid_tui.launch.processes import Attempt
 from handreid_tui.state import observe
+from tests.launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
 
 SUPERVISOR = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs"]
 SHIM = [sys.executable, "-P", "-m", "handreid_tui.launch.shim"]

@@ -15,13 +15,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from run_files import Trainer, append, finish, make_run
 
 from engine.config import RunConfig, resolve
 from engine.errors import UserError
 from handreid_tui import rundir
 from handreid_tui.files import inside, read_json, write_json
 from handreid_tui.state import LOST_AFTER, STALLED_AFTER
+from tests.run_files import Trainer, append, finish, make_run
 
 # Making run directories
 

@@ -6,9 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
-from engine.losses.precision import no_autocast, widen
+from engine.losses.cosine import scaled_cosines
+from engine.losses.precision import no_autocast
 
 
 class ArcFace(nn.Module):
@@ -28,10 +29,10 @@ class ArcFace(nn.Module):
         """The loss, in nats, of `features` [B, D] of any length whose classes are `target` [B]."""
         m = self.margin
         with no_autocast(features):
-            cosine = normalize(widen(features)) @ normalize(widen(self.weight)).T
-            own = cosine.gather(1, target[:, None]).clamp(-1, 1)
+            logits = scaled_cosines(features, self.weight, self.scale)
+            own = (logits.gather(1, target[:, None]) / self.scale).clamp(-1, 1)
             # The bound keeps the gradient of the root finite at cos = 1 and -1.
             sine = (1 - own.square()).clamp(min=1e-7).sqrt()
             widened = own * math.cos(m) - sine * math.sin(m)
             own = torch.where(own > -math.cos(m), widened, own - m * math.sin(m))
-            return cross_entropy(self.scale * cosine.scatter(1, target[:, None], own), target)
+            return cross_entropy(logits.scatter(1, target[:, None], self.scale * own), target)

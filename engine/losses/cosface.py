@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
-from engine.losses.precision import no_autocast, widen
+from engine.losses.cosine import scaled_cosines
+from engine.losses.precision import no_autocast
 
 
 class CosFace(nn.Module):
@@ -24,6 +25,6 @@ class CosFace(nn.Module):
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """The loss, in nats, of `features` [B, D] of any length whose classes are `target` [B]."""
         with no_autocast(features):
-            cosine = normalize(widen(features)) @ normalize(widen(self.weight)).T
-            own = cosine.gather(1, target[:, None]) - self.margin
-            return cross_entropy(self.scale * cosine.scatter(1, target[:, None], own), target)
+            logits = scaled_cosines(features, self.weight, self.scale)
+            own = logits.gather(1, target[:, None]) - self.scale * self.margin
+            return cross_entropy(logits.scatter(1, target[:, None], own), target)

@@ -90,6 +90,8 @@ def full_range(lines: Sequence[Line]) -> tuple[float, float]:
     if not ends:
         return 0.0, 1.0
     low, high = min(ends), max(ends)
+    if 0 < low < 0.1 * high:
+        low = 0.0  # a curve that begins a little later shares its axis with the others
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 

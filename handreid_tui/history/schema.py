@@ -107,7 +107,11 @@ def explained(where: Engine | Path) -> Iterator[None]:
             raise
         raise UserError(f"The run history {db} {sentence}") from None
     except OSError as error:
-        raise UserError(f"The run history {db} cannot be written: {error.strerror}. Name another with --db.") from None
+        raise UserError(f"The run history {db} cannot be written: {_reason(error)}. Name another with --db.") from None
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.filename} is no folder" if isinstance(error, FileExistsError) else str(error.strerror).lower()
 
 
 def _sentence(error: BaseException | None) -> str | None:

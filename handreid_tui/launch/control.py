@@ -10,14 +10,14 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
-from handreid_tui.launch import queue
+from handreid_tui.launch import locks, queue
 from handreid_tui.launch.processes import Attempt, mark_stopping
 from handreid_tui.launch.supervisor import look_after
 from handreid_tui.rundir import number
@@ -35,10 +35,13 @@ def launch(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, paral
     Raises UserError, before any run is queued, where one cannot be.
     """
     runs = _check_request(paths, gpus, parallel)
-    for path in runs:
-        if observe(path).status not in ("starting", "lost") or (path / "process.json").exists():
-            raise UserError(f"Run {path.name} was launched before: use `handreid resume`.")
-    _enqueue(runs, priority, resume=False, gpus=gpus, parallel=parallel)
+    with _one_at_a_time(runs):
+        for path in runs:
+            if observe(path).status not in ("starting", "lost") or (path / "process.json").exists():
+                raise UserError(f"Run {path.name} was launched before: use `handreid resume`.")
+        for path in runs:
+            queue.enqueue(path, priority=priority, gpus=gpus, parallel=parallel)
+    ensure_supervised({path.parent for path in runs})
 
 
 def resume(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, parallel: int = 1) -> None:
@@ -47,15 +50,18 @@ def resume(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, paral
     Raises UserError, before any run is queued, where one has finished, runs, or waits already.
     """
     runs = _check_request(paths, gpus, parallel)
-    for path in runs:
-        match observe(path).status:
-            case "finished":
-                raise UserError(f"Run {path.name} has finished: there is nothing to resume.")
-            case "queued":
-                raise UserError(f"Run {path.name} waits in the queue already.")
-            case "running" | "starting":
-                raise UserError(f"Run {path.name} is running: there is nothing to resume.")
-    _enqueue(runs, priority, resume=True, gpus=gpus, parallel=parallel)
+    with _one_at_a_time(runs):
+        for path in runs:
+            match observe(path).status:
+                case "finished":
+                    raise UserError(f"Run {path.name} has finished: there is nothing to resume.")
+                case "queued":
+                    raise UserError(f"Run {path.name} waits in the queue already.")
+                case "running" | "starting":
+                    raise UserError(f"Run {path.name} is running: there is nothing to resume.")
+        for path in runs:
+            queue.enqueue(path, priority=priority, resume=True, gpus=gpus, parallel=parallel)
+    ensure_supervised({path.parent for path in runs})
 
 
 def stop(path: Path, *, kill: bool = False) -> Stopped:
@@ -80,6 +86,21 @@ def stop(path: Path, *, kill: bool = False) -> Stopped:
         time.sleep(0.02)  # a shim has claimed the run, and is about to say who it is
 
 
+def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped]:
+    """Stop each of the runs; one that has ended by itself is left out.
+
+    Those that wait come first, or one of them would start on the device that another leaves.
+    """
+    done: dict[Path, Stopped] = {}
+    for path in sorted(paths, key=lambda path: not is_file(path / "queued.json")):
+        try:
+            done[path] = stop(path, kill=kill)
+        except UserError:
+            if not observe(path).final:
+                raise
+    return done
+
+
 def is_stopping(path: Path) -> bool:
     """Whether the run was asked to stop and has not ended yet; another stop would kill it."""
     return is_claimed(path) and Attempt.read(path).stopping
@@ -90,6 +111,7 @@ def wait(paths: Iterable[Path], timeout: float = math.inf) -> dict[Path, State]:
     left, ended = list(paths), dict[Path, State]()
     end, look_again = time.monotonic() + timeout, 0.0
     while True:
+        began = time.monotonic()
         states = {path: observe(path) for path in left}
         ended |= {path: state for path, state in states.items() if state.final}
         left = [path for path in left if path not in ended]
@@ -98,7 +120,7 @@ def wait(paths: Iterable[Path], timeout: float = math.inf) -> dict[Path, State]:
         if time.monotonic() > look_again:  # should the supervisor have been killed
             ensure_supervised({path.parent for path, state in states.items() if state.status == "queued"})
             look_again = time.monotonic() + 2.0
-        time.sleep(0.05)
+        time.sleep(max(0.05, 10 * (time.monotonic() - began)))
 
 
 def ensure_supervised(folders: Iterable[Path]) -> None:
@@ -174,10 +196,16 @@ def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Pa
     return runs
 
 
-def _enqueue(runs: list[Path], priority: int, *, resume: bool, gpus: float, parallel: int) -> None:
-    for path in runs:
-        queue.enqueue(path, priority=priority, resume=resume, gpus=gpus, parallel=parallel)
-    ensure_supervised({path.parent for path in runs})
+@contextmanager
+def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
+    """Between looking at the state of runs and queueing them, nobody else queues them."""
+    with ExitStack() as stack:
+        for folder in sorted({path.parent for path in runs}):
+            try:
+                stack.enter_context(locks.hold(folder / ".queue.lock"))
+            except OSError as error:
+                raise UserError(f"The queue of {folder} cannot be changed: {explain(error)}") from None
+        yield
 
 
 def _withdraw(path: Path) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FLOCK = struct.Struct("hhqqi0q")  # struct flock: type, whence, start, length, pid
@@ -29,6 +31,17 @@ def take(path: Path, start: int = 0, length: int = 1) -> int | None:
         if _is_at(path, file):
             return file
         os.close(file)  # deleted in between: a lock that nobody else can see
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Wait for the lock on the first byte of `path`, and hold it for a moment."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+        yield
+    finally:
+        os.close(file)
 
 
 def is_taken(path: Path, start: int = 0, length: int = 1) -> bool:

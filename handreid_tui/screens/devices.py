@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Device:
-    """`long` and `short`: how busy the device is, in a few words."""
+    """`long` and `short`: how busy the device is, in a few words. `gpu`: whether it is one."""
 
     long: str
     short: str
+    gpu: bool = False
 
 
 class Devices:
@@ -40,7 +41,7 @@ class Devices:
         busy = self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu
         memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
         used, total = memory.used / 1e9, memory.total / 1e9
-        return Device(f"GPU{number} {name} {busy}% {used:.0f}/{total:.0f} GB", f"GPU{number} {busy}%")
+        return Device(f"GPU{number} {name} {busy}% {used:.0f}/{total:.0f} GB", f"GPU{number} {busy}%", True)
 
 
 def _processor() -> Device:

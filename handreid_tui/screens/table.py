@@ -132,13 +132,12 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
     def columns_in_sight(self) -> list[tuple[Column, int]]:
         """The columns that fit, with their widths."""
         room = self.scrollable_content_region.width
-        shown = list(self._columns)
-        while len(shown) > 1 and sum(c.width for c in shown) + 2 * (len(shown) - 1) > room:
-            victim = max(shown, key=lambda column: column.drop)
-            if victim.drop == 0:
-                break
-            shown.remove(victim)
-        left = room - sum(c.width for c in shown) - 2 * (len(shown) - 1)
+        left, fitting = room + 2, set()
+        for column in sorted(self._columns, key=lambda column: column.drop):
+            if column.width + 2 <= left or column.drop == 0:
+                fitting.add(column.id)
+                left -= column.width + 2
+        shown = [column for column in self._columns if column.id in fitting]
         return [(c, c.width + (max(0, left) if c.rest else 0)) for c in shown]
 
     # --- drawing

@@ -75,7 +75,7 @@ def person(seed: int, number: int) -> Person:
     slender = rng.normal(0.95 if female else 1.05, 0.08)
     tone = rng.uniform(0, 3.4)
     skin = np.array([np.interp(tone, range(5), SKIN_TONES[:, channel]) for channel in range(3)])
-    skin = skin * (1 + rng.normal(0, 1, 3) * (0.015, 0.03, 0.05))
+    skin = skin * (1 + rng.normal(0, 1, 3) * (0.03, 0.06, 0.09))
     overhang = max(0.0, rng.normal(2.2, 1.6)) if female else max(0.0, rng.normal(0.0, 0.5))
     return Person(
         number=number,
@@ -96,7 +96,7 @@ def person(seed: int, number: int) -> Person:
         nail_length=rng.uniform(0.42, 0.66),
         nail_width=rng.uniform(0.60, 0.86),
         nail_overhang=min(overhang, 5.0),
-        nail_tint=np.array([0.08, 0.04, 0.06]) + rng.normal(0, 0.035, 3),
+        nail_tint=np.array([0.08, 0.04, 0.06]) + rng.normal(0, 0.06, 3),
         lunula=rng.uniform(0, 1),
     )
 
@@ -106,11 +106,11 @@ def marks(seed: int, number: int, aspect: str) -> Marks:
     rng = np.random.default_rng([seed, number, ASPECTS.index(aspect), 12])
     moles = max(0, int(rng.poisson(2.5)))
     return Marks(
-        joint_shade=rng.uniform(0.0, 1.0) * rng.uniform(0.5, 1, (5, 2)),
+        joint_shade=rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1, (5, 2)),
         joint_lines=np.sort(rng.normal(0, 2.2, (5, 2, 4)), axis=2),
-        knuckle_shade=rng.uniform(0.0, 0.8) * rng.uniform(0.4, 1, 4),
+        knuckle_shade=rng.uniform(0.0, 1.0) * rng.uniform(0.2, 1, 4),
         tendons=rng.uniform(0, 1),
-        vein_strength=rng.uniform(0, 1) ** 1.5,
+        vein_strength=rng.uniform(0, 1),
         veins=_veins(rng),
         crease_strength=rng.uniform(0.35, 1.0, 5),
         creases=_creases(rng),

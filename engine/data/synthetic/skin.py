@@ -14,7 +14,7 @@ KNUCKLE = (0.80, 0.62, 0.60)
 VEIN = (0.80, 0.93, 1.0)
 MOLE = (0.50, 0.40, 0.37)
 PALM_PALLOR = np.array([0.94, 0.74, 0.66])
-BLOTCH = (0.025, 0.045, 0.05)
+BLOTCH = (0.04, 0.075, 0.085)
 REACH = 220.0  # mm of the hand's plane that the blotches cover
 
 

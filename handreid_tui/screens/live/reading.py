@@ -52,7 +52,8 @@ def read(curves: Curves, request: Request) -> Reading:
     for panel in (loss_panel(keys), VALIDATION, GEOMETRY, SPEED):
         views = usable(panel, keys)
         at = request.view_at.get(panel.id, 0) % len(views)
-        place = f"{views[at].name} ({at + 1}/{len(views)})" if len(views) > 1 else ""
+        name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
+        place = f"{name} ({at + 1}/{len(views)})" if len(views) > 1 else ""
         shown[panel.id] = Shown(views[at], place, _lines(curves, request, views[at]))
     return Reading(request, shown, request.log.read() if request.log else [])
 

@@ -90,6 +90,9 @@ class RunList(OptionList):
         self.chosen = numbers
         self._told = ()
 
+    def on_resize(self) -> None:
+        self._draw_all()
+
     def on_option_list_option_highlighted(self) -> None:
         self._tell()
 
@@ -109,7 +112,8 @@ class RunList(OptionList):
 
     def _draw_all(self) -> None:
         for number in self._order:
-            self.replace_option_prompt(str(number), self._line(self._runs[number]))
+            if number in self._runs:
+                self.replace_option_prompt(str(number), self._line(self._runs[number]))
         self._tell()
 
     def _tell(self) -> None:
@@ -126,16 +130,24 @@ class RunList(OptionList):
             lead = (MARKERS[slot % len(MARKERS)], colors[slot % len(colors)])
         else:
             lead = (" ", "")
-        first = [lead, " ", (mark, style), f" {run.number} {run.combo} ", (f"s{run.seed}", "$secondary")]
-        if words.is_active(run):
-            left = words.seconds_left(run)
-            tail = f" {words.epochs(run)}" + (f"  {duration(left)}" if left is not None else "")
-            bar = words.bar(words.share_done(run), 10)
-            return Content.assemble(*first, "\n    ", (bar, "$primary on $panel"), (tail, "$secondary"))
+        digits = len(str(max(self._runs, default=0)))
+        width = max(20, self.scrollable_content_region.width)
+        result = words.status(run)
         if run.rank1 is not None:
-            first.append((f"  {percent(run.rank1)}/{percent(run.mAP)}", "$secondary"))
-        elif run.status != "finished":
-            first.append((f"  {words.status(run)}", "$secondary"))
+            result = f"{percent(run.rank1)}  {percent(run.mAP)}"
+        elif words.is_active(run):
+            left = words.seconds_left(run)
+            result = f"{duration(left)} left" if left is not None else run.status
+        seed = f" s{run.seed}"
+        room = width - digits - len(result) - len(seed) - 6
+        combo = run.combo if len(run.combo) <= room else run.combo[: max(1, room - 1)] + "…"
+        gap = " " * max(1, room - len(combo) + 1)
+        first = [lead, " ", (mark, style), f" {run.number:>{digits}} {combo}", (seed, "$secondary"), gap]
+        first.append((result, "$secondary"))
+        if words.is_active(run):
+            tail = f" {words.epochs(run):>7}"
+            bar = words.bar(words.share_done(run), max(4, width - digits - len(tail) - 5))
+            return Content.assemble(*first, "\n" + " " * (digits + 5), (bar, "$primary on $panel"), (tail, "$secondary"))
         return Content.assemble(*first)
 
 

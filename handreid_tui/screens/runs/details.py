@@ -24,7 +24,8 @@ class Details(VerticalScroll):
 
     BINDING_GROUP_TITLE = "Details"
     DEFAULT_CSS = """
-    Details { border: round $border-blurred; border-title-style: bold; padding: 0 1; scrollbar-size-vertical: 1; }
+    Details { border: round $border-blurred; border-title-style: bold;
+              border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Details:focus { border: round $border; }
     Details Static { height: auto; }
     """

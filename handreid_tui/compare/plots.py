@@ -1,0 +1,203 @@
+"""The figures of a comparison, drawn by matplotlib: for the report, and one at a time for a paper."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from sqlalchemy import Engine
+
+from engine.combos import TERMS
+from engine.errors import UserError
+from handreid_tui.compare.rates import cumulative_matches, projection, true_accepts
+from handreid_tui.compare.runs import FinishedRun
+from handreid_tui.compare.table import Row
+from handreid_tui.history import curve
+
+INK = "#010203"  # stands for the reader's own text colour where a figure goes into a page
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")  # Okabe and Ito 2008
+LINES = ("-", "--", "-.", ":")
+SHOWN_ROWS = len(COLORS)
+BUCKETS = 300  # points of a curve on paper
+FORMATS = ("png", "svg", "pdf")
+
+Draw = Callable[[Engine, Sequence[Row]], Figure]
+
+
+def loss_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """The total loss and each raw term over the steps, a line a run."""
+    terms = [term for term in TERMS if any(term in run.config.loss for row in rows for run in row.runs)]
+    panels = {"total": "total loss"} | {f"term/{term}": TERMS[term].title for term in terms}
+    return _curves(history, rows, panels, lambda run, steps: steps, "step")
+
+
+def validation_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Rank-1 and mAP on the validation images after each epoch."""
+    panels = {"val/rank1": "validation rank-1", "val/mAP": "validation mAP"}
+    return _curves(history, rows, panels, _epochs, "epoch", percent=True)
+
+
+def geometry_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """The shape of the validation embedding after each epoch."""
+    panels = {
+        "geometry/intra": "distance to the own mean",
+        "geometry/inter": "distance between means",
+        "geometry/ratio": "intra / inter",
+        "geometry/hard_gap": "hardest positive - hardest negative",
+        "geometry/angle": "angle to the own mean, degrees",
+    }
+    return _curves(history, rows, panels, _epochs, "epoch")
+
+
+def cmc_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Cumulative matches: the share of queries whose match is among the first k, mean over trials and seeds."""
+    figure, (axes,) = _panels(1)
+    ranks = np.arange(1, 21)
+    for color, line, row in _styles(rows):
+        share = np.mean([cumulative_matches(run.evaluation, 20) for run in row.runs], axis=0)
+        axes.plot(ranks, share, color=color, linestyle=line, marker=".", label=row.label)
+    axes.set(xlabel="rank k", ylabel="matched within k", xticks=[1, 5, 10, 15, 20])
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return _with_legend(figure, axes)
+
+
+def roc_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Verification over all pairs of query and gallery: true accepts against false accepts, mean over seeds."""
+    figure, (axes,) = _panels(1)
+    rates = np.logspace(-4, 0, 200)
+    for color, line, row in _styles(rows):
+        accepted = np.mean([true_accepts(run.evaluation, rates) for run in row.runs], axis=0)
+        axes.plot(rates, accepted, color=color, linestyle=line, label=row.label)
+    axes.set(xlabel="false accept rate", ylabel="true accept rate", xscale="log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return _with_legend(figure, axes)
+
+
+def embedding_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """The test features of each row's first run on their two main axes, a colour an identity.
+
+    Principal components by numpy's SVD: they need no tuning, and equal distances stay comparable within a panel.
+    """
+    rows = [row for row in rows if row.runs][:6]
+    figure, panels = _panels(len(rows))
+    for axes, row in zip(panels, rows, strict=True):
+        points, identity, explained = projection(row.runs[0].evaluation)
+        for number in range(identity.max() + 1):
+            of = points[identity == number]
+            style = {"color": matplotlib.colormaps["tab20"](number % 20), "marker": "osD^v"[number // 20 % 5]}
+            axes.scatter(of[:, 0], of[:, 1], s=9, alpha=0.8, linewidths=0, **style)
+        axes.set(title=row.runs[0].name, aspect="equal")
+        axes.set_xlabel(f"component 1 ({100 * explained[0]:.0f} % of the variance)")
+        axes.set_ylabel(f"component 2 ({100 * explained[1]:.0f} %)")
+    return figure
+
+
+PLOTS: dict[str, tuple[str, Draw]] = {
+    "loss": ("Losses", loss_figure),
+    "validation": ("Validation", validation_figure),
+    "geometry": ("Geometry of the embedding", geometry_figure),
+    "cmc": ("Cumulative match curve", cmc_figure),
+    "roc": ("Verification (ROC)", roc_figure),
+    "embedding": ("Map of the test embedding", embedding_figure),
+}
+
+
+def save_plot(history: Engine, rows: Sequence[Row], kind: str, path: Path) -> Path:
+    """Write one figure, black on white, for a paper; the format is the path's ending (png, svg, pdf)."""
+    if kind not in PLOTS:
+        raise UserError(f"There is no plot {kind!r}, only {', '.join(PLOTS)}.")
+    if path.suffix.lstrip(".") not in FORMATS:
+        raise UserError(f"A plot is written as png, svg or pdf; {path.name!r} ends in none of these.")
+    with _style("black"):
+        figure = PLOTS[kind][1](history, rows[:SHOWN_ROWS])
+        try:
+            figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=200)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return path
+
+
+def inline_svg(history: Engine, rows: Sequence[Row], kind: str) -> str:
+    """The figure as an <svg> element without a background, its ink in the page's text colour."""
+    title, draw = PLOTS[kind]
+    text = io.StringIO()
+    with _style(INK):
+        draw(history, rows[:SHOWN_ROWS]).savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = svg.replace(INK, "currentColor")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+@contextmanager
+def _style(ink: str) -> Iterator[None]:
+    colors = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), ink)
+    plain = {"figure.facecolor": "none", "axes.facecolor": "none", "legend.frameon": False, "font.size": 9}
+    grid = {"axes.grid": True, "grid.color": ink, "grid.alpha": 0.15, "grid.linewidth": 0.6}
+    spines = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9}
+    svg = {"svg.fonttype": "none", "svg.hashsalt": "handreid", "font.sans-serif": ["DejaVu Sans", "sans-serif"]}
+    with matplotlib.rc_context(colors | plain | grid | spines | svg):
+        yield
+
+
+def _panels(count: int) -> tuple[Figure, list[Any]]:
+    """A figure with `count` panels, at most three in a line."""
+    across = min(count, 3) if count != 4 else 2
+    down = -(-count // across)
+    figure = Figure(figsize=(3.4 * across + (1.2 if count == 1 else 0), 2.7 * down), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, axes[:count]
+
+
+def _styles(rows: Sequence[Row]) -> Iterator[tuple[str, str, Row]]:
+    for place, row in enumerate(row for row in rows if row.runs):
+        yield COLORS[place % len(COLORS)], LINES[place % len(LINES)], row
+
+
+def _curves(
+    history: Engine,
+    rows: Sequence[Row],
+    panels: dict[str, str],
+    place: Callable[[FinishedRun, np.ndarray], np.ndarray],
+    xlabel: str,
+    percent: bool = False,
+) -> Figure:
+    """A panel a metric, a line a run, a colour a row."""
+    figure, all_axes = _panels(len(panels))
+    for axes, (key, title) in zip(all_axes, panels.items(), strict=True):
+        for color, line, row in _styles(rows):
+            for number, run in enumerate(row.runs):
+                steps, values = curve(history, run.number, key, buckets=BUCKETS)
+                label = row.label if number == 0 and len(steps) else None
+                marker = "." if len(steps) == 1 else None
+                x = place(run, steps)
+                axes.plot(x, values, color=color, linestyle=line, linewidth=1, marker=marker, label=label, alpha=0.9)
+        axes.set(title=title, xlabel=xlabel)
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return _with_legend(figure, *all_axes)
+
+
+def _epochs(run: FinishedRun, steps: np.ndarray) -> np.ndarray:
+    total, epochs = run.started.get("steps"), run.started.get("epochs")
+    return steps * epochs / total if total and epochs else steps
+
+
+def _with_legend(figure: Figure, *axes: Any) -> Figure:
+    found: dict[str, Any] = {}
+    for each in axes:
+        handles, labels = each.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    if found:
+        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=min(len(found), 4))
+    return figure

@@ -1,0 +1,201 @@
+"""The settings of the runs to launch: one line a field, checked while it is typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Grid, Horizontal
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Input, Label
+
+from engine.combos import COMBOS
+from engine.config import RunConfig, parse_setting, resolve
+from engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A field: its name, what it sets, and words that it completes."""
+
+    id: str
+    label: str
+    hint: str
+    keys: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
+ENTRIES = (
+    Entry("data", "Data", "synthetic, or a folder", ("data.source",), ("synthetic",)),
+    Entry("subset", "Subset", "the first that is there", ("data.subset",), ("auto", *ASPECTS, "all")),
+    Entry("gallery", "Gallery", "all", ("data.gallery",), ("all", "own")),
+    Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
+    Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
+    Entry("epochs", "Epochs", "", ("train.epochs",)),
+    Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
+    Entry("lr", "Rate", "", ("train.lr",)),
+    Entry("seeds", "Seeds", "0"),
+    Entry("device", "Device", "auto", ("device",), ("auto", "cpu", "cuda", "cuda:0")),
+    Entry("tags", "Tags", "words"),
+    Entry("more", "More", "key=value key=value"),
+)
+
+
+class Field(Horizontal):
+    """A label and a line to type in. `reason`: why the value is wrong, "" where it is not."""
+
+    DEFAULT_CSS = """
+    Field { height: 1; }
+    Field Label { width: 9; color: $secondary; }
+    Field Input { width: 1fr; background: $surface; padding: 0 1; }
+    Field Input:focus { background: $panel; }
+    Field.wrong Label { color: $error; text-style: bold; }
+    Field.wrong Input { color: $error; }
+    """
+
+    def __init__(self, entry: Entry, value: str) -> None:
+        super().__init__(id=f"field-{entry.id}")
+        self.entry, self.reason = entry, ""
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        words = SuggestFromList(self.entry.words, case_sensitive=False) if self.entry.words else None
+        yield Label(self.entry.label)
+        yield Input(self._value, placeholder=self.entry.hint, suggester=words, compact=True, select_on_focus=False)
+
+    @property
+    def input(self) -> Input:
+        return self.query_one(Input)
+
+    @property
+    def text(self) -> str:
+        return self.input.value.strip() if self.is_mounted else self._value.strip()
+
+    def judge(self, reason: str) -> None:
+        self.reason = reason
+        self.set_class(bool(reason), "wrong")
+        self.query_one(Label).update(f"! {self.entry.label}" if reason else self.entry.label)
+
+
+class Form(Widget):
+    """All fields. `settings`, `seeds` and `tags` are what they say; an empty field leaves the recipe's value."""
+
+    DEFAULT_CSS = """
+    Form { height: auto; border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
+           padding: 0 1; }
+    Form:focus-within { border: round $border; }
+    Form Grid { grid-size: 4; grid-gutter: 0 3; grid-rows: 1; height: auto; }
+    .-normal Form Grid { grid-size: 3; }
+    .-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
+    """
+
+    class Changed(Message):
+        """A field has another value."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__()
+        self.border_title = "Settings"
+        self.border_subtitle = "empty: as the model's recipe says"
+        self._values = values
+
+    def compose(self) -> ComposeResult:
+        with Grid():
+            for entry in ENTRIES:
+                yield Field(entry, str(self._values.get(entry.id, "")))
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        return {field.entry.id: field for field in self.query(Field)}
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What was typed, to be remembered."""
+        return {name: field.text for name, field in self.fields.items() if field.text}
+
+    @property
+    def wrong(self) -> Field | None:
+        """A field with a wrong value: the focused one first."""
+        wrong = [field for field in self.query(Field) if field.reason]
+        return next((field for field in wrong if field.input.has_focus), wrong[0] if wrong else None)
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.check()
+        self.post_message(self.Changed())
+
+    def check(self) -> None:
+        """Mark the fields whose value is wrong."""
+        for field in self.query(Field):
+            field.judge(reason_against(field.entry, field.text))
+
+    def show_defaults(self, config: RunConfig) -> None:
+        """Say in each empty field what will be taken."""
+        train = config.train
+        shown = {
+            "model": config.model.name, "pretrained": config.model.pretrained, "epochs": str(train.epochs),
+            "batch": f"{train.ids_per_batch}x{train.images_per_id}", "lr": f"{train.lr:g}",
+        }  # fmt: skip
+        for name, text in shown.items():
+            self.fields[name].input.placeholder = text
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration keys that the fields set. Raises UserError where a value is wrong."""
+        merged: dict[str, Any] = {}
+        for field in self.query(Field):
+            merged |= read_entry(field.entry, field.text)
+        return merged
+
+    def seeds(self) -> list[int]:
+        return read_seeds(self.fields["seeds"].text)
+
+    def tags(self) -> list[str]:
+        return self.fields["tags"].text.replace(",", " ").split()
+
+
+def read_entry(entry: Entry, text: str) -> dict[str, Any]:
+    """What a field sets. Raises UserError where it cannot be read."""
+    if not text or entry.id in ("seeds", "tags"):
+        return {}
+    if entry.id == "batch":
+        parts = text.lower().replace("×", "x").split("x")
+        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+            raise UserError(f"A batch is identities x images of each, like 16x4, but got {text!r}.")
+        return dict(zip(entry.keys, map(int, parts), strict=True))
+    if entry.id == "more":
+        return dict(parse_setting(part) for part in text.split())
+    key, value = parse_setting(f"{entry.keys[0]}={text}")
+    return {key: str(text) if key in ("data.source", "model.name", "model.pretrained") else value}
+
+
+def read_seeds(text: str) -> list[int]:
+    """`0,1,2`, `0 1 2` or `0-4` as numbers; 0 where empty. Raises UserError otherwise."""
+    seeds: list[int] = []
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UserError(f"Seeds are whole numbers, like 0,1,2 or 0-4, but got {part!r}.")
+        numbers = range(int(first), int(last or first) + 1)
+        if not numbers or len(numbers) > 1000:
+            raise UserError(f"{part!r} is no range of at most 1,000 seeds.")
+        seeds += numbers
+    if any(seed >= 2**32 for seed in seeds):
+        raise UserError("A seed is below 4,294,967,296.")
+    return list(dict.fromkeys(seeds)) or [0]
+
+
+def reason_against(entry: Entry, text: str) -> str:
+    """Why the value of a field is wrong by itself, "" where it is not."""
+    try:
+        if entry.id == "seeds":
+            read_seeds(text)
+        elif found := read_entry(entry, text):
+            resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
+    except UserError as error:
+        return str(error)
+    return ""
