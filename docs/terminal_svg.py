@@ -15,6 +15,7 @@ ARMS = {  # left, right, up, down
     "┼": "lrud", "━": "lr", "╸": "l", "╺": "r",
 }  # fmt: skip
 CURVES = {"╭": "rd", "╮": "ld", "╰": "ru", "╯": "lu"}
+QUADRANTS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"
 BLOCKS = {  # x, y, width, height in cells
     "█": (0, 0, 1, 1), "▀": (0, 0, 1, 0.5), "▄": (0, 0.5, 1, 0.5), "▌": (0, 0, 0.5, 1), "▐": (0.5, 0, 0.5, 1),
     "▏": (0, 0, 0.125, 1), "▎": (0, 0, 0.25, 1), "▍": (0, 0, 0.375, 1), "▋": (0, 0, 0.625, 1), "▊": (0, 0, 0.75, 1),
@@ -46,7 +47,7 @@ def _row(row: int, strip: Iterable[Segment], background: str) -> Iterable[str]:
         width = segment.cell_length
         left = column * WIDTH
         if back != background:
-            yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{width * WIDTH + 0.3:.1f}" height="{HEIGHT + 0.3}" fill="{back}"/>'
+            yield f'<rect shape-rendering="crispEdges" x="{left:.1f}" y="{top:.1f}" width="{width * WIDTH + 0.3:.1f}" height="{HEIGHT + 0.3}" fill="{back}"/>'
         yield from _glyphs(segment.text, left, top, front, style)
         column += width
 
@@ -64,7 +65,8 @@ def _glyphs(text: str, left: float, top: float, color: str, style: Style) -> Ite
     for char in text + "\0":
         shape = _shape(char, left, top)
         block = BLOCKS.get(char)
-        if shape or block or char in " \0":
+        quarters = 0 if block or char in " \0" else max(0, QUADRANTS.find(char))
+        if shape or block or quarters or char in " \0":
             if run.strip():
                 weight = ' font-weight="bold"' if style.bold else ""
                 length = len(run) * WIDTH
@@ -74,10 +76,10 @@ def _glyphs(text: str, left: float, top: float, color: str, style: Style) -> Ite
                 )
             run = ""
             shapes += [shape] if shape else []
-            if block:
-                x, y, width, height = block
+            parts = [block] if block else [(q % 2 / 2, q // 2 / 2, 0.5, 0.5) for q in range(4) if quarters >> q & 1]
+            for x, y, width, height in parts:
                 blocks.append(
-                    f'<rect x="{left + x * WIDTH:.1f}" y="{top + y * HEIGHT:.1f}" width="{width * WIDTH + 0.2:.1f}" '
+                    f'<rect shape-rendering="crispEdges" x="{left + x * WIDTH:.1f}" y="{top + y * HEIGHT:.1f}" width="{width * WIDTH + 0.2:.1f}" '
                     f'height="{height * HEIGHT + 0.2:.1f}" fill="{color}"/>'
                 )
         else:

@@ -109,6 +109,75 @@ def run(
     raise typer.Exit(status)
 
 
+Names = Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs [default: all finished ones].")]
+By = Annotated[str | None, typer.Option(help="combo: runs of one combination in a row. run: a row each.")]
+Baseline = Annotated[str, typer.Option(help="Combination that the others are compared with.")]
+
+
+@app.command()
+def compare(
+    runs_: Names = None,
+    by: By = None,
+    baseline: Baseline = "ce",
+    claims: Annotated[bool, typer.Option("--claims", help="Does each loss do what it says?")] = False,
+    published: Annotated[bool, typer.Option("--published", help="Published results of the same protocol.")] = False,
+    format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Combinations side by side: mean and deviation over seeds, differences with intervals.
+
+    Examples: `handreid compare` · `handreid compare 3 7 --format latex` · `handreid compare --claims`
+    """
+    from handreid_tui.commands.compare import show_comparison
+
+    show_comparison(_places(db, runs), runs_ or [], by, baseline, claims, published, "json" if as_json else format)
+
+
+@app.command()
+def report(
+    runs_: Names = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    by: By = None,
+    baseline: Baseline = "ce",
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """One HTML file with everything: tables, curves, hardest queries, how to reproduce."""
+    from handreid_tui.commands.compare import make_report
+
+    make_report(_places(db, runs), runs_ or [], by, baseline, output)
+
+
+@app.command()
+def plot(
+    kind: Annotated[str, typer.Argument(help="loss, validation, geometry, cmc, roc or embedding.")],
+    runs_: Names = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="png, svg or pdf [default: KIND.svg]")] = None,
+    by: By = None,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """One figure, for a paper."""
+    from handreid_tui.commands.compare import make_plot
+
+    make_plot(_places(db, runs), runs_ or [], kind, by, output or Path(f"{kind}.svg"))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """The terminal UI in a browser, on this machine."""
+    from handreid_tui.commands.serve import serve as serve_ui
+
+    serve_ui(_places(db, runs), host, port)
+
+
 @app.command()
 def combos(as_json: Json = False) -> None:
     """The combinations and the loss terms that they are made of."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save_file
 
 from engine.config import RunConfig, resolve
@@ -38,12 +39,16 @@ def plant(
     seed: int = 0,
     before: dict[str, float] | None = None,
     started: dict[str, Any] | None = None,
+    images: Path | None = None,
     **settings: Any,
 ) -> FinishedRun:
-    """Write a finished run whose report was made from `features` [N, D], and read it back."""
+    """Write a finished run whose report was made from `features` [N, D], and read it back.
+
+    With `images`, there is a picture of every image in that folder, and there are events to draw curves of.
+    """
     config = resolve(combo, seed, **{"model.name": "handreid-tiny", "data.trials": TRIALS} | settings)
     directory = runs / f"{number:04}-{combo}"
-    _write(directory, config, features, identity, before or {}, started or {})
+    _write(directory, config, features, identity, before or {}, started or {}, images)
     return read_run(directory)
 
 
@@ -54,6 +59,7 @@ def _write(
     identity: np.ndarray,
     before: dict[str, float],
     started: dict[str, Any],
+    images: Path | None,
 ) -> None:
     folder = directory / "evaluation"
     folder.mkdir(parents=True)
@@ -67,7 +73,10 @@ def _write(
         "gallery": "own",
         "fingerprint": "f00d" * 4,
     }
-    events.write("started", **told | started)
+    events.write("started", combo=config.combo, steps=40, epochs=4, **told | started)
+    if images:
+        _pictures(images, identity)
+        _curves(events, config)
     names, number = np.unique(identity, return_inverse=True)
     arrays: dict[str, np.ndarray] = {}
     reports = []
@@ -92,10 +101,33 @@ def _write(
     ]
     save_file({"features": features, "identity": number}, folder / "features.safetensors")
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / "trials.safetensors")
-    (folder / "images.json").write_text(json.dumps({"root": str(directory / "images"), "images": listed}))
+    (folder / "images.json").write_text(json.dumps({"root": str(images or directory / "images"), "images": listed}))
     (folder / "summary.json").write_text(json.dumps(summary | {"before": before}))
     events.write("ended", status="finished", reason=None, summary=summary)
     events.close()
+
+
+def _pictures(folder: Path, identity: np.ndarray) -> None:
+    """A flat picture an image, a colour an identity."""
+    for row, name in enumerate(identity.tolist()):
+        path = folder / name / f"hand_{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shade = int(name) * 37 % 200
+        if not path.exists():
+            Image.new("RGB", (64, 48), (shade, 255 - shade, 120 + row % 80)).save(path)
+
+
+def _curves(events: EventWriter, config: RunConfig) -> None:
+    """Forty steps in four epochs, every value falling or rising slowly."""
+    for step in range(1, 41):
+        terms = {term: 2.0 / step for term in config.loss}
+        total = sum(float(config.loss[term]["weight"]) * value for term, value in terms.items())
+        events.write("step", step=step, epoch=step // 10, total=total, terms=terms, lr=1e-3, images_per_s=100.0)
+        if step % 10 == 0:
+            rates = {"rank1": step / 50, "mAP": step / 60}
+            events.write("evaluation", step=step, epoch=step // 10, split="val", stage="validation", trials=1, **rates)
+            shape = {"intra": 1 / step, "inter": 1.0, "ratio": 1 / step, "hard_gap": -step / 40, "angle": 50 - step}
+            events.write("epoch", step=step, epoch=step // 10, seconds=1.0, total=total, geometry=shape)
 
 
 def _rank(features: np.ndarray, number: np.ndarray, query: int, gallery: np.ndarray) -> tuple[int, float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -171,6 +172,40 @@ def test_locks_in_a_folder_of_somebody_else_are_refused(tmp_path: Path, monkeypa
     monkeypatch.setenv("HANDREID_LOCKS", str(tmp_path / "linked"))
     with pytest.raises(UserError, match="another user"):
         devices.lock_folder()
+
+
+def test_what_nvml_tells_becomes_gpus_with_mig_instances_and_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver is not there in most places where tests run: this stands in for its library, in its own words."""
+    nvml = ModuleType("pynvml")
+    boards = {0: ["GPU-whole"], 1: ["MIG-one", "MIG-two"], 2: "broken"}
+    nvml.NVMLError = type("NVMLError", (Exception,), {})
+    nvml.NVML_DEVICE_MIG_ENABLE = 1
+
+    def refuse(*_: object) -> None:
+        raise nvml.NVMLError
+
+    def instance(board: int, place: int) -> str:
+        return boards[board][place] if place < len(boards[board]) else refuse()
+
+    nvml.nvmlInit = lambda: None
+    nvml.nvmlDeviceGetCount = lambda: 3
+    nvml.nvmlDeviceGetHandleByIndex = lambda index: refuse() if index == 2 else index
+    nvml.nvmlDeviceGetMigMode = lambda board: [1, 1] if board == 1 else refuse()
+    nvml.nvmlDeviceGetMaxMigDeviceCount = lambda board: 7
+    nvml.nvmlDeviceGetMigDeviceHandleByIndex = instance
+    nvml.nvmlDeviceGetUUID = lambda handle: boards[handle][0] if isinstance(handle, int) else handle
+    nvml.nvmlDeviceGetName = lambda handle: "H200"
+    nvml.nvmlDeviceGetMemoryInfo = lambda handle: SimpleNamespace(total=80 * GIB, free=79 * GIB)
+    nvml.nvmlDeviceGetComputeRunningProcesses = lambda handle: (
+        [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)] if handle == 0 else refuse()
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(devices, "_nvml", devices._nvml.__wrapped__)
+    monkeypatch.setattr(devices.os, "getuid", lambda: 1234)
+    found = devices.list_gpus()
+    assert [(gpu.index, gpu.uuid) for gpu in found] == [(0, "GPU-whole"), (1, "MIG-one"), (1, "MIG-two")]
+    assert "root" in found[0].users and found[1].users == ()
+    assert found[0].free == 79 * GIB
 
 
 def test_fake_gpus_stand_in_for_those_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,8 @@ def _style(ink: str) -> Iterator[None]:
     grid = {"axes.grid": True, "grid.color": ink, "grid.alpha": 0.15, "grid.linewidth": 0.6}
     spines = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9}
     svg = {"svg.fonttype": "none", "svg.hashsalt": "handreid", "font.sans-serif": ["DejaVu Sans", "sans-serif"]}
-    with matplotlib.rc_context(colors | plain | grid | spines | svg):
+    settings: Any = colors | plain | grid | spines | svg
+    with matplotlib.rc_context(settings):
         yield
 
 

@@ -26,7 +26,7 @@ class Page(Screen[None]):
     ESCAPE_TO_MINIMIZE = True
     DEFAULT_CSS = """
     Page { background: $background; layers: base top; }
-    .-tiny Footer { display: none; }
+    Page.-tiny Footer { display: none; }
     """
 
     def body(self) -> Iterable[Widget]:

@@ -22,6 +22,7 @@ THUMB_HALF_WIDTH = 11.0
 
 # Skin from very fair to dark, red, green and blue in [0, 1].
 SKIN_TONES = np.array([(0.95, 0.80, 0.72), (0.89, 0.70, 0.58), (0.78, 0.56, 0.42), (0.62, 0.42, 0.29), (0.40, 0.26, 0.18)])
+POLISH = np.array([(0.75, 0.10, 0.16), (0.42, 0.07, 0.20), (0.88, 0.45, 0.55), (0.16, 0.17, 0.30), (0.85, 0.74, 0.66)])
 SKIN_NAMES = ("very fair", "fair", "medium", "dark")
 
 
@@ -49,6 +50,8 @@ class Person:
     nail_overhang: float  # free edge past the fingertip, mm
     nail_tint: np.ndarray  # [3] added to the skin
     lunula: float  # strength of the white half-moon
+    polish: np.ndarray | None  # [3] colour of the nail polish
+    finger_tone: np.ndarray  # [3] the fingers' colour against the hand's
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def person(seed: int, number: int) -> Person:
     rng = np.random.default_rng([seed, number, 11])
     female = rng.random() < 0.5
     size = rng.normal(0.965 if female else 1.035, 0.025)
-    slender = rng.normal(0.95 if female else 1.05, 0.08)
+    slender = rng.normal(0.95 if female else 1.05, 0.10)
     tone = rng.uniform(0, 3.4)
     skin = np.array([np.interp(tone, range(5), SKIN_TONES[:, channel]) for channel in range(3)])
     skin = skin * (1 + rng.normal(0, 1, 3) * (0.03, 0.06, 0.09))
@@ -85,19 +88,21 @@ def person(seed: int, number: int) -> Person:
         skin=np.clip(skin, 0, 1),
         palm_pallor=rng.uniform(0.15, 0.55),
         palm_scale=size * np.array([slender**0.6 * rng.normal(1, 0.03), rng.normal(1, 0.05)]),
-        phalanges=size * PHALANGES * rng.normal(1, 0.05) * rng.normal(1, 0.05, (4, 1)) * rng.normal(1, 0.03, (4, 3)),
+        phalanges=size * PHALANGES * rng.normal(1, 0.06) * rng.normal(1, 0.05, (4, 1)) * rng.normal(1, 0.03, (4, 3)),
         half_widths=size * slender * HALF_WIDTHS * rng.normal(1, 0.03, 4),
-        taper=rng.uniform(0.64, 0.84),
-        joint_bulge=rng.uniform(0.0, 0.11),
+        taper=rng.uniform(0.60, 0.86),
+        joint_bulge=rng.uniform(0.0, 0.14),
         lean=rng.normal(0, 0.045, (4, 2)) + np.array([(0.03, 0.03), (0, 0), (-0.02, -0.02), (-0.05, -0.06)]),
         thumb=size * THUMB * rng.normal(1, 0.06, 3),
         thumb_half_width=size * slender**0.8 * THUMB_HALF_WIDTH * rng.normal(1, 0.05),
         wrist_half_width=size * slender**0.6 * rng.normal(27, 1.5),
-        nail_length=rng.uniform(0.42, 0.66),
-        nail_width=rng.uniform(0.60, 0.86),
+        nail_length=rng.uniform(0.40, 0.70),
+        nail_width=rng.uniform(0.56, 0.88),
         nail_overhang=min(overhang, 5.0),
         nail_tint=np.array([0.08, 0.04, 0.06]) + rng.normal(0, 0.06, 3),
         lunula=rng.uniform(0, 1),
+        polish=POLISH[rng.integers(len(POLISH))] * rng.uniform(0.8, 1.1) if female and rng.random() < 0.3 else None,
+        finger_tone=1 - np.abs(rng.normal(0, 1)) * np.array([0.03, 0.07, 0.08]) * rng.uniform(0.6, 1.4, 3),
     )
 
 

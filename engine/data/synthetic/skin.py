@@ -91,6 +91,7 @@ def paint_finger(
     round_off = 1 - np.minimum(finger.across * finger.across, 1)
     patch, bed = colour[:, *finger.box], height[finger.box]
     bed += grown * (finger.half_width * round_off * np.float32(0.9) - bed)
+    shade(patch, grown, tuple(person.finger_tone))
     if palmar:
         _creases(patch, finger, number, grown, round_off, own)
     else:
@@ -134,6 +135,10 @@ def _nail(patch: Array, finger: Finger, number: int, person: Person, own: Array)
     nail = np.clip(inside * np.float32(length * 0.35), 0, 1) * own
     rim = np.clip(1 - np.abs(inside) * np.float32(length * 0.45), 0, 1) * own
     shade(patch, rim * np.float32(0.55), FOLD)
+    if person.polish is not None:
+        cover(patch, nail, person.polish)
+        patch += np.float32(0.25) * _ridge(v + np.float32(0.25), 0.22) * nail * np.clip(1 - uu, 0, 1)
+        return
     cover(patch, np.float32(0.85) * nail, np.clip(person.skin * 0.75 + 0.17 + person.nail_tint, 0, 1))
     moon = np.clip(1 - ((u + np.float32(0.75)) ** 2 / np.float32(0.16) + vv / np.float32(0.35)), 0, 1) * nail
     cover(patch, np.float32(0.5 * person.lunula) * moon, np.full(3, 0.93))

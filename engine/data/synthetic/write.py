@@ -145,7 +145,7 @@ def draw_share(folder: Path, plan: Plan, share: int, shares: int) -> None:
 
 def _row(picture: Picture, seed: int) -> str:
     who = person(seed, picture.identity)
-    about = f'"{picture.identity:07d}",{who.age},"{who.gender}","{who.skin_name}",0,0'
+    about = f'"{picture.identity:07d}",{who.age},"{who.gender}","{who.skin_name}",0,{int(who.polish is not None)}'
     return f'{about},"{picture.aspect}","{picture.name}",0\n'
 
 

@@ -35,11 +35,11 @@ class EditTerms(ModalScreen[Combo | None]):
 
     def __init__(self, name: str, combo: Combo) -> None:
         super().__init__()
-        self._name, self._combo = name, combo
+        self._combo_name, self._combo = name, combo
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box", can_focus=False) as box:
-            box.border_title = f"Terms of {self._name}"
+            box.border_title = f"Terms of {self._combo_name}"
             for term, weight in self._combo.weights.items():
                 options = {"weight": weight} | TERMS[term].options | self._combo.options.get(term, {})
                 for option, value in options.items():
@@ -76,7 +76,7 @@ class EditTerms(ModalScreen[Combo | None]):
                 options.setdefault(term, {})[option] = value
         combo = Combo(self._combo.title, self._combo.does, weights, options)
         try:
-            resolve(self._name, 0, {self._name: combo})
+            resolve(self._combo_name, 0, {self._combo_name: combo})
         except UserError as error:
             return combo, str(error)
         return combo, ""

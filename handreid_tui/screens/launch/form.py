@@ -90,8 +90,6 @@ class Form(Widget):
            padding: 0 1; }
     Form:focus-within { border: round $border; }
     Form Grid { grid-size: 4; grid-gutter: 0 3; grid-rows: 1; height: auto; }
-    .-normal Form Grid { grid-size: 3; }
-    .-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
     """
 
     class Changed(Message):

@@ -78,6 +78,8 @@ class Launch(Page):
     Launch #bottom { height: 3; padding: 1 2 0 2; }
     Launch #word { width: 1fr; height: 2; color: $secondary; }
     Launch #launch { min-width: 22; height: 1; border: none; }
+    Launch.-normal Form Grid { grid-size: 3; }
+    Launch.-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
     Launch.-narrow #about { display: none; }
     Launch.-narrow #bottom { height: 2; padding: 0 2; }
     Launch.-short #bottom { height: 2; padding: 0 2; }
