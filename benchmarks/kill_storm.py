@@ -27,6 +27,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engine.config import resolve
 from engine.events import read_events
@@ -38,11 +39,12 @@ from handreid_tui.state import observe, process_started
 
 ROLES = {"trainer": 8, "shim": 4, "supervisor": 3, "client": 1, "reader": 2}  # how often each is chosen
 PARALLEL = 3
-EPOCHS = 2  # of a real run
+EPOCHS = 3  # of a real run
 
 PRETENDING_TRAINER = """
 import hashlib, json, os, signal, sys, time
 from pathlib import Path
+from typing import Any
 from engine.events import EventWriter
 
 run = Path(sys.argv[1])
@@ -73,6 +75,7 @@ events.write("ended", status="finished", reason=None, summary={})
 CLIENT = """
 import sys
 from pathlib import Path
+from typing import Any
 from handreid_tui.launch import control
 paths = [Path(path) for path in sys.argv[2:]]
 control.launch(paths, parallel=int(sys.argv[1]))
@@ -82,6 +85,7 @@ control.wait(paths)
 READER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from handreid_tui.history import ingest, open_history
 history = open_history(Path(sys.argv[1]))
 while True:
@@ -112,7 +116,8 @@ class Storm:
 
     def make(self, seed: int) -> Path:
         epochs = EPOCHS if self.real else 150
-        config = resolve("ce_triplet_center", seed, **{"train.epochs": epochs, "device": "cpu"})
+        settings: dict[str, Any] = {"train.epochs": epochs, "train.checkpoint_every": 0.1, "device": "cpu"}
+        config = resolve("ce_triplet_center", seed, **settings)
         return rundir.create(self.runs, config.model_copy(update={"threads": 1}))
 
     def unfinished(self) -> list[Path]:

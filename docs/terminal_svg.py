@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 from rich.segment import Segment
 from rich.style import Style
@@ -25,7 +26,7 @@ BLOCKS = {  # x, y, width, height in cells
 }  # fmt: skip
 
 
-def app_svg(app: App[object]) -> str:
+def app_svg(app: App[Any]) -> str:
     """The screen of `app` as it is now."""
     strips = app.screen._compositor.render_strips()
     width, height = app.size.width * WIDTH, app.size.height * HEIGHT

@@ -1,4 +1,4 @@
-"""`python -m engine train RUN_DIR`: the trainer as a process of its own.
+"""`python -m engine train RUN_DIR`: the trainer as a process. Also `evaluate` and `export`, of a trained run.
 
 Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the configuration or the data.
 """
@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from engine.config import RunConfig
+from engine.config import DataConfig, RunConfig
 from engine.errors import UserError
 from engine.events import EventWriter
 
@@ -24,10 +24,25 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("train", help="train the run in RUN_DIR, or continue it from its checkpoint")
     command.add_argument("run", type=Path, metavar="RUN_DIR")
+    command = commands.add_parser("evaluate", help="score the run in RUN_DIR on another data set")
+    command.add_argument("run", type=Path, metavar="RUN_DIR")
+    command.add_argument("data", metavar="JSON", help="the data part of a configuration")
+    command = commands.add_parser("export", help="write the encoder of the run in RUN_DIR for open_clip")
+    command.add_argument("run", type=Path, metavar="RUN_DIR")
+    command.add_argument("folder", type=Path, metavar="FOLDER")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()
     try:
-        return _train(chosen.run)
+        if chosen.command == "train":
+            return _train(chosen.run)
+        from engine.elsewhere import export, score
+
+        logging.getLogger().setLevel(logging.ERROR)
+        if chosen.command == "evaluate":
+            print(score(chosen.run, DataConfig.model_validate_json(chosen.data)))
+        else:
+            export(chosen.run, chosen.folder)
+        return 0
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

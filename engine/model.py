@@ -15,7 +15,7 @@ from engine.config import ModelConfig
 from engine.errors import UserError
 from engine.hub import go_offline, hub_reachable
 from engine.model_names import OWN_CONFIGS, check_model_name
-from engine.pretrained import fill, load_weights
+from engine.pretrained import fill, load_weights, recorded_model
 from engine.randomness import derived_seed
 
 
@@ -71,12 +71,12 @@ class Projection(nn.Module):
 class ReIDModel(nn.Module):
     """Encoder and necks. A neck is a batch norm without a shift (Luo et al. 2019, section 3.6, BNNeck)."""
 
-    def __init__(self, encoder: ImageEncoder, image_size: int, mean: list[float], std: list[float]) -> None:
+    def __init__(self, encoder: ImageEncoder, size: int, mean: list[float], std: list[float], quick_gelu: bool) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.image_size, self.mean, self.std = image_size, mean, std
+        self.encoder, self.quick_gelu = encoder, quick_gelu
+        self.image_size, self.mean, self.std = size, mean, std
         with torch.inference_mode():
-            features = encoder.eval()(torch.zeros(1, 3, image_size, image_size))
+            features = encoder.eval()(torch.zeros(1, 3, size, size))
         self.dims = [feature.shape[1] for feature in features]
         self.necks = nn.ModuleList(nn.BatchNorm1d(dim) for dim in self.dims)
         for neck in self.necks:
@@ -109,7 +109,8 @@ def build_model(config: ModelConfig, seed: int) -> ReIDModel:
     open_clip.add_model_config(OWN_CONFIGS)
     torch.manual_seed(derived_seed(seed, "weights"))
     tag = _tag(config)
-    clip = _create(config, tag)
+    quick_gelu = _quick_gelu(config, tag)
+    clip = _create(config, tag, quick_gelu)
     visual = clip.visual
     if hasattr(visual, "output_tokens"):
         visual.output_tokens = False
@@ -117,7 +118,7 @@ def build_model(config: ModelConfig, seed: int) -> ReIDModel:
         load_weights(visual, Path(config.pretrained))
     size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
     preprocess = open_clip.get_model_preprocess_cfg(clip)
-    return ReIDModel(ImageEncoder(visual), size, list(preprocess["mean"]), list(preprocess["std"]))
+    return ReIDModel(ImageEncoder(visual), size, list(preprocess["mean"]), list(preprocess["std"]), quick_gelu)
 
 
 def _tag(config: ModelConfig) -> str | None:
@@ -131,19 +132,26 @@ def _tag(config: ModelConfig) -> str | None:
     return config.pretrained
 
 
-def _create(config: ModelConfig, tag: str | None) -> Any:
+def _quick_gelu(config: ModelConfig, tag: str | None) -> bool:
+    """Whether the weights were made with OpenAI's approximate GELU, which the model must then use too."""
+    if tag:
+        return bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
+    named = bool(open_clip.get_model_config(config.name).get("quick_gelu"))
+    return named or (config.pretrained != "none" and bool(recorded_model(Path(config.pretrained)).get("quick_gelu")))
+
+
+def _create(config: ModelConfig, tag: str | None, quick_gelu: bool) -> Any:
     """The CLIP model at the configured size, with the weights of `tag` if there is one."""
     size = {"force_image_size": config.image_size} if config.image_size else {}
     if tag is None:
         try:
-            return open_clip.create_model(config.name, **size)
+            return open_clip.create_model(config.name, force_quick_gelu=quick_gelu, **size)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UserError(f"{config.name} cannot be built at {config.image_size} px: {_line(error)}.") from error
     if not hub_reachable():
         go_offline()
-    quick = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
     try:
-        clip = open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick)
+        clip = open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"The weights {tag!r} of {config.name} could not be fetched ({_line(error)}). "
@@ -151,7 +159,7 @@ def _create(config: ModelConfig, tag: str | None) -> Any:
         ) from error
     if not config.image_size:
         return clip
-    resized = open_clip.create_model(config.name, force_quick_gelu=quick, **size)
+    resized = open_clip.create_model(config.name, force_quick_gelu=quick_gelu, **size)
     fill(resized.visual, clip.visual.state_dict(), Path(tag))
     return resized
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -34,6 +36,14 @@ def weights_file(source: Path) -> Path:
         if (source / place / "model.safetensors").is_file():
             return source / place / "model.safetensors"
     raise UserError(f"{source} holds no weights: give a weights file or a run that has trained.")
+
+
+def recorded_model(source: Path) -> dict[str, Any]:
+    """What a checkpoint of ours says of its model; empty for any other file."""
+    try:
+        return dict(json.loads(weights_file(source).with_name("state.json").read_text())["model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

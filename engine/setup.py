@@ -48,6 +48,12 @@ class Setup:
         learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         return self.model.encoder.open_clip_state() | necks | learnt
 
+    def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
+        """A checkpoint to start from, or to score: weights, and what the model is."""
+        config, model = self.config.model, self.model
+        about = {"name": config.name, "image_size": model.image_size, "quick_gelu": model.quick_gelu}
+        return Checkpoint(weights, {"step": step, "model": about})
+
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of `weights`."""
         with torch.no_grad():

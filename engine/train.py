@@ -158,7 +158,7 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress) ->
     images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
     write_evaluation(run / "evaluation", setup.split, images, features, report, summary)
     checkpoints = run / "checkpoints"
-    save_checkpoint(checkpoints / "best", Checkpoint(setup.weights(), {"step": progress.best_step}))
+    save_checkpoint(checkpoints / "best", setup.checkpoint(setup.weights(), progress.best_step))
     events.write("checkpoint", path="checkpoints/best", epoch=progress.best_epoch, step=progress.best_step, best=True)
     for leftover in ("last", "previous"):  # only an unfinished run needs them
         shutil.rmtree(checkpoints / leftover, ignore_errors=True)
@@ -170,7 +170,7 @@ def _save(checkpoints: Path, setup: Setup, progress: Progress, best: dict[str, T
     epoch = progress.step // setup.sampler.steps_per_epoch
     try:
         if best:
-            save_checkpoint(checkpoints / "best", Checkpoint(best, {"step": progress.best_step}))
+            save_checkpoint(checkpoints / "best", setup.checkpoint(best, progress.best_step))
         states = [optimizer.state_dict() for optimizer in setup.optimizers]
         last = Checkpoint(setup.weights(), vars(progress), states)
         save_checkpoint(checkpoints / "last", last, keep_previous=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -29,7 +30,7 @@ class Group:
     bindings: tuple[Binding, ...]
 
 
-def groups(screen: Screen[object]) -> list[Group]:
+def groups(screen: Screen[Any]) -> list[Group]:
     """The actions that work on `screen`: its own, those of its widgets, those of the app."""
     nodes: list[DOMNode] = [screen]
     for widget in screen.walk_children():
@@ -54,7 +55,7 @@ def _own_bindings(node: DOMNode) -> Iterable[Binding]:
                 yield binding if isinstance(binding, Binding) else Binding(*binding)
 
 
-def keys_of(app: App[object], binding: Binding) -> str:
+def keys_of(app: App[Any], binding: Binding) -> str:
     """The keys of a binding as a user reads them: `←, h`."""
     if binding.key_display:
         return binding.key_display
@@ -62,7 +63,7 @@ def keys_of(app: App[object], binding: Binding) -> str:
     return ", ".join(dict.fromkeys(keys))
 
 
-def commands(app: App[object], screen: Screen[object]) -> Iterable[SystemCommand]:
+def commands(app: App[Any], screen: Screen[Any]) -> Iterable[SystemCommand]:
     """Every action for the command palette."""
     for number, (page, (title, does)) in enumerate(PAGES.items(), 1):
         yield SystemCommand(f"Go to {title}", f"{number}: {does}", partial(app.run_action, f"app.go('{page}')"))

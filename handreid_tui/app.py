@@ -38,8 +38,8 @@ class HandreidApp(App[int]):
     TITLE = "handreid"
     BINDING_GROUP_TITLE = "Everywhere"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (12, "-short"), (32, "-tall")]
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {page: _opener(page) for page in PAGES}
 
     BINDINGS: ClassVar[list[BindingType]] = [

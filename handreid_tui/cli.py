@@ -166,6 +166,64 @@ def plot(
 
 
 @app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")],
+    format: Annotated[str, typer.Option(help="auto, 11k, hd, prepared or folder.")] = "auto",
+    subset: Annotated[str, typer.Option(help="Aspect, or all.")] = "auto",
+    gallery: Annotated[str, typer.Option(help="all or own.")] = "all",
+    as_json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Score a trained run on another data set or aspect."""
+    from handreid_tui.commands.elsewhere import evaluate as score
+
+    chosen = {"source": data, "format": format, "subset": subset, "gallery": gallery}
+    score(_places(None, runs), run, chosen, as_json)
+
+
+@app.command()
+def export(
+    run: Run,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder [default: RUN-encoder].")] = None,
+    runs: Runs = None,
+) -> None:
+    """Write a run's encoder for open_clip alone, as safetensors with its preprocessing."""
+    from handreid_tui.commands.elsewhere import export as write
+
+    write(_places(None, runs), run, output)
+
+
+@app.command("import")
+def import_weights(
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="State dict of a CLIP or of its image tower.")],
+    model: Annotated[str, typer.Option(help="Image encoder of open_clip that the weights are of.")] = "ViT-B-16",
+    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
+    subset: Annotated[str | None, typer.Option(help="Aspect, or all.")] = None,
+    gallery: Annotated[str | None, typer.Option(help="all or own.")] = None,
+    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Score a model that you trained elsewhere, as a run beside the others.
+
+    OpenAI's weights use an approximate GELU: name their model `ViT-B-16-quickgelu`.
+    """
+    from engine.config import parse_setting
+    from handreid_tui.commands.run import run as train
+
+    if not weights.is_file():
+        raise UserError(f"There is no file {weights}.")
+    given = {"data.source": data, "data.subset": subset, "data.gallery": gallery, "model.name": model}
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    settings |= {"model.pretrained": str(weights)} | dict(parse_setting(each) for each in set or [])
+    places = _places(db, runs)
+    chosen = {"tags": ["imported"], "parallel": 1, "detach": False, "as_json": as_json}
+    raise typer.Exit(train(["zero_shot"], [0], settings, places, {}, **chosen))
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,

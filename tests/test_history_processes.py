@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import random
 import sqlite3
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from handreid_tui.history import add_tag, ingest, list_runs, open_history, summary
+from handreid_tui.history import RunRow, add_tag, ingest, list_runs, open_history, summary
 from tests.run_files import Trainer, finish, make_run
 from tests.test_history_ingest import dump, summaries_from_points
 
@@ -56,7 +58,7 @@ def test_eight_managers_ingest_growing_runs_at_once(tmp_path: Path, processes) -
         added = [manager.result(timeout=60) for manager in managers]
     history = open_history(db)
     assert ingest(history, runs).events == 0
-    assert sum(events for events, _ in added) == written  # each event by exactly one of them
+    assert sum(events for events, _ in added) <= written  # none read twice; some came in with a tag
     assert [summary(history, number)["total"].n for number in (1, 2, 3, 4)] == steps
     assert dump(history)["summary"] == summaries_from_points(history)
     assert sum(len(row.tags) for row in list_runs(history)) == sum(tags for _, tags in added)
@@ -64,12 +66,10 @@ def test_eight_managers_ingest_growing_runs_at_once(tmp_path: Path, processes) -
 
 
 def test_processes_that_open_a_new_history_at_once_all_succeed(tmp_path: Path, processes) -> None:
-    for attempt in range(5):
-        stop = tmp_path / "runs"
-        stop.mkdir(exist_ok=True)
-        with ProcessPoolExecutor(8, mp_context=processes) as pool:
-            opened = [pool.submit(manage, tmp_path / f"{attempt}.db", stop, "", stop) for _ in range(8)]
-            assert [opener.result(timeout=60)[0] for opener in opened] == [0] * 8
+    with ProcessPoolExecutor(8, mp_context=processes) as pool:
+        for attempt in range(5):
+            opened = [pool.submit(open_and_list, tmp_path / f"{attempt}.db") for _ in range(16)]
+            assert [opener.result(timeout=60) for opener in opened] == [[]] * 16
 
 
 def test_killed_managers_leave_a_whole_history_that_the_next_completes(tmp_path: Path, processes) -> None:
@@ -80,11 +80,11 @@ def test_killed_managers_leave_a_whole_history_that_the_next_completes(tmp_path:
     ingest(reference, runs)
     found = []
     while not found or found[-1] < 30:
-        process = processes.Process(target=ingest_once, args=(db, runs))
+        ready = processes.Event()
+        process = processes.Process(target=ingest_once, args=(db, runs, ready))
         process.start()
-        while not db.exists() and process.is_alive():
-            time.sleep(0.001)
-        process.join(random.uniform(0.01, 0.06))
+        assert ready.wait(60)
+        process.join(random.uniform(0.01, 0.15))
         process.kill()
         process.join()
         with sqlite3.connect(db) as raw:
@@ -102,5 +102,16 @@ def test_killed_managers_leave_a_whole_history_that_the_next_completes(tmp_path:
     reference.dispose()
 
 
-def ingest_once(db: Path, runs: Path) -> None:
-    ingest(open_history(db), runs)
+def open_and_list(db: Path) -> list[RunRow]:
+    history = open_history(db)
+    try:
+        return list_runs(history)
+    finally:
+        history.dispose()
+
+
+def ingest_once(db: Path, runs: Path, ready: Event) -> None:
+    history = open_history(db)
+    sys.modules[ingest.__module__].CHUNK = 8192  # several transactions a run
+    ready.set()
+    ingest(history, runs)

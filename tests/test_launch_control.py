@@ -16,7 +16,7 @@ import pytest
 
 from engine.errors import UserError
 from handreid_tui.files import read_json
-from handreid_tui.launch import control
+from handreid_tui.launch import control, locks
 from handreid_tui.launch.processes import Attempt
 from handreid_tui.state import observe, process_started
 from tests.launch_tools import events, make_run, pretending, processes_of, until
@@ -150,6 +150,17 @@ def test_two_who_resume_one_run_at_once_start_it_once(runs: Path) -> None:
     until(lambda: observe(path).final)
     assert len(refusals) == 1
     assert len(events(path, "started")) == 2
+
+
+def test_nobody_queues_runs_while_another_is_about_to(runs: Path) -> None:
+    path = make_run(runs)
+    launcher = threading.Thread(target=control.launch, args=([path],))
+    with locks.hold(runs / ".queue.lock"):
+        launcher.start()
+        time.sleep(0.3)
+        assert not (path / "claim.lock").exists()
+    launcher.join()
+    assert status(path) == "finished"
 
 
 def test_what_cannot_be_is_refused_in_one_sentence_and_nothing_is_queued(runs: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from handreid_tui.launch import control, queue
+from handreid_tui.launch import control, locks, queue, supervisor
 from handreid_tui.launch.processes import Attempt
 from handreid_tui.state import observe
 from tests.launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
@@ -121,6 +121,37 @@ def test_a_run_queued_while_the_supervisor_leaves_is_still_started(runs: Path) -
     until(lambda: not supervisors_of(runs))
 
 
+def test_a_supervisor_looks_once_more_after_it_let_go_of_its_lock(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, late = make_run(runs, steps=1), make_run(runs, steps=1)
+    enqueue(first)
+
+    def joined_just_after(folder: Path) -> list[queue.Waiting]:
+        found = queue.waiting(folder)
+        if not found and locks.is_taken(runs / ".supervisor.lock") and not late_joined:
+            late_joined.append(late)
+            enqueue(late)
+            supervisor.look_after(runs)  # sees that somebody works, and trusts in that
+        return found
+
+    late_joined: list[Path] = []
+    monkeypatch.setattr(supervisor, "waiting", joined_just_after)
+    supervisor.supervise(runs)
+    assert late_joined and not queue.waiting(runs)
+    assert control.wait([late], 10)[late].status == "finished"
+
+
+def test_a_shim_that_waited_for_its_claim_starts_nothing_that_has_left_the_queue(runs: Path) -> None:
+    path = make_run(runs)
+    enqueue(path)
+    with queue.owned(path):
+        shim = subprocess.Popen([*SHIM, str(path)], start_new_session=True)
+        files = Path(f"/proc/{shim.pid}/fd")
+        until(lambda: any(str(file.readlink()).endswith("claim.lock") for file in files.iterdir() if file.is_symlink()))
+        (path / "queued.json").unlink()
+    assert shim.wait(10) == 0
+    assert not (path / "process.json").exists()
+
+
 def test_several_launchers_at_once_feed_one_queue(runs: Path) -> None:
     paths = [make_run(runs, steps=1, pause=0) for _ in range(8)]
     launchers = [threading.Thread(target=control.launch, args=([path],), kwargs={"parallel": 4}) for path in paths]
@@ -147,15 +178,18 @@ def test_a_run_that_cannot_be_started_does_not_hold_up_the_others(runs: Path) ->
 
 
 def test_the_queue_goes_on_when_the_terminal_is_closed(runs: Path) -> None:
-    paths = [make_run(runs, steps=30) for _ in range(2)]
+    paths = [make_run(runs, steps=100), make_run(runs, steps=5)]
     code = "import sys; from pathlib import Path; from handreid_tui.launch import control\n"
     code += "control.launch([Path(path) for path in sys.argv[1:]]); control.wait([Path(path) for path in sys.argv[1:]])"
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-P", "-c", code, *map(str, paths)])
     until(lambda: events(paths[0], "step"))
+    (before,) = supervisors_of(runs)
     os.close(terminal)  # the kernel hangs up on whoever sits at it
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGHUP
+    time.sleep(0.1)
+    assert supervisors_of(runs) == [before]
     assert [state.status for state in control.wait(paths, 20).values()] == ["finished"] * 2
     assert len(events(paths[1], "started")) == 1
 
@@ -193,18 +227,21 @@ def test_when_its_shim_is_killed_a_trainer_stops_by_itself_and_the_queue_goes_on
     assert control.wait([following], 10)[following].status == "finished"
 
 
-def test_a_deaf_trainer_without_a_shim_keeps_its_claim_and_can_be_killed(runs: Path) -> None:
-    path = make_run(runs, steps=10_000, deaf=True)
-    control.launch([path])
+def test_a_deaf_trainer_without_a_shim_keeps_claim_and_lease_and_can_be_killed(runs: Path) -> None:
+    path, following = make_run(runs, steps=10_000, deaf=True), make_run(runs)
+    control.launch([path, following])
     until(lambda: events(path, "step"))
     shim = Attempt.read(path).shim
     assert shim and shim.send(signal.SIGKILL)
     until(lambda: not shim.alive)
     with pytest.raises(UserError, match="running"):
         control.resume([path])
+    time.sleep(0.4)
+    assert observe(following).status == "queued"
     assert control.stop(path) == "stopping"
     assert control.stop(path) == "killed"
     assert control.wait([path], 10)[path].status == "lost"
+    assert control.wait([following], 10)[following].status == "finished"
     control.resume([path])
     until(lambda: len(events(path, "started")) == 2)
     control.stop(path, kill=True)

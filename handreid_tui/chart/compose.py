@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from handreid_tui.chart.smooth import ema
 MARKERS = "●▲■◆▼★○△□◇"
 BASE, LABEL, GRID, CURSOR, STRONG, FIRST_LINE = range(6)
 MARKER_EVERY = 36
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: x [N] ascending, y [N] with NaN as gap. `slot` picks its colour and marker."""
+    """One curve: x [N] ascending, y [N] with NaN as gap, see `drawable`. `slot` picks its colour and marker."""
 
     name: str
     x: Floats
@@ -30,6 +31,12 @@ class Line:
     @property
     def marker(self) -> str:
         return MARKERS[self.slot % len(MARKERS)]
+
+
+def drawable(line: Line) -> Line:
+    """The line with values that no axis can hold (infinite, or beyond 1e100) as gaps."""
+    usable = np.abs(line.y) < LARGEST
+    return line if usable.all() else replace(line, y=np.where(usable, line.y, np.nan))
 
 
 @dataclass(frozen=True)

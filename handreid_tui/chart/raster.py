@@ -124,14 +124,12 @@ def data_range(lines: Sequence[tuple[Floats, Floats]], x0: float, x1: float, log
         seen = y[np.searchsorted(x, x0) : np.searchsorted(x, x1, side="right")]
         if log and len(seen) and not np.fmin.reduce(seen) > 0:
             seen = seen[seen > 0]
-        if len(seen) and not np.isfinite(low_high := np.array([np.fmin.reduce(seen), np.fmax.reduce(seen)])).all():
-            seen = seen[np.isfinite(seen)]
-            low_high = np.array([seen.min(), seen.max()]) if len(seen) else np.array([np.inf, -np.inf])
         if len(seen):
-            lowest, highest = min(lowest, float(low_high[0])), max(highest, float(low_high[1]))
+            lowest, highest = np.fmin(lowest, np.fmin.reduce(seen)), np.fmax(highest, np.fmax.reduce(seen))
     if lowest > highest:
         return (0.1, 1.0) if log else (0.0, 1.0)
     if log:
         return (lowest / 2, highest * 2) if lowest == highest else (lowest * 0.95, highest * 1.05)
+    lowest, highest = float(lowest), float(highest)
     air = (highest - lowest) * 0.04 or abs(highest) * 0.1 or 1.0
     return lowest - air, highest + air

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from handreid_tui.chart.compose import FIRST_LINE, Frame, Grid, Line, Look, compose, full_range
+from handreid_tui.chart.compose import FIRST_LINE, Frame, Grid, Line, Look, compose, drawable, full_range
 from handreid_tui.chart.raster import View
 from handreid_tui.chart.smooth import LEVELS
 from handreid_tui.theme import series_colors
@@ -90,7 +91,7 @@ class Chart(Widget, can_focus=True):
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Show these lines, the most important first."""
-        self.lines = list(lines)
+        self.lines = [drawable(line) for line in lines]
         self._redraw()
 
     def set_note(self, note: str) -> None:
@@ -113,9 +114,7 @@ class Chart(Widget, can_focus=True):
 
     def follow(self, other: Look) -> None:
         """Take over cursor, window and smoothing of a chart with the same x axis."""
-        self.set_look(
-            replace(self.look, cursor=other.cursor, window=other.window, smoothing=other.smoothing)
-        )
+        self.set_look(replace(self.look, cursor=other.cursor, window=other.window, smoothing=other.smoothing))
 
     # --- drawing
 
@@ -183,10 +182,7 @@ class Chart(Widget, can_focus=True):
         for chars, numbers in zip(grid.chars, grid.styles, strict=True):
             cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), grid.width]
             text = "".join(chars.tolist())
-            segments = [
-                Segment(text[start:end], styles[numbers[start]])
-                for start, end in zip(cuts, cuts[1:], strict=False)
-            ]
+            segments = [Segment(text[start:end], styles[numbers[start]]) for start, end in pairwise(cuts)]
             strips.append(Strip(segments, grid.width))
         return strips
 

@@ -98,8 +98,10 @@ def claims_sheet(section: Section) -> Sheet | None:
     if section.findings is None:
         return None
     headers = ["term", "claim", "outcome", "compared", "figure", "difference"]
-    notes = [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
     rows = [_finding(finding) for finding in section.findings if finding.difference]
+    notes = ["Held: compared with the same losses without the term, it goes the claimed way, and not by chance."]
+    notes = notes if rows else []
+    notes += [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
     return Sheet("Does each loss do what it says?", headers, rows, notes)
 
 
@@ -180,7 +182,7 @@ def _finding(finding: Finding) -> list[Cell]:
     claim, difference = finding.claim, finding.difference
     assert difference and finding.values
     digits = 1 if claim.unit else 3
-    ours, theirs = (f"{value.mean:.{digits}f}" for value in finding.values)
+    ours, theirs = (f"{value.mean:.{digits}f}".replace("-", "−") for value in finding.values)
     interval = f"[{_signed(difference.low, digits)}, {_signed(difference.high, digits)}]{claim.unit}"
     sure = finding.outcome in ("held", "not held")
     return [

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sqlalchemy import Engine
 
 from engine.combos import TERMS
@@ -23,7 +23,8 @@ from handreid_tui.compare.table import Row
 from handreid_tui.history import curve
 
 INK = "#010203"  # stands for the reader's own text colour where a figure goes into a page
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")  # Okabe and Ito 2008
+# after Okabe and Ito 2008, for colour-blind readers; a little lighter, to show on dark pages too
+COLORS = ("#2E86C9", "#E0662B", "#1FA37C", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 LINES = ("-", "--", "-.", ":")
 SHOWN_ROWS = len(COLORS)
 BUCKETS = 300  # points of a curve on paper
@@ -94,7 +95,8 @@ def embedding_figure(history: Engine, rows: Sequence[Row]) -> Figure:
             of = points[identity == number]
             style = {"color": matplotlib.colormaps["tab20"](number % 20), "marker": "osD^v"[number // 20 % 5]}
             axes.scatter(of[:, 0], of[:, 1], s=9, alpha=0.8, linewidths=0, **style)
-        axes.set(title=row.runs[0].name, aspect="equal")
+        axes.set(title=row.runs[0].name)
+        axes.set_aspect("equal", adjustable="datalim")
         axes.set_xlabel(f"component 1 ({100 * explained[0]:.0f} % of the variance)")
         axes.set_ylabel(f"component 2 ({100 * explained[1]:.0f} %)")
     return figure
@@ -119,7 +121,7 @@ def save_plot(history: Engine, rows: Sequence[Row], kind: str, path: Path) -> Pa
     with _style("black"):
         figure = PLOTS[kind][1](history, rows[:SHOWN_ROWS])
         try:
-            figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=200)
+            figure.savefig(path, facecolor="white", dpi=200)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None
     return path
@@ -130,7 +132,7 @@ def inline_svg(history: Engine, rows: Sequence[Row], kind: str) -> str:
     title, draw = PLOTS[kind]
     text = io.StringIO()
     with _style(INK):
-        draw(history, rows[:SHOWN_ROWS]).savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+        draw(history, rows[:SHOWN_ROWS]).savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor")
@@ -184,6 +186,7 @@ def _curves(
                 x = place(run, steps)
                 axes.plot(x, values, color=color, linestyle=line, linewidth=1, marker=marker, label=label, alpha=0.9)
         axes.set(title=title, xlabel=xlabel)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
     return _with_legend(figure, *all_axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from html import escape
@@ -23,6 +24,7 @@ from handreid_tui.compare.runs import FinishedRun
 from handreid_tui.compare.table import By, Row
 
 STYLE = Path(__file__).with_name("report.css")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the browser itself refuses any request
 CAPTIONS = {
     "loss": "A line a run, a colour a row. Terms are raw: before their weights.",
     "validation": "On the validation images of the training identities, after each epoch.",
@@ -41,6 +43,8 @@ def write_report(
 
     Raises UserError where there is nothing to report or `path` cannot be written.
     """
+    if not path.parent.is_dir():
+        raise UserError(f"The report cannot be written to {path}: there is no folder {path.parent}.")
     runs, notes = finished_runs(history, names)
     comparison = compare(runs, by or ("run" if names else "combo"), baseline, claims=True, published=True, notes=notes)
     page = _page(history, comparison)
@@ -58,7 +62,9 @@ def _page(history: Engine, comparison: Comparison) -> str:
     body += [f"<p class=note>{escape(note)}</p>" for note in comparison.notes]
     body += [_section(history, section) for section in comparison.sections]
     head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,"><title>handreid report</title>'
     )
     style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
@@ -197,7 +203,7 @@ def command(row: Row) -> str:
     run = row.runs[0]
     settings = flatten(run.config)
     named = {"data.source": "--data", "model.name": "--model", "train.epochs": "--epochs", "data.subset": "--subset"}
-    words = [f"handreid run --combo {_quoted(run.combo)}", *(f"--seed {each.seed}" for each in row.runs)]
+    words = [f"handreid run --combo {shlex.quote(run.combo)}", *(f"--seed {each.seed}" for each in row.runs)]
     usual: dict[str, Any] = {}
     try:
         chosen = {key: settings[key] for key in ("data.source", "model.name")}
@@ -209,14 +215,8 @@ def command(row: Row) -> str:
         if key in ("version", "combo", "seed") or usual.get(key, ...) == value:
             continue
         text = value if isinstance(value, str) else json.dumps(value)
-        words.append(f"{named[key]} {_quoted(text)}" if key in named else f"--set {_quoted(f'{key}={text}')}")
+        words.append(f"{named[key]} {shlex.quote(text)}" if key in named else f"--set {shlex.quote(f'{key}={text}')}")
     return " ".join(words)
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def _count(number: int, what: str) -> str:

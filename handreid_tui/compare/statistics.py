@@ -76,11 +76,12 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
         return Difference(estimate, math.nan, math.nan, 1.0, p_identities, p_seeds, identities, seeds)
     replicates = bootstrap(difference.mean(axis=0), counts, resamples, seed)
     # a resample varies by (I - 1) / I of the variance of a new sample
-    parts = [(math.sqrt(float(replicates.var()) * identities / (identities - 1)), identities - 1)]
-    if seeds > 1:
-        parts.append((_error_of_seeds(cells), seeds - 1))
+    of_identities = (math.sqrt(float(replicates.var()) * identities / (identities - 1)), identities - 1)
+    of_seeds, cautious = _errors_of_seeds(cells)
+    parts = [of_identities, (of_seeds, seeds - 1)] if seeds > 1 else [of_identities]
     half = half_width(parts, ALPHA)
-    p = max(_p_value(abs(estimate), parts), p_identities)
+    # one degree of freedom cannot tell scatter from interaction: a claim from two seeds must survive all of it
+    p = max(_p_value(abs(estimate), [of_identities, (cautious, 1)] if seeds == 2 else parts), p_identities)
     return Difference(estimate, estimate - half, estimate + half, p, p_identities, p_seeds, identities, seeds)
 
 
@@ -134,8 +135,8 @@ def seed_verdict(seeds: int) -> str:
 def half_width(parts: list[tuple[float, int]], alpha: float) -> float:
     """Half the width of a 1 - alpha interval from independent (standard error, degrees of freedom) parts.
 
-    Each part is stretched by its own quantile of Student's t before they are added as squares (after Cochran's
-    treatment of unequal variances): few seeds must not borrow the identities' many degrees of freedom.
+    Each part is stretched by its own quantile of Student's t, then they are added as squares (Howe 1974): few seeds
+    must not borrow the identities' many degrees of freedom.
     """
     from scipy.special import stdtrit  # late: scipy takes a noticeable part of the start of the program
 
@@ -168,17 +169,20 @@ def _contributions(difference: Array, counts: Array) -> Array:
     return (difference.mean(axis=0) / counts.sum(axis=-1, keepdims=True)).mean(axis=0)
 
 
-def _error_of_seeds(cells: Array) -> float:
-    """Standard error of the mean that comes from the seeds alone. cells: [S, I].
+def _errors_of_seeds(cells: Array) -> tuple[float, float]:
+    """Standard error of the mean that comes from the seeds alone, and the whole of their scatter. cells: [S, I].
 
     The seeds' differences scatter also because each seed meets each identity differently. The identities' bootstrap
-    holds that part already, so the interaction is taken off.
+    holds that part already, so the interaction is taken off the first.
     """
     seeds, identities = cells.shape
+    if seeds == 1:
+        return 0.0, 0.0
     by_seed = cells.mean(axis=1)
     residual = cells - by_seed[:, None] - cells.mean(axis=0) + cells.mean()
     interaction = float((residual**2).sum()) / ((seeds - 1) * (identities - 1)) / (seeds * identities)
-    return math.sqrt(max(float(by_seed.var(ddof=1)) / seeds - interaction, 0.0))
+    scatter = float(by_seed.var(ddof=1)) / seeds
+    return math.sqrt(max(scatter - interaction, 0.0)), math.sqrt(scatter)
 
 
 @lru_cache(maxsize=4)

@@ -89,46 +89,55 @@ def ingest_run(history: Engine, path: Path) -> Report:
 
 
 def _ingest(history: Engine, path: Path, number: int, known: Known | None, report: Report) -> None:
+    more = True
+    while more:
+        known, more = _advance(history, path, number, known, report)
+
+
+def _advance(
+    history: Engine, path: Path, number: int, known: Known | None, report: Report
+) -> tuple[Known | None, bool]:
+    """Read on by one chunk; returns what the history holds then, and whether to come again.
+
+    `known` is older than what is seen of the files here: else a file that grew meanwhile would look shortened.
+    """
     try:
         stamp = _stamp(path)
     except OSError:  # removed a moment ago: the next ingest forgets it
-        return
+        return known, False
     same_place = known is not None and known.path == str(path)
     if known and same_place and known.state.status in RESTING and known.stamp == stamp:
-        return
+        return known, False
     state = observe(path)  # before reading events: a run seen to have ended has all its events read
+    start = 0 if known is None or _replaced(path, known, stamp) else known.offset
+    chunk = _read(path, start, stamp, report)
+    if known and same_place and (chunk.end, state, stamp) == (known.offset, known.state, known.stamp):
+        return known, False
     fresh = not known or not same_place or known.stamp.folder_modified != stamp.folder_modified
     description = describe(path) if fresh else None
+    head = known.head if known and start else _head(path)
+    complete = chunk.end == start or stamp.size <= start + CHUNK
+    with writing(history) as connection:
+        now = _select(connection, number).get(number)
+        if _offset(now) != _offset(known):  # another process was here since we looked
+            return now, True
+        if now and start == now.offset:
+            if description:
+                describe_again(connection, number, description)
+        else:
+            if now:
+                forget(connection, number)
+            insert_run(connection, number, description or describe(path), state)
+        if chunk.end > start:
+            apply_segments(connection, number, fold(chunk.events))
+        _finish(connection, number, chunk, head, state, stamp if complete else Stamp(0, 0, 0))
+        now = _select(connection, number).get(number)
     if description and description.problem:
         report.problems.append(description.problem)
-    while True:
-        start = 0 if known is None or _replaced(path, known, stamp) else known.offset
-        chunk = _read(path, start, stamp, report)
-        if known and (chunk.end, state, stamp) == (known.offset, known.state, known.stamp):
-            return
-        head = known.head if known and start else _head(path)
-        with writing(history) as connection:
-            now = _select(connection, number).get(number)
-            mine = _offset(now) == _offset(known)  # else another process was here since we looked
-            if mine:
-                if known is None or start < known.offset:
-                    if now:
-                        forget(connection, number)
-                    insert_run(connection, number, description or describe(path), state)
-                elif description:
-                    describe_again(connection, number, description)
-                if chunk.end > start:
-                    apply_segments(connection, number, fold(chunk.events))
-                _finish(connection, number, chunk, head, state, stamp)
-                now = _select(connection, number).get(number)
-        if mine:
-            report.events += len(chunk.events)
-            report.damaged += chunk.damaged
-            report.changed.add(number)
-            description = None
-            if chunk.end == start or stamp.size <= start + CHUNK:
-                return
-        known = now
+    report.events += len(chunk.events)
+    report.damaged += chunk.damaged
+    report.changed.add(number)
+    return now, not complete
 
 
 def _finish(connection: Connection, number: int, chunk: Chunk, head: str, state: State, stamp: Stamp) -> None:
@@ -174,7 +183,7 @@ def _replaced(path: Path, known: Known, stamp: Stamp) -> bool:
     """Whether events.jsonl is not the file that the history has read from, but shorter, or begins differently."""
     if stamp.size < known.offset:
         return True
-    return known.offset > 0 and stamp.size > known.stamp.size and _head(path) != known.head
+    return known.offset > 0 and stamp[:2] != known.stamp[:2] and _head(path) != known.head
 
 
 def _head(path: Path) -> str:

@@ -106,7 +106,9 @@ class Feed:
                 now = watched.execute("PRAGMA data_version").fetchone()
                 if now != version:
                     version = now
-                    snapshot = replace(snapshot, runs={row.number: row for row in list_runs(history, archived=True)}, loaded=True)
+                    snapshot = replace(
+                        snapshot, runs={row.number: row for row in list_runs(history, archived=True)}, loaded=True
+                    )
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())

@@ -26,7 +26,7 @@ class Help(ModalScreen[None]):
     DEFAULT_CSS = """
     Help { align: center middle; background: $background 60%; }
     Help > VerticalScroll {
-        width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 1 2;
+        width: 84; max-width: 96%; height: auto; max-height: 92%; padding: 1 2;
         background: $surface; border: round $border; border-title-style: bold;
     }
     Help Static { height: auto; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from textual.dom import DOMNode
@@ -47,11 +48,11 @@ class Latest(Generic[Request, Result]):
         try:
             result = self._work(request)
         except UserError as error:
-            self._back(lambda text=str(error): self._failed(text))
+            self._back(partial(self._failed, str(error)))
         except Exception as error:  # a directory deleted while it is read, a damaged file: the UI stays up
-            self._back(lambda text=f"It cannot be read: {error or type(error).__name__}.": self._failed(text))
+            self._back(partial(self._failed, f"It cannot be read: {error or type(error).__name__}."))
         else:
-            self._back(lambda: self._done(result))
+            self._back(partial(self._done, result))
 
     def _back(self, call: Callable[[], object]) -> None:
         def finish() -> None:

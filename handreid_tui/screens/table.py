@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -52,16 +52,29 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
     RowTable:focus { border: round $border; }
     """
 
-    class Highlighted(Message):
+    class News(Message):
+        """Something of a table."""
+
+        def __init__(self, table: RowTable[Any]) -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> RowTable[Any]:
+            return self.table
+
+    class Highlighted(News):
         """The cursor is on another row."""
 
-    class HeaderClicked(Message):
-        def __init__(self, column: str) -> None:
-            super().__init__()
-            self.column = column
-
-    class Opened(Message):
+    class Opened(News):
         """A row was clicked twice."""
+
+    class HeaderClicked(News):
+        """The header of a column was clicked."""
+
+        def __init__(self, table: RowTable[Any], column: str) -> None:
+            super().__init__(table)
+            self.column = column
 
     def __init__(
         self,
@@ -112,7 +125,7 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
             for key in changed:
                 self._refresh_row(key)
         if self.current != before or moved:
-            self.post_message(self.Highlighted())
+            self.post_message(self.Highlighted(self))
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
@@ -234,7 +247,7 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
             self._refresh_row(before)
         self._refresh_current()
         self._keep_in_sight()
-        self.post_message(self.Highlighted())
+        self.post_message(self.Highlighted(self))
 
     def _keep_in_sight(self) -> None:
         rows = max(1, self.scrollable_content_region.height - 1)
@@ -261,13 +274,13 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
             at = 0
             for column, size in self.columns_in_sight():
                 if at <= offset.x < at + size + 2:
-                    self.post_message(self.HeaderClicked(column.id))
+                    self.post_message(self.HeaderClicked(self, column.id))
                     return
                 at += size + 2
         elif offset.y - 1 + self.scroll_offset.y < len(self._keys):
             self.move_to(offset.y - 1 + self.scroll_offset.y)
             if event.chain == 2:
-                self.post_message(self.Opened())
+                self.post_message(self.Opened(self))
 
 
 def _fit(text: str, width: int, right: bool) -> str:

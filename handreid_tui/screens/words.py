@@ -82,9 +82,8 @@ def headline(run: RunRow) -> list[str]:
     return parts
 
 
-def bar(share: float, width: int) -> str:
-    """A progress bar of `width` cells, to an eighth of a cell."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, rest = divmod(eighths, 8)
-    part = " ▏▎▍▌▋▊▉"[rest] if full < width else ""
-    return ("█" * full + part).ljust(width)[:width]
+def bar(share: float, width: int) -> tuple[str, str]:
+    """The done and the open part of a progress bar, `width` cells together, to half a cell."""
+    halves = round(max(0.0, min(1.0, share)) * width * 2)
+    done = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return done, "━" * (width - len(done))

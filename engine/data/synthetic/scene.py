@@ -42,26 +42,26 @@ def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
     import os; N=float(os.environ.get("NUIS","1"))
     spread = 0.75 + N*rng.uniform(-0.6, 0.6)
     abduction = 0.55 + N*rng.uniform(-0.3, 0.3)
-    azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.3)
-    grey = rng.uniform(0.92, 1.0) if rng.random() < 0.85 else rng.uniform(0.75, 0.92)
+    azimuth, height = rng.uniform(0.15, 0.85) * np.pi, rng.uniform(0.6, 1.3)
+    grey = rng.uniform(0.94, 1.0) if rng.random() < 0.9 else rng.uniform(0.80, 0.94)
     return Scene(
         rotation=np.radians(N*rng.uniform(-22, 22)),
-        scale=0.79*(1+N*rng.uniform(-0.13,0.13)),
+        scale=0.79*(1+N*rng.uniform(-0.12,0.12)),
         position=N*rng.uniform(-1, 1, 2) * (0.10, 0.05) + (0, 0.09),
         fingers=REST * spread + rng.normal(0, 0.025, 4),
         bend=1 - np.abs(rng.normal(0, 0.035, (4, 3))) - abs(rng.normal(0, 0.02)),
         curl=rng.normal(0, 0.02, 4),
         thumb=abduction + np.array([0.18, -0.05, -0.12]) + rng.normal(0, 0.06, 3),
         light=np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)]),
-        contrast=rng.uniform(0.25, 0.45),
+        contrast=rng.uniform(0.2, 0.38),
         exposure=(1+N*rng.uniform(-0.1, 0.1)) * (1 + N*rng.normal(0, 0.012, 3)),
         background=np.clip(grey * (1 + rng.normal(0, 0.012, 3)), 0, 1),
-        gradient=rng.normal(0, 0.04, 2),
+        gradient=rng.normal(0, 0.02, 2),
         shadow=rng.uniform(0.05, 0.4),
         shadow_offset=rng.uniform(1, 7),
         sleeve=rng.uniform(-16, 6) if rng.random() < 0.15 else None,
         sleeve_colour=rng.uniform(0.05, 0.8) * rng.uniform(0.6, 1, 3),
-        blur=rng.uniform(0.0, 0.7),
+        blur=rng.uniform(0.0, 0.6),
         noise=rng.uniform(0.003, 0.02),
         grain_seed=int(rng.integers(2**31)),
     )

@@ -101,7 +101,9 @@ class Compare(Page):
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
-        finished = frozenset((n, run.name, run.archived) for n, run in snapshot.runs.items() if run.status == "finished")
+        finished = frozenset(
+            (n, run.name, run.archived) for n, run in snapshot.runs.items() if run.status == "finished"
+        )
         if finished != self._finished or (not finished and changed is None):
             self._finished = finished
             self._ask()
@@ -114,9 +116,16 @@ class Compare(Page):
         self.query_one(Tables).border_subtitle = "computing …"
         self._reader.ask(
             Request(
-                self._snapshot.history, self._snapshot.runs, numbers, by, self._baseline,
-                self._claims, self._published, self._section, self._view,
-            )  # fmt: skip
+                self._snapshot.history,
+                self._snapshot.runs,
+                numbers,
+                by,
+                self._baseline,
+                self._claims,
+                self._published,
+                self._section,
+                self._view,
+            )
         )
 
     def _draw(self, reading: Reading) -> None:

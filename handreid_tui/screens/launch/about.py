@@ -55,7 +55,9 @@ def about(name: str, combo: Combo, best: Best | None) -> Content:
         told = TERMS[term]
         options = {"weight": weight} | told.options | combo.options.get(term, {})
         lines.append(Content.assemble((told.title, "bold $primary"), f"  {told.does}"))
-        text = "   ".join(f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items())
+        text = "   ".join(
+            f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items()
+        )
         lines.append(Content.assemble((f"  {text}", "$secondary")))
         lines.append(Content.assemble((f"  {told.source}", "$secondary dim")))
     if not combo.weights:
@@ -65,9 +67,10 @@ def about(name: str, combo: Combo, best: Best | None) -> Content:
         seeds = f"{best.seeds} seed{'s' if best.seeds != 1 else ''}"
         lines.append(
             Content.assemble(
-                ("So far  ", "$secondary"), f"rank-1 {percent(best.rank1)}  mAP {percent(best.mAP)}",
+                ("So far  ", "$secondary"),
+                f"rank-1 {percent(best.rank1)}  mAP {percent(best.mAP)}",
                 (f"  {seeds}, {best.data}", "$secondary"),
-            )  # fmt: skip
+            )
         )
     else:
         lines.append(Content.assemble((f"{name} has no result yet.", "$secondary")))

@@ -136,9 +136,12 @@ class Form(Widget):
         """Say in each empty field what will be taken."""
         train = config.train
         shown = {
-            "model": config.model.name, "pretrained": config.model.pretrained, "epochs": str(train.epochs),
-            "batch": f"{train.ids_per_batch}x{train.images_per_id}", "lr": f"{train.lr:g}",
-        }  # fmt: skip
+            "model": config.model.name,
+            "pretrained": config.model.pretrained,
+            "epochs": str(train.epochs),
+            "batch": f"{train.ids_per_batch}x{train.images_per_id}",
+            "lr": f"{train.lr:g}",
+        }
         for name, text in shown.items():
             self.fields[name].input.placeholder = text
 

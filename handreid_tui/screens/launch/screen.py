@@ -25,12 +25,14 @@ from handreid_tui.screens.launch.about import Best, about, best_so_far
 from handreid_tui.screens.launch.edit_terms import EditTerms
 from handreid_tui.screens.launch.estimate import estimate
 from handreid_tui.screens.launch.form import Form
-from handreid_tui.screens.page import Page
+from handreid_tui.screens.launch.queue_table import QueueTable
+from handreid_tui.screens.run_actions import RunPage
 from handreid_tui.screens.table import Cell, Column, RowTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from handreid_tui.history import RunRow
     from handreid_tui.screens.live.screen import Live
 
 OWN = "+"
@@ -55,7 +57,7 @@ class Order:
     tags: list[str]
 
 
-class Launch(Page):
+class Launch(RunPage):
     """The table of combinations, the settings, and the button."""
 
     page = "launch"
@@ -69,8 +71,10 @@ class Launch(Page):
         Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
     ]
     DEFAULT_CSS = """
-    Launch #upper { height: 1fr; min-height: 6; }
-    Launch RowTable { width: 3fr; height: 100%; }
+    Launch #upper { height: 3fr; min-height: 6; }
+    Launch #combos { width: 3fr; height: 100%; }
+    Launch #queue { height: 2fr; display: none; }
+    Launch.-tall #queue { display: block; }
     Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
@@ -97,14 +101,17 @@ class Launch(Page):
         self._best: dict[str, Best] = {}
         self._problem = ""
         self._plan = Latest[Order, str](self, self._check, self._planned, self._planned_wrong)
+        self._queue: Latest[None, list[int]] = Latest(self, self._read_queue, self._show_queue, self.show_problem)
+        self._waiting: list[int] = []
         self._start: Latest[Order, list[Path]] = Latest(self, self._make, self._started, self._failed)
 
     def body(self) -> ComposeResult:
         with Vertical():
             with Horizontal(id="upper"):
-                yield RowTable[str](COLUMNS, self._cells, title="Combinations")
+                yield RowTable[str](COLUMNS, self._cells, title="Combinations", id="combos")
                 with VerticalScroll(id="about"):
                     yield Static()
+            yield QueueTable()
             yield Form(self.remembered("fields", {}))
             with Horizontal(id="bottom"):
                 yield Static(id="word")
@@ -119,7 +126,7 @@ class Launch(Page):
         known = self._combos()
         self._chosen = {name: None for name in self.remembered("chosen", []) if name in known}
         self._read_user_file()
-        table = self.query_one(RowTable)
+        table = self._table
         self._show_table()
         table.focus()
         self.query_one(Form).check()
@@ -137,11 +144,15 @@ class Launch(Page):
 
     # --- the table
 
+    @property
+    def _table(self) -> RowTable[str]:
+        return self.query_one("#combos", RowTable)
+
     def _combos(self) -> dict[str, Combo]:
         return COMBOS | self._user.combos | self._added | self._edited
 
     def _show_table(self) -> None:
-        self.query_one(RowTable).show([*self._combos(), OWN])
+        self._table.show([*self._combos(), OWN])
 
     def _cells(self, name: str) -> Sequence[Cell]:
         if name == OWN:
@@ -153,12 +164,17 @@ class Launch(Page):
         if best:
             seeds = "" if name == "zero_shot" else str(best.seeds)
             numbers = [percent(best.rank1), percent(best.mAP), (seeds, "secondary")]
-        return ("✓", "success bold") if chosen else " ", (name, "bold" if chosen else ""), (title, "secondary"), *numbers
+        return (
+            ("✓", "success bold") if chosen else " ",
+            (name, "bold" if chosen else ""),
+            (title, "secondary"),
+            *numbers,
+        )
 
-    @on(RowTable.Highlighted)
+    @on(RowTable.Highlighted, "#combos")
     def _show_about(self) -> None:
         panel = self.query_one("#about")
-        name = self.query_one(RowTable).current
+        name = self._table.current
         if name in (OWN, None):
             text = Content("Terms joined by +, each with its weight after a colon:\nce+triplet:0.5+cosface\n\n"
                            "For more, write [combos.NAME] in handreid.toml.")  # fmt: skip
@@ -175,7 +191,49 @@ class Launch(Page):
             self._best = best
             self._show_table()
             self._show_about()
-        self._reckon()
+        if changed is None or changed:
+            self._show_queue(self._waiting)
+            self._queue.ask(None)
+            self._reckon()
+
+    # --- the queue
+
+    def selected(self) -> list[RunRow]:
+        """The run under the cursor of the queue."""
+        run = self._snapshot.runs.get(self.query_one(QueueTable).current or 0)
+        return [run] if run else []
+
+    def _read_queue(self, _: None) -> list[int]:
+        from handreid_tui import rundir
+        from handreid_tui.launch import queue
+
+        return [rundir.number(run.path) for run in queue.waiting(self.handreid.places.runs)]
+
+    def _show_queue(self, waiting: list[int]) -> None:
+        self._waiting = waiting
+        self.query_one(QueueTable).show_queue(self._snapshot.runs, waiting)
+
+    def action_move_in_queue(self, up: bool) -> None:
+        def job() -> str:
+            from handreid_tui.launch import queue
+
+            for run in runs:
+                queue.move(run.path, up=up)
+            return ""
+
+        runs = [run for run in self.selected() if run.status == "queued"]
+        if runs:
+            self.do(job)
+            self._queue.ask(None)
+
+    def action_watch(self) -> None:
+        if runs := self.selected():
+            self._watch(runs[0].number)
+
+    def _watch(self, number: int) -> None:
+        self.handreid.action_go("live")
+        live: Live = self.app.screen  # type: ignore[assignment]
+        live.call_after_refresh(live.watch_runs, [number])
 
     # --- what will be launched
 
@@ -230,7 +288,9 @@ class Launch(Page):
 
     def _time(self, order: Order) -> str:
         try:
-            configs = [resolve(combo, seed, order.own, **order.settings) for combo in order.combos for seed in order.seeds[:1]]
+            configs = [
+                resolve(combo, seed, order.own, **order.settings) for combo in order.combos for seed in order.seeds[:1]
+            ]
         except UserError:
             return ""
         at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
@@ -271,9 +331,7 @@ class Launch(Page):
         self.say(f"Launched {len(paths)} run{'s' if len(paths) > 1 else ''}.")
         self.handreid.look_again()
         if self.app.screen is self:
-            self.handreid.action_go("live")
-            live: Live = self.app.screen  # type: ignore[assignment]
-            live.call_after_refresh(live.watch_runs, [rundir.number(paths[0])])
+            self._watch(rundir.number(paths[0]))
 
     def _failed(self, text: str) -> None:
         self.query_one("#launch", Button).loading = False
@@ -283,7 +341,7 @@ class Launch(Page):
     # --- actions
 
     def action_choose(self) -> None:
-        name = self.query_one(RowTable).current
+        name = self._table.current
         if name == OWN:
             self.action_add()
         elif name is not None:
@@ -299,12 +357,12 @@ class Launch(Page):
         self._show_table()
         self._reckon()
 
-    @on(RowTable.Opened)
+    @on(RowTable.Opened, "#combos")
     def _clicked_twice(self) -> None:
         self.action_choose()
 
     def action_edit(self) -> None:
-        name = self.query_one(RowTable).current
+        name = self._table.current
         if name in (OWN, None):
             self.action_add()
             return
@@ -328,7 +386,7 @@ class Launch(Page):
                 self._chosen[text] = None
                 self.remember("added", list(self._added))
                 self._choice_changed()
-                self.query_one(RowTable).show([*self._combos(), OWN], None, text)
+                self._table.show([*self._combos(), OWN], None, text)
 
         hint = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
         check = lambda text: resolve(text, 0, self._user.combos)  # noqa: E731
@@ -338,13 +396,15 @@ class Launch(Page):
         next(iter(self.query_one(Form).fields.values())).input.focus()
 
     def action_table(self) -> None:
-        self.query_one(RowTable).focus()
+        self._table.focus()
 
     @on(Button.Pressed, "#launch")
     def action_launch(self) -> None:
         button = self.query_one("#launch", Button)
         if self.query_one(Form).wrong or not self._chosen:
-            self.say("Mend the marked field first." if self._chosen else "Choose combinations with space first.", wrong=True)
+            self.say(
+                "Mend the marked field first." if self._chosen else "Choose combinations with space first.", wrong=True
+            )
         elif not button.loading:
             try:
                 order = self._order()

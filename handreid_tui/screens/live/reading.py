@@ -98,6 +98,7 @@ def _seconds(curves: Curves, request: Request, run: RunRow) -> Points | None:
         return None
     steps = np.append(0.0, found[0])
     seconds = np.append(0.0, np.nancumsum(found[1]))
-    if steps[-1] > 0 and (run.step or 0) > steps[-1]:
-        steps, seconds = np.append(steps, run.step), np.append(seconds, seconds[-1] * run.step / steps[-1])
+    last = float(run.step or 0)
+    if last > steps[-1] > 0:
+        steps, seconds = np.append(steps, last), np.append(seconds, seconds[-1] * last / steps[-1])
     return steps, seconds

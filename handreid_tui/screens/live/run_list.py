@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -36,7 +36,7 @@ class RunList(OptionList):
     ]
     DEFAULT_CSS = """
     RunList { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
-              border-subtitle-color: $secondary; padding: 0 1; background: $background; scrollbar-size-vertical: 1; }
+              border-subtitle-color: $secondary; padding: 0; background: $background; scrollbar-size-vertical: 1; }
     RunList:focus { border: round $border; background: $background; background-tint: $background 0%; }
     """
 
@@ -131,7 +131,7 @@ class RunList(OptionList):
         else:
             lead = (" ", "")
         digits = len(str(max(self._runs, default=0)))
-        width = max(20, self.scrollable_content_region.width)
+        width = max(20, self.scrollable_content_region.width - 2)  # less the padding of an option
         result = words.status(run)
         if run.rank1 is not None:
             result = f"{percent(run.rank1)}  {percent(run.mAP)}"
@@ -140,14 +140,18 @@ class RunList(OptionList):
             result = f"{duration(left)} left" if left is not None else run.status
         seed = f" s{run.seed}"
         room = width - digits - len(result) - len(seed) - 6
+        if run.rank1 is not None and room < len(run.combo):
+            result = percent(run.mAP)
+            room = width - digits - len(result) - len(seed) - 6
         combo = run.combo if len(run.combo) <= room else run.combo[: max(1, room - 1)] + "…"
         gap = " " * max(1, room - len(combo) + 1)
-        first = [lead, " ", (mark, style), f" {run.number:>{digits}} {combo}", (seed, "$secondary"), gap]
+        first: list[Any] = [lead, " ", (mark, style), f" {run.number:>{digits}} {combo}", (seed, "$secondary"), gap]
         first.append((result, "$secondary"))
         if words.is_active(run):
             tail = f" {words.epochs(run):>7}"
-            bar = words.bar(words.share_done(run), max(4, width - digits - len(tail) - 5))
-            return Content.assemble(*first, "\n" + " " * (digits + 5), (bar, "$primary on $panel"), (tail, "$secondary"))
+            done, rest = words.bar(words.share_done(run), max(4, width - digits - len(tail) - 5))
+            line: list[Any] = [(done, "$primary"), (rest, "$border-blurred"), (tail, "$secondary")]
+            return Content.assemble(*first, "\n" + " " * (digits + 5), *line)
         return Content.assemble(*first)
 
 
@@ -156,7 +160,7 @@ def _ordered(runs: Mapping[int, RunRow], chosen: list[int], wanted: int | None) 
     going = [run.number for run in runs.values() if words.is_active(run)]
     waiting = [run.number for run in runs.values() if run.status == "queued"]
     others = [n for n, run in runs.items() if not words.is_active(run) and run.status != "queued"]
-    asked = {number for number in (*chosen, wanted) if number in runs}
+    asked = {number for number in (*chosen, wanted or 0) if number in runs}
     usual = [number for number in others if not runs[number].archived][-ENDED_SHOWN:]
     ended = sorted({*usual, *(asked & set(others))}, reverse=True)
     return [*going, *waiting, *ended]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +39,7 @@ class Live(RunPage):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop", tooltip="Stop the run after its step, with a checkpoint"),
         Binding("r", "resume", "Resume", tooltip="Resume the run from its last checkpoint"),
-        Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart, or of the loss chart"),
+        Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart"),
         Binding("x", "next_axis", "Axis", tooltip="Horizontal axis: steps, epochs or training time"),
         Binding("o", "toggle_log", "Log", tooltip="Show or hide the trainer's log"),
     ]
@@ -51,7 +50,7 @@ class Live(RunPage):
     Live #charts { width: 1fr; height: 1fr; grid-size: 2 2; }
     Live LogView { height: 9; }
     Live LogView.hidden { display: none; }
-    Live.-normal RunList { width: 34; }
+    Live.-normal RunList { width: 38; }
     Live.-narrow #upper { layout: vertical; }
     Live.-narrow RunList { width: 100%; height: 6; }
     Live.-narrow #charts { grid-size: 1 4; grid-rows: 9; overflow-y: auto; scrollbar-size-vertical: 1; }
@@ -63,7 +62,9 @@ class Live(RunPage):
     def __init__(self) -> None:
         super().__init__()
         self._curves = Curves()
-        self._reader = Latest[Request, Reading](self, lambda request: read(self._curves, request), self._draw, self._cannot)
+        self._reader = Latest[Request, Reading](
+            self, lambda request: read(self._curves, request), self._draw, self._cannot
+        )
         self._snapshot = Snapshot()
         self._view_at: dict[str, int] = {}
         self._axis = "step"
@@ -133,8 +134,8 @@ class Live(RunPage):
 
     def selected(self) -> list[RunRow]:
         """The run that stop, resume and the headline mean."""
-        current = self.query_one(RunList).current
-        return [self._snapshot.runs[current]] if current in self._snapshot.runs else []
+        run = self._snapshot.runs.get(self.query_one(RunList).current or 0)
+        return [run] if run else []
 
     def _show_headline(self) -> None:
         line = self.query_one("#headline", Static)

@@ -36,7 +36,9 @@ def quadrants(pixels: Pixels) -> tuple[NDArray[np.str_], Pixels, Pixels]:
     In each cell the brighter dots take one colour and the darker ones another: their means.
     """
     height, width, _ = pixels.shape
-    cells = pixels.reshape(height // 2, 2, width // 2, 2, 3).transpose(0, 2, 1, 3, 4).reshape(height // 2, width // 2, 4, 3)
+    cells = (
+        pixels.reshape(height // 2, 2, width // 2, 2, 3).transpose(0, 2, 1, 3, 4).reshape(height // 2, width // 2, 4, 3)
+    )
     light = cells.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     middle = (light.max(axis=2) + light.min(axis=2)) / 2
     bright = light > middle[..., None]
@@ -46,7 +48,11 @@ def quadrants(pixels: Pixels) -> tuple[NDArray[np.str_], Pixels, Pixels]:
         colors.append(((cells * chosen[..., None]).sum(axis=2) / count).astype(np.uint8))
     codes = (bright * np.array([1, 2, 4, 8])).sum(axis=2)
     chars = np.array(list(QUADRANTS))[codes]
-    return chars, colors[0], np.where(bright.any(axis=2)[..., None] & bright.all(axis=2)[..., None], colors[0], colors[1])
+    return (
+        chars,
+        colors[0],
+        np.where(bright.any(axis=2)[..., None] & bright.all(axis=2)[..., None], colors[0], colors[1]),
+    )
 
 
 def strips(pixels: Pixels, width: int, height: int, base: Style) -> list[Strip]:

@@ -52,6 +52,10 @@ def when(moment: float | None, now: float | None = None) -> str:
     return "now"
 
 
+def _time(run: RunRow) -> Cell:
+    return duration(run.seconds) if run.seconds else ""
+
+
 def _name(run: RunRow) -> str:
     return "" if run.name == run.path.name else run.name
 
@@ -63,7 +67,7 @@ def _data(run: RunRow) -> str:
 
 COLUMNS = (
     RunColumn(Column("run", "run", 5, True), lambda r: r.number, lambda r: str(r.number)),
-    RunColumn(Column("combo", "combination", 18, rest=False), lambda r: r.combo, lambda r: (r.combo, "foreground bold")),
+    RunColumn(Column("combo", "combination", 18), lambda r: r.combo, lambda r: (r.combo, "bold")),
     RunColumn(Column("seed", "seed", 5, True, drop=2), lambda r: r.seed, lambda r: str(r.seed)),
     RunColumn(Column("status", "status", 10), lambda r: r.status, _state),
     RunColumn(Column("rank1", "rank-1", 7, True), lambda r: r.rank1, _rate("rank1"), 1),
@@ -73,7 +77,7 @@ COLUMNS = (
     RunColumn(Column("val_mAP", "val mAP", 8, True, drop=8), lambda r: r.best_val_mAP, _rate("best_val_mAP"), 1),
     RunColumn(Column("before", "before", 7, True, drop=10), lambda r: r.before_mAP, _rate("before_mAP")),
     RunColumn(Column("total", "loss", 7, True, drop=13), lambda r: r.total, _number("total", 3)),
-    RunColumn(Column("seconds", "time", 8, True, drop=5), lambda r: r.seconds, lambda r: duration(r.seconds) if r.seconds else ""),
+    RunColumn(Column("seconds", "time", 8, True, drop=5), lambda r: r.seconds, _time),
     RunColumn(Column("created", "age", 7, True, drop=4), lambda r: r.created, lambda r: (when(r.created), "secondary")),
     RunColumn(Column("data", "data", 22, drop=6), lambda r: _data(r), lambda r: (_data(r), "secondary")),
     RunColumn(Column("model", "model", 14, drop=9), lambda r: r.model, lambda r: (r.model, "secondary")),

@@ -83,7 +83,9 @@ def _results(run: RunRow) -> list[Content]:
     for title, key in METRICS:
         before, pixels = getattr(run, f"before_{key}", None), getattr(run, f"pixels_{key}", None)
         others = f"{percent(before) if before is not None else '':>9}{percent(pixels) if pixels is not None else '':>9}"
-        lines.append(Content.assemble(f"{title:<16}", (f"{percent(getattr(run, key)):>7}", "bold"), (others, "$secondary")))
+        lines.append(
+            Content.assemble(f"{title:<16}", (f"{percent(getattr(run, key)):>7}", "bold"), (others, "$secondary"))
+        )
     if run.test_geometry_intra is not None and run.test_geometry_inter is not None:
         lines.append(_pair("within", f"{run.test_geometry_intra:.3f}", 16))
         lines.append(_pair("between", f"{run.test_geometry_inter:.3f}", 16))

@@ -1,4 +1,4 @@
-"""What a user changes about runs: tags, note, name, archive, delete. Written to the run directory, then to the history."""
+"""What a user changes about runs: tags, note, name, archive, delete. In its directory first."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Edits(RunPage):
     """The editing actions of the page of runs."""
 
-    def _edit(self, change: Callable[[RunRow], None], said: str) -> None:
-        runs = self.selected()
+    def _edit(self, change: Callable[[RunRow], None], said: str, only: Sequence[RunRow] | None = None) -> None:
+        runs = only or self.selected()
 
         def job() -> str:
             for run in runs:
@@ -42,7 +42,9 @@ class Edits(RunPage):
                     "Tagged." if wanted else "Tags removed.",
                 )
 
-        self.app.push_screen(Prompt(f"Tags of {_title(runs)}", " ".join(common), "words, separated by spaces"), answered)
+        self.app.push_screen(
+            Prompt(f"Tags of {_title(runs)}", " ".join(common), "words, separated by spaces"), answered
+        )
 
     def action_note(self) -> None:
         if not (runs := self.selected()):
@@ -67,7 +69,7 @@ class Edits(RunPage):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self.do(lambda: set_name(history, run.number, text) or "Renamed.")
+                self._edit(lambda run: set_name(history, run.number, text), "Renamed.", [run])
 
         self.app.push_screen(Prompt(f"Name of {_title(runs)}", own, "empty: the name of its folder"), answered)
 

@@ -153,13 +153,13 @@ class Runs(Edits):
         runs = self._snapshot.runs
         if self._marked:
             return [runs[number] for number in self._marked if number in runs]
-        current = self.query_one(RowTable).current
-        return [runs[current]] if current in runs else []
+        run = runs.get(self.query_one(RowTable).current or 0)
+        return [run] if run else []
 
     @on(RowTable.Highlighted)
     def _ask_about(self) -> None:
-        current = self.query_one(RowTable).current
-        self.remember("current", current or 0)
+        current = self.query_one(RowTable).current or 0
+        self.remember("current", current)
         if current in self._snapshot.runs:
             self._about.ask(self._snapshot.runs[current])
         else:

@@ -44,7 +44,9 @@ def read_settings(history: Any, keys: list[str]) -> dict[str, dict[int, Any]]:
         return {
             key: {
                 run: json.loads(text)
-                for run, text in connection.exec_driver_sql("SELECT run, value FROM configuration WHERE key = ?", (key,))
+                for run, text in connection.exec_driver_sql(
+                    "SELECT run, value FROM configuration WHERE key = ?", (key,)
+                )
             }
             for key in keys
         }

@@ -1,0 +1,62 @@
+"""`handreid evaluate` and `export`: a trained run on other data, and out of this program. Torch works in a subprocess."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.config import DataConfig
+from engine.data.split import open_split
+from engine.errors import UserError
+from handreid_tui.formatting import percent
+from handreid_tui.places import Places
+from handreid_tui.runs import find_run
+
+METRICS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
+
+
+def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> None:
+    """Score a run on another data set and print the result. Raises UserError where either does not serve."""
+    run = find_run(places.runs, text)
+    if data["source"] != "synthetic":
+        data["source"] = str(Path(data["source"]).expanduser().absolute())
+    config = DataConfig.model_validate(data)
+    open_split(config)
+    folder = Path(_engine("evaluate", str(run), config.model_dump_json()).strip())
+    summary = json.loads((folder / "summary.json").read_text())
+    if as_json:
+        print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
+        return
+    title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in METRICS), style="dim")
+    table.add_row(run.name, *(percent(summary[metric]) for metric in METRICS))
+    Console().print(table)
+    print(f"Kept in {folder}.", file=sys.stderr)
+
+
+def export(places: Places, text: str, output: Path | None) -> None:
+    """Write a run's encoder as a folder that open_clip loads by itself."""
+    run = find_run(places.runs, text)
+    folder = output or Path(f"{run.name}-encoder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder with -o.")
+    _engine("export", str(run), str(folder))
+    print(f"{folder}: open_clip.create_model_and_transforms('local-dir:{folder}') loads it.", file=sys.stderr)
+
+
+def _engine(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "engine", *words], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise UserError(said.removeprefix("Error: "))
+    return done.stdout

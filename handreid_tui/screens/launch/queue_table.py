@@ -1,0 +1,68 @@
+"""What goes on and what waits, in the order of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from handreid_tui.formatting import duration
+from handreid_tui.screens import words
+from handreid_tui.screens.table import Cell, Column, RowTable
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+COLUMNS = (
+    Column("run", "run", 5, True),
+    Column("combo", "combination", 18),
+    Column("seed", "seed", 4, True, drop=1),
+    Column("status", "status", 12),
+    Column("progress", "", 20, drop=2),
+    Column("left", "time left", 9, True, drop=1),
+    Column("word", "", 10, drop=3, rest=True),
+)
+
+
+class QueueTable(RowTable[int]):
+    """Runs that go on, then those that wait, the next one first."""
+
+    BINDING_GROUP_TITLE = "Queue"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Let the run pass the one before it"),
+        Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Let the run wait behind the next one"),
+        Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or take it out of the queue"),
+        Binding("enter", "screen.watch", "Watch", tooltip="See the run in Live"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(COLUMNS, self._of, title="Queue", empty="Nothing runs and nothing waits.", id="queue")
+        self._runs: Mapping[int, RunRow] = {}
+
+    def show_queue(self, runs: Mapping[int, RunRow], order: Sequence[int]) -> None:
+        """`order`: the numbers of the waiting runs, the next one first."""
+        self._runs = runs
+        going = [number for number, run in runs.items() if words.is_active(run)]
+        place = {number: at for at, number in enumerate(order)}
+        waiting = [number for number, run in runs.items() if run.status == "queued"]
+        self.show([*going, *sorted(waiting, key=lambda number: place.get(number, len(place)))])
+        self.border_subtitle = f"{len(going)} running · {len(waiting)} waiting" if going or waiting else ""
+
+    def _of(self, number: int) -> Sequence[Cell]:
+        run = self._runs[number]
+        mark, style = words.sign(run)
+        bar: Cell = ""
+        if words.is_active(run):
+            done, rest = words.bar(words.share_done(run), 12)
+            bar = (f"{done}{' ' * len(rest)} {words.epochs(run)}", "primary")
+        left = words.seconds_left(run)
+        return (
+            str(number),
+            (run.combo, "bold"),
+            (str(run.seed), "secondary"),
+            (f"{mark} {words.status(run)}", style.removeprefix("$")),
+            bar,
+            duration(left) if left is not None else "",
+            (run.reason or run.device, "secondary"),
+        )

@@ -1,0 +1,149 @@
+"""Drawn hands: the folder that `write` makes, what its pictures are a function of, and that telling them apart is work."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.data import synthetic
+from engine.errors import UserError
+
+ASPECTS = ("dorsal right", "dorsal left", "palmar right", "palmar left")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "HandInfo.csv").open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def pixels(path: Path, side: int = 32) -> np.ndarray:
+    image = Image.open(path).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "hands"
+    synthetic.write(folder, 2, 1, 2, seed=3, size=64, aspects=ASPECTS)
+    return folder
+
+
+def test_the_table_has_the_columns_and_quoting_of_11k_hands(folder: Path) -> None:
+    header, first, *_ = (folder / "HandInfo.csv").read_bytes().decode().split("\n")
+    assert header == "id,age,gender,skinColor,accessories,nailPolish,aspectOfHand,imageName,irregularities"
+    identity, age, gender, skin, accessories, polish, aspect, name, irregularities = first.split(",")
+    assert (identity, aspect, name) == ('"0000001"', '"dorsal right"', '"Hand_0000001.jpg"')
+    assert 18 <= int(age) <= 75 and gender in ('"male"', '"female"')
+    assert skin in ('"very fair"', '"fair"', '"medium"', '"dark"')
+    assert accessories == irregularities == "0" and polish in ("0", "1")
+
+
+def test_every_row_has_its_picture_and_every_picture_its_row(folder: Path) -> None:
+    names = [row["imageName"] for row in rows(folder)]
+    assert names == [f"Hand_{number:07d}.jpg" for number in range(1, 25)]
+    assert sorted(path.name for path in (folder / "Hands").iterdir()) == names
+    for name in names:
+        image = Image.open(folder / "Hands" / name)
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (64, 64))
+
+
+def test_the_published_split_rule_puts_the_same_people_into_train_in_every_aspect(folder: Path) -> None:
+    for aspect, last in zip(ASPECTS, (1050, 1037, 1051, 1042), strict=True):
+        people = [int(row["id"]) for row in rows(folder) if row["aspectOfHand"] == aspect]
+        assert [who for who in people if who <= last] == [1, 1, 2, 2]
+        assert [who for who in people if who > last] == [2001, 2001]
+
+
+def test_the_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "again", 2, 1, 2, seed=3, size=64, aspects=ASPECTS)
+    assert content(tmp_path / "again") == content(folder)
+
+
+def test_a_picture_does_not_depend_on_what_else_is_drawn_nor_on_the_number_of_processes(
+    folder: Path, tmp_path: Path
+) -> None:
+    synthetic.write(tmp_path / "more", 120, 2, 3, seed=3, size=64)  # enough pictures for a second process
+    more = {(row["id"], index % 3): row["imageName"] for index, row in enumerate(rows(tmp_path / "more"))}
+    few = [row for row in rows(folder) if row["aspectOfHand"] == "dorsal right"]
+    for index, row in enumerate(few):
+        same = tmp_path / "more" / "Hands" / more[row["id"], index % 2]
+        assert same.read_bytes() == (folder / "Hands" / row["imageName"]).read_bytes()
+
+
+def test_another_seed_draws_other_people(folder: Path, tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "other", 2, 1, 2, seed=4, size=64, aspects=ASPECTS)
+    ours, theirs = content(folder), content(tmp_path / "other")
+    assert not [name for name in ours if name.endswith(".jpg") and ours[name] == theirs[name]]
+
+
+def test_no_two_pictures_are_the_same(folder: Path) -> None:
+    pictures = [path.read_bytes() for path in (folder / "Hands").iterdir()]
+    assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize(("aspect", "thumb_on_the_left"), list(zip(ASPECTS, (True, False, False, True), strict=True)))
+def test_the_thumb_is_on_the_side_where_that_hand_has_it(tmp_path: Path, aspect: str, thumb_on_the_left: bool) -> None:
+    synthetic.write(tmp_path / "hands", 12, 1, 2, seed=0, size=64, aspects=(aspect,))
+    dark = sum(255 - pixels(path, 64).mean(2) for path in (tmp_path / "hands" / "Hands").iterdir())
+    middle = (dark * np.arange(64)).sum(1) / dark.sum(1)  # of each row
+    thumb, wrist = middle[34:48].mean(), middle[58:].mean()
+    assert (thumb < wrist) == thumb_on_the_left
+
+
+def test_backs_show_nails_and_palms_do_not(tmp_path: Path) -> None:
+    """The two sides of one hand differ by more than two pictures of the same side."""
+    synthetic.write(tmp_path / "hands", 1, 1, 1, seed=0, size=64, aspects=("dorsal right", "palmar left"))
+    back, palm = (pixels(tmp_path / "hands" / "Hands" / f"Hand_000000{number}.jpg", 64) for number in (1, 2))
+    assert np.abs(back - palm).mean() > 2
+
+
+def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(synthetic.write.__globals__["Path"], "open", full)
+    with pytest.raises(OSError, match="No space"):
+        synthetic.write(tmp_path / "hands", 1, 1, 1, seed=0, size=32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(UserError, match="name a new folder"):
+        synthetic.write(tmp_path / "mine", 1, 1, 1, seed=0, size=32)
+    assert content(tmp_path) == {"mine/notes.txt": b"keep"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"train_identities": 1038}, "1037"),
+        ({"train_identities": 0}, "train"),
+        ({"test_identities": 0}, "test"),
+        ({"images": 0}, "image"),
+        ({"seed": -1}, "seed"),
+        ({"size": 8}, "16 pixels"),
+        ({"aspects": ()}, "Aspects"),
+        ({"aspects": ("dorsal-right",)}, "Aspects"),
+        ({"aspects": ("dorsal right", "dorsal right")}, "Aspects"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_in_a_sentence(
+    tmp_path: Path, changed: dict[str, object], complaint: str
+) -> None:
+    usual = {"train_identities": 1, "test_identities": 1, "images": 1, "seed": 0}
+    with pytest.raises(UserError, match=complaint):
+        synthetic.write(tmp_path / "hands", **usual | changed)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
