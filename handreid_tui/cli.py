@@ -219,7 +219,7 @@ def import_weights(
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     settings |= {"model.pretrained": str(weights)} | dict(parse_setting(each) for each in set or [])
     places = _places(db, runs)
-    chosen = {"tags": ["imported"], "parallel": 1, "detach": False, "as_json": as_json}
+    chosen: dict[str, Any] = {"tags": ["imported"], "parallel": 1, "detach": False, "as_json": as_json}
     raise typer.Exit(train(["zero_shot"], [0], settings, places, {}, **chosen))
 
 

@@ -1,4 +1,4 @@
-"""`handreid evaluate` and `export`: a trained run on other data, and out of this program. Torch works in a subprocess."""
+"""`handreid evaluate` and `export`: a trained run on other data, and out of the program. Torch stays outside."""
 
 from __future__ import annotations
 

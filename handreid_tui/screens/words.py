@@ -49,12 +49,12 @@ def seconds_left(run: RunRow) -> float | None:
 
 
 def epochs(run: RunRow) -> str:
-    """`41/60`, epochs begun."""
+    """`41/60`: the epoch that goes on, of how many."""
     if run.epochs is None:
         return ""
     if run.status == "finished":
         return f"{run.epochs}/{run.epochs}"
-    return f"{0 if run.epoch is None else min(run.epoch + 1, run.epochs)}/{run.epochs}"
+    return f"{min(run.epoch or 0, run.epochs)}/{run.epochs}"
 
 
 def results(run: RunRow) -> str:
