@@ -9,6 +9,7 @@ import argparse
 import errno
 import faulthandler
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(run: Path) -> int:
     """Train `run`, and whatever happens, say in its events how it ended."""
     config = RunConfig.load(run / "config.json")
-    events = EventWriter(run / "events.jsonl")
+    main = os.environ.get("RANK", "0") == "0"  # of several processes on one run, one writes
+    events = EventWriter(run / "events.jsonl" if main else Path(os.devnull))
     try:
         from engine.stopping import StopRequest
         from engine.train import train  # imports torch: seconds

@@ -62,7 +62,7 @@ def open_device(config: RunConfig) -> Device:
 def _choose(wanted: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
-        return torch.device("cuda:0" if count else "cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if count else torch.device("cpu")
     device = torch.device(wanted)
     if device.type == "cuda":
         if not count:

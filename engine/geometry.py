@@ -46,7 +46,7 @@ def _hard_gap(features: Tensor, identity: Tensor, shared: Tensor) -> Tensor:
         similarity = features[rows] @ features.T
         same = identity[rows, None] == identity
         nearest = similarity.masked_fill(same, -torch.inf).argmax(dim=1)
-        same[torch.arange(len(rows), device=rows.device), rows] = False  # an image is not its own positive
+        # the image itself is among these, but never the furthest
         furthest = similarity.masked_fill(~same, torch.inf).argmin(dim=1)
         anchor = features[rows]
         gaps.append((anchor - features[furthest]).norm(dim=1) - (anchor - features[nearest]).norm(dim=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,13 @@ class ReIDModel(nn.Module):
 
     def forward(self, images: Tensor) -> list[Feature]:
         """Features of `images` [B, 3, S, S], normalised as the encoder expects: before and after the projection."""
-        features = self.encoder(images)
-        with torch.autocast(images.device.type, enabled=False):
-            return [
-                Feature(feature.float(), neck(feature.float()))
-                for feature, neck in zip(features, self.necks, strict=True)
-            ]
+        return self.through_necks(self.encoder(images))
+
+    def through_necks(self, features: Iterable[Tensor]) -> list[Feature]:
+        """Both features [B, D] of the encoder with their necks', in float32 whatever the encoder computed in."""
+        pairs = zip(features, self.necks, strict=True)
+        with torch.autocast(next(self.necks.parameters()).device.type, enabled=False):
+            return [Feature(feature.float(), neck(feature.float())) for feature, neck in pairs]
 
     def embed(self, images: Tensor, feature: str) -> Tensor:
         """The retrieval feature [B, D1 + D2], of unit length: both features, each normalised, side by side.

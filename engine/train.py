@@ -22,6 +22,7 @@ from engine.events import EventWriter
 from engine.geometry import geometry
 from engine.meter import Meter
 from engine.optimizers import set_rates
+from engine.parallel import join_workers
 from engine.randomness import generator
 from engine.schedule import rate_factor
 from engine.setup import Setup, prepare
@@ -50,6 +51,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     without the interruption. Raises UserError, LossNotFinite, or torch's out-of-memory error.
     """
     checkpoints = run / "checkpoints"
+    workers = join_workers()
     setup = prepare(config, _decoding(events))
     checkpoint = load_newest(checkpoints)
     progress = Progress(**checkpoint.state) if checkpoint else Progress()
@@ -57,17 +59,20 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         setup.restore(checkpoint)
     best = _best_weights(checkpoints, progress)
     steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
-    _announce(run, setup, events, resumed_from=progress.step if checkpoint else None)
-
-    if not checkpoint:
+    if workers.main:
+        _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
+    if workers.main and not checkpoint:
         progress.pixels = _evaluate(setup, events, "pixels", 0)[0].metrics
         progress.before = _evaluate(setup, events, "before", 0)[0].metrics
 
     meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
     meter.restore(progress.loss_sums, progress.loss_count)
-    encode = torch.compile(setup.model) if config.train.compile else setup.model
+    if config.train.compile:
+        setup.model.encoder.compile()
+    encode = workers.wrap(setup.model.encoder)
     weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
-    started = saved = time.monotonic() - progress.seconds
+    saved = time.monotonic()
+    started = saved - progress.seconds
     setup.model.train()
 
     for step in range(progress.step, epochs * steps_per_epoch):
@@ -76,7 +81,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         images = setup.images[setup.train[chosen].to(setup.images.device)].to(setup.device.torch, non_blocking=True)
         images = setup.augmentation.random(images, generator(config.seed, "augment", step))
         with setup.device.precision():
-            features = encode(images)
+            encoded = encode(workers.share(images))
+        features = setup.model.through_necks(workers.gather(encoded))
         loss = setup.objective(features, setup.target[chosen.to(setup.target.device)])
         loss.total.backward()
         setup.objective.unscale_centers()
@@ -88,7 +94,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         meter.add(step, loss, rate)
         progress.step = step + 1
 
-        if progress.step % steps_per_epoch == 0:
+        stopping = workers.agree(stop.requested, step, setup.device.torch)
+        if progress.step % steps_per_epoch == 0 and workers.main:
             meter.flush()
             epoch = progress.step // steps_per_epoch
             if epoch % config.evaluation.every == 0 or epoch == epochs:
@@ -97,16 +104,18 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
                     best = {name: value.clone() for name, value in setup.weights().items()}
                     progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
             meter.restart()
-        if stop.requested or time.monotonic() - saved > config.train.checkpoint_every:
+        if workers.main and (stopping or time.monotonic() - saved > config.train.checkpoint_every):
             meter.flush()
             progress.seconds = time.monotonic() - started
             progress.loss_sums, progress.loss_count = meter.sums, meter.count
             _save(checkpoints, setup, progress, best, events)
             saved = time.monotonic()
-        if stop.requested and progress.step < epochs * steps_per_epoch:
+        if stopping and progress.step < epochs * steps_per_epoch:
             return "stopped"
 
     progress.seconds = time.monotonic() - started
+    if not workers.main:
+        return "finished"
     if best:
         setup.load_weights(best)
     _finish(run, setup, events, progress)
@@ -188,7 +197,7 @@ def _best_weights(checkpoints: Path, progress: Progress) -> dict[str, Tensor]:
     return found.weights if found else {}
 
 
-def _announce(run: Path, setup: Setup, events: EventWriter, resumed_from: int | None) -> None:
+def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed_from: int | None) -> None:
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
     (run / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
@@ -200,7 +209,7 @@ def _announce(run: Path, setup: Setup, events: EventWriter, resumed_from: int | 
         device_name=device.name,
         compute=environment["compute"],
         threads=environment["threads"],
-        world_size=1,
+        world_size=world_size,
         combo=config.combo,
         epochs=config.train.epochs,
         steps=config.train.epochs * setup.sampler.steps_per_epoch,

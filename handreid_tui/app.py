@@ -62,6 +62,7 @@ class HandreidApp(App[int]):
         self.places = places
         self.remembered = Remembered.read(state_file)
         self.snapshot = Snapshot()
+        self.problem = ""
         self._feed = Feed(places, self.post_message)
         for theme in THEMES:
             self.register_theme(theme)
@@ -90,15 +91,16 @@ class HandreidApp(App[int]):
     # --- what the feed says
 
     def on_runs_changed(self, message: RunsChanged) -> None:
-        self.snapshot = message.snapshot
+        self.snapshot, self.problem = message.snapshot, ""
         for screen in self.screen_stack:
             if isinstance(screen, Page):
                 screen.show_snapshot(self.snapshot, message.changed)
 
     def on_feed_failed(self, message: FeedFailed) -> None:
+        self.problem = message.text
         for screen in self.screen_stack:
             if isinstance(screen, Page):
-                screen.show_problem(message.text)
+                screen.show_problem(self.problem)
 
     def look_again(self) -> None:
         """Read what changed now, not at the next tick: after an action of the user."""

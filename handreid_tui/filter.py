@@ -191,8 +191,8 @@ def resolve_key(name: str) -> str:
         return ending[0]
     if ending:
         raise UserError(f"{name!r} may be {' or '.join(ending)}: write it whole.")
-    near = difflib.get_close_matches(name, known, n=1)
-    raise UserError(f"A run has no {name!r} to filter by.{f' Did you mean {near[0]!r}?' if near else ''}")
+    near = difflib.get_close_matches(name.lower(), folded, n=1)
+    raise UserError(f"A run has no {name!r} to filter by.{f' Did you mean {folded[near[0]]!r}?' if near else ''}")
 
 
 @cache

@@ -143,7 +143,6 @@ def test_distractors_in_the_gallery_are_not_part_of_a_figure(tmp_path):
         stored["features"] = np.concatenate([stored["features"], more])
         stored["identity"] = np.concatenate([stored["identity"], 1000 + np.repeat(np.arange(10), 3)])
         save_file(stored, path / "features.safetensors")
-        run.__dict__.pop("evaluation", None)
     assert compare(planted, claims=True).sections[0].findings[0].values == before
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from engine.errors import UserError
-from handreid_tui.compare import compare_history
+from handreid_tui.compare import compare, compare_history
 from handreid_tui.compare.plots import PLOTS, save_plot
 from handreid_tui.compare.report import command, write_report
 from handreid_tui.history import ingest, open_history
@@ -140,11 +140,11 @@ def test_an_unknown_plot_or_ending_is_said_in_a_sentence(history, tmp_path):
         save_plot(history, rows, "pie", tmp_path / "pie.png")
     with pytest.raises(UserError, match="png, svg or pdf"):
         save_plot(history, rows, "cmc", tmp_path / "cmc.gif")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_plot(history, rows, "cmc", tmp_path / "nowhere" / "cmc.png")
 
 
 def test_the_command_of_a_row_repeats_its_settings_and_nothing_else(tmp_path):
-    from handreid_tui.compare import compare
-
     settings = {"train.lr": 1e-4, "data.source": "my hands", "model.name": "handreid-tiny", "data.trials": 10}
     run = plant(tmp_path, 1, "ce+triplet:0.5", clusters(IDENTITY, 0.8), IDENTITY, seed=3, **settings)
     words = command(compare([run]).sections[0].table.rows[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,19 @@ def test_a_run_stopped_before_its_trainer_can_listen_is_stopped_not_failed(runs:
     control.stop(path)
     assert status(path) == "stopped"
     assert len(events(path, "ended")) == 1
+
+
+def test_a_stop_that_arrives_as_the_trainer_dies_is_a_stop(runs: Path) -> None:
+    path = start(make_run(runs, steps=10_000))
+    shim, trainer = Attempt.read(path).shim, Attempt.read(path).trainer
+    assert shim and trainer
+    shim.send(signal.SIGSTOP)
+    trainer.send(signal.SIGKILL)
+    until(lambda: not trainer.alive)
+    shim.send(signal.SIGTERM)
+    shim.send(signal.SIGCONT)
+    assert status(path) == "stopped"
+    assert read_json(path / "exit.json")["status"] == -9
 
 
 def test_stopping_a_waiting_run_takes_it_out_of_the_queue_and_resume_puts_it_back(runs: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from engine.data import synthetic
+from engine.data.synthetic import folder as folder_module
 from engine.errors import UserError
 
 ASPECTS = ("dorsal right", "dorsal left", "palmar right", "palmar left")
@@ -108,14 +110,52 @@ def test_backs_show_nails_and_palms_do_not(tmp_path: Path) -> None:
     assert np.abs(back - palm).mean() > 2
 
 
-def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> str:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(synthetic.write.__globals__["Path"], "open", full)
-    with pytest.raises(OSError, match="No space"):
-        synthetic.write(tmp_path / "hands", 1, 1, 1, seed=0, size=32)
+def test_a_disk_that_fills_up_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    program = f"""
+import resource
+from pathlib import Path
+from engine.data.synthetic import write
+resource.setrlimit(resource.RLIMIT_FSIZE, (800, 800))  # bytes a file
+write(Path({str(tmp_path / "hands")!r}), 60, 2, 2, seed=0, size=32)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 1 and "OSError" in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_is_drawn_once_even_if_two_ask_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "DEMO", replace(folder_module.DEMO, train_identities=2, test_identities=1))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(synthetic.ensure, [tmp_path / "cache"] * 4))
+    assert list((tmp_path / "cache").iterdir()) == answers[:1] == list(set(answers))
+    before = {path: path.stat().st_mtime_ns for path in answers[0].rglob("*")}
+    assert len(before) == 2 + 27 and synthetic.ensure(tmp_path / "cache") == answers[0]
+    assert {path: path.stat().st_mtime_ns for path in answers[0].rglob("*")} == before
+
+
+def test_a_changed_generator_never_reuses_old_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "DEMO", replace(folder_module.DEMO, train_identities=1, test_identities=1))
+    old = synthetic.ensure(tmp_path)
+    monkeypatch.setattr(folder_module, "VERSION", folder_module.VERSION + 1)
+    assert synthetic.ensure(tmp_path) != old
+
+
+def test_raw_pixels_do_not_solve_the_demo(tmp_path: Path) -> None:
+    """Rank-1 of 32x32 pixels by cosine on the demo's test identities: above chance (1/48), at most one half."""
+    demo = folder_module.DEMO
+    synthetic.write(tmp_path / "hands", 1, demo.test_identities, demo.images, demo.seed, demo.size)
+    tested = rows(tmp_path / "hands")[demo.images :]
+    features = np.stack([pixels(tmp_path / "hands" / "Hands" / row["imageName"]).ravel() for row in tested])
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    similarity = (features @ features.T).reshape(demo.test_identities, demo.images, demo.test_identities, demo.images)
+    hits = []
+    for trial in range(demo.images):  # every image is the gallery of its identity once
+        queries = [index for index in range(demo.images) if index != trial]
+        nearest = similarity[:, queries][..., trial].argmax(-1)
+        hits.append((nearest == np.arange(demo.test_identities)[:, None]).mean())
+    assert 0.05 < np.mean(hits) <= 0.5
 
 
 def test_a_folder_that_is_there_is_never_overwritten(tmp_path: Path) -> None:

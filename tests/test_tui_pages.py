@@ -14,6 +14,7 @@ from textual.color import Color
 
 from handreid_tui.actions import PAGES
 from handreid_tui.app import HandreidApp
+from handreid_tui.history import list_runs, open_history, set_tags
 from handreid_tui.places import Places
 from handreid_tui.screens.help import Help
 from tests.run_files import Trainer, append, make_run
@@ -194,14 +195,15 @@ async def test_a_locked_database_does_not_stop_the_keys(tmp_path):
         await until(pilot, lambda: len(app.snapshot.runs) == 6)
 
 
-async def test_two_uis_on_one_database_agree(tmp_path):
+async def test_two_managers_on_one_database_agree(tmp_path):
     places = write_history(tmp_path, seeds=1)
     async with opened(places, "runs") as (_, pilot):
-        other = HandreidApp(places, tmp_path / "other.json")
-        async with other.run_test(size=(160, 48)) as second:
-            await until(second, lambda: other.snapshot.loaded)
-            await pilot.press("t", *"seen", "enter")
-            await until(second, lambda: any("seen" in run.tags for run in other.snapshot.runs.values()))
+        other = open_history(places.db)
+        await pilot.press("t", *"mine", "enter")
+        await until(pilot, lambda: any(run.tags == ("mine",) for run in list_runs(other)))
+        set_tags(other, 1, ["theirs"])
+        await shows(pilot, "mine", "theirs")
+        other.dispose()
 
 
 def test_the_first_screen_waits_neither_for_numpy_nor_for_the_database():

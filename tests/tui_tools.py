@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -78,7 +79,7 @@ async def opened(
     places: Places, page: str = "launch", size: tuple[int, int] = (160, 48), theme: str = "handreid-dark"
 ) -> AsyncIterator[tuple[HandreidApp, Pilot[Any]]]:
     """The app on a page, with the history read."""
-    app = HandreidApp(places, places.db.parent / "ui.json")
+    app = HandreidApp(places, places.db.parent / f"ui-{secrets.token_hex(4)}.json")
     app.theme = theme
     app.remembered.put("app", "page", page)
     async with app.run_test(size=size) as pilot:

@@ -24,9 +24,8 @@ def circle(features: Tensor, identities: Tensor, margin: float = 0.25, gamma: fl
         cosine = unit @ unit.T
         far = cosine.detach()
         positive, negative = pairs(identities)
-        lowest = torch.finfo(cosine.dtype).min  # not -inf: a row of nothing but -inf has a NaN gradient
         pull = -gamma * (1 + margin - far).relu() * (cosine - (1 - margin))
         push = gamma * (far + margin).relu() * (cosine - margin)
-        pulls = pull.masked_fill(~positive, lowest).logsumexp(dim=1)
-        pushes = push.masked_fill(~negative, lowest).logsumexp(dim=1)
+        pulls = pull.masked_fill(~positive, -torch.inf).logsumexp(dim=1)
+        pushes = push.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
         return mean_over(softplus(pulls + pushes), positive.any(1) & negative.any(1))

@@ -21,7 +21,6 @@ def supcon(features: Tensor, identities: Tensor, temperature: float = 0.1) -> Te
         z = normalize(widen(features))
         logits = z @ z.T / temperature
         positive, negative = pairs(identities)
-        lowest = torch.finfo(logits.dtype).min  # not -inf: a row of nothing but -inf has a NaN gradient
-        others = logits.masked_fill(~(positive | negative), lowest).logsumexp(dim=1)
+        others = logits.masked_fill(~(positive | negative), -torch.inf).logsumexp(dim=1)
         own = (logits * positive).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
         return mean_over(others - own, positive.any(1) & negative.any(1))

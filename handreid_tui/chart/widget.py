@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -154,10 +155,11 @@ class Chart(Widget, can_focus=True):
 
     def _empty_strips(self, width: int, height: int) -> list[Strip]:
         base = self.rich_style
-        lines = [Strip.blank(width, base) for _ in range(height)]
-        text = self._empty[:width]
         style = base + Style(color=self._mix(0.6).rich_color)
-        lines[height // 2] = Strip([Segment(text.center(width), style)], width)
+        texts = textwrap.wrap(self._empty, max(1, width - 2))[:height]
+        lines = [Strip.blank(width, base) for _ in range(height)]
+        for row, text in enumerate(texts, (height - len(texts)) // 2):
+            lines[row] = Strip([Segment(text.center(width)[:width], style)], width)
         return lines
 
     def _label_state(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.errors import UserError
 from handreid_tui.compare import figures
+from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.compare.runs import FinishedRun
 from handreid_tui.compare.statistics import ALPHA, RESAMPLES, Difference, Spread, holm, paired_difference, spread
 from handreid_tui.compare.table import Pairs, Row, Table, paired_runs
@@ -97,20 +98,21 @@ def _measure(claim: Claim, row: Row, rows: list[Row], resamples: int) -> Finding
 
 def _sums(measure: Figure, pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The figure's sums for both sides, [S, 1, I], and the number of images, [1, I], of the searched identities."""
-    identity, rows = _images(pairs[0][0])
+    first = pairs[0][0].evaluation
+    identity, rows = _images(first)
     counts = np.bincount(identity).astype(float)[None]
 
     def sums(run: FinishedRun) -> np.ndarray:
-        if run.evaluation.names != pairs[0][0].evaluation.names:
+        evaluation = run.evaluation
+        if evaluation.names != first.names:
             raise UserError(f"{run.name} was tested on other images.")
-        return measure(run.evaluation.features[rows].astype(float), identity)[None]
+        return measure(evaluation.features[rows].astype(float), identity)[None]
 
     return np.stack([sums(a) for a, _ in pairs]), np.stack([sums(b) for _, b in pairs]), counts
 
 
-def _images(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
+def _images(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
     """Identity numbers and rows of the images of the searched identities with two images or more. No distractors."""
-    evaluation = run.evaluation
     names, counts = np.unique(evaluation.identity, return_counts=True)
     searched = set(evaluation.query_identities) & set(names[counts > 1].tolist())
     rows = np.flatnonzero(np.isin(evaluation.identity, sorted(searched)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,32 +103,34 @@ def read_summary(run: Path) -> dict[str, Any]:
     return summary
 
 
-def per_identity(evaluation: Evaluation, metric: str) -> tuple[Floats, Floats]:
-    """Sums of `metric` ("mAP" or "rank1") over the queries of each identity, and their number: both [T, I].
+@dataclass(frozen=True)
+class Scores:
+    """What statistics need of an evaluation, small: sums over the queries of each searched identity, per trial.
 
-    The identities are `evaluation.query_identities`. Queries without a match count nowhere.
+    `sums` holds "mAP" and "rank1", `counts` the numbers of queries, [T, I] each; queries without a match count
+    nowhere. Two runs with equal `queries` ranked the same images in the same trials.
     """
+
+    sums: dict[str, Floats]
+    counts: Floats
+    queries: str
+
+
+def score(evaluation: Evaluation) -> Scores:
+    """The scores of an evaluation; identities in the order of `query_identities`."""
     place = {name: index for index, name in enumerate(evaluation.query_identities)}
     number = np.array([place.get(name, -1) for name in evaluation.identity.tolist()])
-    sums = np.zeros((len(evaluation.trials), len(place)))
-    counts = np.zeros_like(sums)
+    shape = (len(evaluation.trials), len(place))
+    sums, counts = {metric: np.zeros(shape) for metric in ("mAP", "rank1")}, np.zeros(shape)
+    digest = hashlib.sha256()
     for t, trial in enumerate(evaluation.trials):
-        of = number[trial.query[trial.matched]]
-        value = trial.ap if metric == "mAP" else (trial.rank == 1).astype(float)
-        sums[t] = np.bincount(of, weights=value[trial.matched], minlength=len(place))
-        counts[t] = np.bincount(of, minlength=len(place))
-    return sums, counts
-
-
-def same_queries(a: Evaluation, b: Evaluation) -> bool:
-    """Whether both ranked the same images in the same trials, so that they can be compared query by query."""
-    if len(a.trials) != len(b.trials):
-        return False
-    names_a, names_b = np.array(a.names), np.array(b.names)
-    return all(
-        np.array_equal(names_a[x.query], names_b[y.query]) and np.array_equal(x.matched, y.matched)
-        for x, y in zip(a.trials, b.trials, strict=True)
-    )
+        rows = trial.query[trial.matched]
+        hits = (trial.rank[trial.matched] == 1).astype(float)
+        sums["mAP"][t] = np.bincount(number[rows], weights=trial.ap[trial.matched], minlength=len(place))
+        sums["rank1"][t] = np.bincount(number[rows], weights=hits, minlength=len(place))
+        counts[t] = np.bincount(number[rows], minlength=len(place))
+        digest.update(json.dumps([evaluation.names[row] for row in rows.tolist()]).encode())
+    return Scores(sums, counts, digest.hexdigest())
 
 
 def _trial(arrays: dict[str, Any], number: str, images: int) -> Trial:

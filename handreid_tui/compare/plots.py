@@ -113,13 +113,16 @@ PLOTS: dict[str, tuple[str, Draw]] = {
 
 
 def save_plot(history: Engine, rows: Sequence[Row], kind: str, path: Path) -> Path:
-    """Write one figure, black on white, for a paper; the format is the path's ending (png, svg, pdf)."""
+    """Write one figure of a table's rows, black on white, for a paper.
+
+    The format is the path's ending: png, svg or pdf. Raises UserError on another kind or ending.
+    """
     if kind not in PLOTS:
         raise UserError(f"There is no plot {kind!r}, only {', '.join(PLOTS)}.")
     if path.suffix.lstrip(".") not in FORMATS:
         raise UserError(f"A plot is written as png, svg or pdf; {path.name!r} ends in none of these.")
     with _style("black"):
-        figure = PLOTS[kind][1](history, rows[:SHOWN_ROWS])
+        figure = PLOTS[kind][1](history, [row for row in rows if row.runs][:SHOWN_ROWS])
         try:
             figure.savefig(path, facecolor="white", dpi=200)
         except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.config import RunConfig, flatten
 from engine.errors import UserError
 from engine.events import read_events
-from handreid_tui.compare.evaluation import Evaluation, Floats, per_identity, read_evaluation, read_summary
+from handreid_tui.compare.evaluation import Evaluation, Scores, read_evaluation, read_summary, score
 
 # Keys that do not change what is learnt, or that the protocol already holds.
 NOT_COMPARED = ("version", "combo", "seed", "device", "threads", "train.checkpoint_every", "train.compile")
@@ -68,20 +68,14 @@ class FinishedRun:
         flat = flatten(self.config)
         return {key: value for key, value in flat.items() if key not in NOT_COMPARED and not key.startswith(prefixes)}
 
-    @cached_property
+    @property
     def evaluation(self) -> Evaluation:
-        """Raises UserError where it is missing or damaged."""
+        """Read anew each time: it is large, and runs may be thousands. Raises UserError where it is damaged."""
         return read_evaluation(self.directory)
 
     @cached_property
-    def _per_identity(self) -> dict[str, tuple[Floats, Floats]]:
-        return {}
-
-    def per_identity(self, metric: str) -> tuple[Floats, Floats]:
-        """Sums and counts [T, I], see `evaluation.per_identity`; computed once."""
-        if metric not in self._per_identity:
-            self._per_identity[metric] = per_identity(self.evaluation, metric)
-        return self._per_identity[metric]
+    def scores(self) -> Scores:
+        return score(self.evaluation)
 
 
 def read_run(directory: Path, number: int | None = None, name: str | None = None) -> FinishedRun:

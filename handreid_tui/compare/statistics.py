@@ -126,10 +126,11 @@ def seed_verdict(seeds: int) -> str:
         return f"{seeds} seeds: the exact sign-flip test over seeds can reach p = {2 / 2**seeds:.3g}."
     if seeds == 1:
         return "One seed: the intervals speak of these trained models, not of the combinations."
-    return (
+    words = (
         f"{seeds} seeds: a test over seeds alone cannot reach a verdict (its smallest p is {2 / 2**seeds:.3g}); "
         f"it takes {SEEDS_FOR_A_VERDICT} seeds."
     )
+    return f"{words} With two, hardly any difference can be told from luck: train a third." if seeds == 2 else words
 
 
 def half_width(parts: list[tuple[float, int]], alpha: float) -> float:

@@ -12,7 +12,6 @@ import numpy as np
 from engine.combos import COMBOS
 from engine.errors import UserError
 from handreid_tui.compare.configuration import differing, label, usual_values
-from handreid_tui.compare.evaluation import same_queries
 from handreid_tui.compare.runs import FinishedRun, Protocol
 from handreid_tui.compare.statistics import (
     ALPHA,
@@ -243,19 +242,18 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
         pairs = [(run, by_seed[run.seed]) for run in ours if run.seed in by_seed]
     if not pairs:
         raise UserError("They have no seed in common.")
-    first = pairs[0][0].evaluation
-    for run in {run.directory: run for pair in pairs for run in pair}.values():
-        if not same_queries(first, run.evaluation):
+    queries = pairs[0][0].scores.queries
+    for run in (run for pair in pairs for run in pair):
+        if run.scores.queries != queries:
             raise UserError(f"{run.name} ranked other queries.")
     return pairs
 
 
 def difference_of_runs(pairs: Pairs, metric: str, resamples: int = RESAMPLES) -> Difference:
     """The difference of `metric` ("mAP" or "rank1") over pairs of runs that share their queries."""
-    _, counts = pairs[0][0].per_identity(metric)
-    ours = np.stack([a.per_identity(metric)[0] for a, _ in pairs])
-    theirs = np.stack([b.per_identity(metric)[0] for _, b in pairs])
-    return paired_difference(ours, theirs, counts, resamples)
+    ours = np.stack([a.scores.sums[metric] for a, _ in pairs])
+    theirs = np.stack([b.scores.sums[metric] for _, b in pairs])
+    return paired_difference(ours, theirs, pairs[0][0].scores.counts, resamples)
 
 
 def _place(names: list[str], name: str) -> int:

@@ -76,7 +76,7 @@ def insert_run(connection: Connection, number: int, found: Description, state: S
 def describe_again(connection: Connection, number: int, found: Description) -> None:
     """Take over an edited meta.json or config.json; what `started` said of data and model stands above the latter."""
     started = connection.exec_driver_sql("SELECT started FROM run WHERE number = ?", (number,)).scalar_one()
-    set_columns(connection, number, found.meta if started else found.meta | found.config)
+    set_columns(connection, number, found.meta | found.config if started is None else found.meta)
     connection.exec_driver_sql("DELETE FROM tag WHERE run = ?", (number,))
     connection.exec_driver_sql("DELETE FROM configuration WHERE run = ?", (number,))
     _insert_details(connection, number, found)

@@ -76,7 +76,7 @@ def _started(segment: Segment, event: Event) -> None:
     segment.started = _number(event.get("t"))
     segment.columns |= {name: plain(event[name], 500) for name in _STARTED_TEXTS if isinstance(event.get(name), str)}
     segment.columns |= {name: _whole(event[name]) for name in ("epochs", "steps") if name in event}
-    segment.columns |= {"started": segment.started, "ended": None, "step": resumed_from or 0}
+    segment.columns |= {"started": segment.started or 0.0, "ended": None, "step": resumed_from or 0}
     if resumed_from is None:
         segment.columns["epoch"] = None
 

@@ -122,7 +122,7 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path) -> bool:
     while True:
         received = signal.sigwait((*STOP, signal.SIGCHLD))
         if received in STOP:
-            trainer.send_signal(signal.SIGTERM)
+            os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
             if not asked:
                 with suppress(OSError):
                     mark_stopping(run)

@@ -41,9 +41,9 @@ class Snapshot:
 
 
 class RunsChanged(Message):
-    """`changed`: the numbers of the runs that are new, different or gone since the last message."""
+    """`changed`: the numbers of the runs that are new, different or gone since the last message; None for all."""
 
-    def __init__(self, snapshot: Snapshot, changed: frozenset[int]) -> None:
+    def __init__(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         super().__init__()
         self.snapshot = snapshot
         self.changed = changed
@@ -127,4 +127,4 @@ class Feed:
         numbers = before.runs.keys() | now.runs.keys()
         changed = frozenset(n for n in numbers if before.runs.get(n) != now.runs.get(n))
         if changed or before.devices != now.devices or not before.loaded:
-            self._post(RunsChanged(now, changed))
+            self._post(RunsChanged(now, changed if before.loaded else None))

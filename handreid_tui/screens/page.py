@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
+from textual.widgets import Footer, Static
 
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.top_bar import TopBar
@@ -26,6 +26,8 @@ class Page(Screen[None]):
     ESCAPE_TO_MINIMIZE = True
     DEFAULT_CSS = """
     Page { background: $background; layers: base top; }
+    Page #problem { height: auto; max-height: 4; padding: 0 2; color: $error; display: none; }
+    Page #problem.there { display: block; }
     Page.-tiny Footer { display: none; }
     """
 
@@ -38,6 +40,7 @@ class Page(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.page)
+        yield Static(id="problem", markup=False)
         yield from self.body()
         yield Footer(show_command_palette=True)
 
@@ -56,11 +59,15 @@ class Page(Screen[None]):
 
     def show_snapshot(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self.query_one(TopBar).show(snapshot)
+        self.show_problem(self.handreid.problem)
         if snapshot.loaded:
             self.show_runs(snapshot, changed)
 
     def show_problem(self, text: str) -> None:
-        self.query_one(TopBar).show_problem(text)
+        """Say what is wrong with the history, below the bar; "" when it is well again."""
+        problem = self.query_one("#problem", Static)
+        problem.set_class(bool(text), "there")
+        problem.update(f"! {text}" if text else "")
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A short word to the user in the corner."""

@@ -20,7 +20,6 @@ class TopBar(Widget):
     """
 
     status: reactive[tuple[str, ...]] = reactive(("",))
-    problem: reactive[str] = reactive("")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -28,25 +27,14 @@ class TopBar(Widget):
 
     def show(self, snapshot: Snapshot) -> None:
         if snapshot.loaded:
-            self.problem = ""
             self.status = _summaries(snapshot)
-
-    def show_problem(self, text: str) -> None:
-        self.problem = text
 
     def render(self) -> Content:
         width = self.size.width
         pages = _pages(self._page, width)
         room = width - pages.cell_length - 2
-        if self.problem:
-            texts: tuple[str, ...] = (f"! {self.problem}", "! see ? for help")
-            style = "$error"
-        else:
-            texts, style = self.status, "$secondary"
-        text = next((text for text in texts if len(text) <= room), "")
-        if self.problem and not text and room > 4:
-            text = texts[0][: room - 1] + "…"
-        return Content.assemble(pages, " " * (width - pages.cell_length - len(text)), (text, style))
+        text = next((text for text in self.status if len(text) <= room), "")
+        return Content.assemble(pages, " " * (width - pages.cell_length - len(text)), (text, "$secondary"))
 
 
 def _pages(current: str, width: int) -> Content:

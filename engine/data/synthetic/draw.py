@@ -13,7 +13,9 @@ from engine.data.synthetic.skin import paint_back, paint_finger, paint_moles, pa
 OVERSAMPLING = 1.5
 
 
-def draw(person: Person, marks: Marks, scene: Scene, size: int, palmar: bool = False, mirror: bool = False) -> Image.Image:
+def draw(
+    person: Person, marks: Marks, scene: Scene, size: int, palmar: bool = False, mirror: bool = False
+) -> Image.Image:
     """The picture, `size` x `size` pixels, RGB. The thumb is on the left; `mirror` puts it on the right."""
     side = -(-int(size * OVERSAMPLING) // 4) * 4
     right, down = (0.5 + scene.position) * side

@@ -79,9 +79,7 @@ def fingers(person: Person, scene: Scene, view: View) -> list[Finger]:
     return posed
 
 
-def _finger(
-    view: View, start: Array, lengths: Array, turns: Array, width: float, taper: float, bulge: float
-) -> Finger:
+def _finger(view: View, start: Array, lengths: Array, turns: Array, width: float, taper: float, bulge: float) -> Finger:
     tip_width = width * taper * 0.9
     lengths = lengths - np.array([0, 0, tip_width])
     steps = lengths[:, None] * np.column_stack([-np.sin(turns), np.cos(turns)])
@@ -103,7 +101,9 @@ def _finger(
         np.copyto(across, v, where=closer)
         np.copyto(along, (t if bone == 2 else np.minimum(t, length)) + np.float32(stops[bone]), where=closer)
     profile = _profile(stops, width, taper, bulge)
-    half_width = profile[np.clip(along * np.float32((len(profile) - 1) / stops[-1]), 0, len(profile) - 1).astype(np.intp)]
+    half_width = profile[
+        np.clip(along * np.float32((len(profile) - 1) / stops[-1]), 0, len(profile) - 1).astype(np.intp)
+    ]
     distance = np.sqrt(nearest) - half_width
     return Finger(joints, stops, float(stops[-1] + tip_width), box, along, across / half_width, half_width, distance)
 

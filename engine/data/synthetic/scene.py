@@ -39,22 +39,21 @@ class Scene:
 def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
     """Picture `index` of one side of a hand: a pure function of the arguments."""
     rng = np.random.default_rng([seed, number, ASPECTS.index(aspect), index, 13])
-    import os; N=float(os.environ.get("NUIS","1"))
-    spread = 0.75 + N*rng.uniform(-0.6, 0.6)
-    abduction = 0.55 + N*rng.uniform(-0.3, 0.3)
+    spread = rng.uniform(0.5, 1.0)
+    abduction = rng.uniform(0.43, 0.67)
     azimuth, height = rng.uniform(0.15, 0.85) * np.pi, rng.uniform(0.6, 1.3)
     grey = rng.uniform(0.94, 1.0) if rng.random() < 0.9 else rng.uniform(0.80, 0.94)
     return Scene(
-        rotation=np.radians(N*rng.uniform(-22, 22)),
-        scale=0.79*(1+N*rng.uniform(-0.12,0.12)),
-        position=N*rng.uniform(-1, 1, 2) * (0.10, 0.05) + (0, 0.09),
-        fingers=REST * spread + rng.normal(0, 0.025, 4),
-        bend=1 - np.abs(rng.normal(0, 0.035, (4, 3))) - abs(rng.normal(0, 0.02)),
+        rotation=np.radians(rng.uniform(-10, 10)),
+        scale=rng.uniform(0.76, 0.82),
+        position=rng.uniform(-1, 1, 2) * (0.04, 0.02) + (0, 0.09),
+        fingers=REST * spread + rng.normal(0, 0.02, 4),
+        bend=1 - np.abs(rng.normal(0, 0.025, (4, 3))) - abs(rng.normal(0, 0.015)),
         curl=rng.normal(0, 0.02, 4),
         thumb=abduction + np.array([0.18, -0.05, -0.12]) + rng.normal(0, 0.06, 3),
         light=np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)]),
         contrast=rng.uniform(0.2, 0.38),
-        exposure=(1+N*rng.uniform(-0.1, 0.1)) * (1 + N*rng.normal(0, 0.012, 3)),
+        exposure=rng.uniform(0.97, 1.03) * rng.normal(1, 0.004, 3),
         background=np.clip(grey * (1 + rng.normal(0, 0.012, 3)), 0, 1),
         gradient=rng.normal(0, 0.02, 2),
         shadow=rng.uniform(0.05, 0.4),

@@ -44,7 +44,9 @@ def tone(person: Person, marks: Marks, view: View, palmar: bool) -> Array:
         (view.side // coarse, view.side // coarse), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC
     )
     blotches = np.asarray(small.resize((view.side, view.side), Image.Resampling.BILINEAR))
-    return np.stack([np.float32(part) * (1 + blotches * np.float32(tint)) for part, tint in zip(base, BLOTCH, strict=True)])
+    return np.stack(
+        [np.float32(part) * (1 + blotches * np.float32(tint)) for part, tint in zip(base, BLOTCH, strict=True)]
+    )
 
 
 def paint_palm(colour: Array, height: Array, marks: Marks, view: View) -> None:
@@ -67,7 +69,9 @@ def paint_back(colour: Array, height: Array, person: Person, marks: Marks, view:
         x, y = x - np.float32(centre[0]), y - np.float32(centre[1])
         bump = np.exp((x * x + y * y) * np.float32(-1 / 55))
         shade(colour[:, *box], bump * np.float32(0.6 * marks.knuckle_shade[number]), KNUCKLE)
-        tendon = np.exp(x * x * np.float32(-1 / 6)) * np.clip(y * np.float32(-1 / 12), 0, 1) * np.clip(1.3 + y / 40, 0, 1)
+        tendon = (
+            np.exp(x * x * np.float32(-1 / 6)) * np.clip(y * np.float32(-1 / 12), 0, 1) * np.clip(1.3 + y / 40, 0, 1)
+        )
         height[box] += 1.5 * bump + np.float32(0.7 * marks.tendons) * tendon
 
 
@@ -82,7 +86,14 @@ def _lines(view: View, curves: Array, strengths: Array, width: float, blur: floa
 
 
 def paint_finger(
-    colour: Array, height: Array, finger: Finger, number: int, nearest: Array, person: Person, marks: Marks, palmar: bool
+    colour: Array,
+    height: Array,
+    finger: Finger,
+    number: int,
+    nearest: Array,
+    person: Person,
+    marks: Marks,
+    palmar: bool,
 ) -> None:
     """The finger's roundness, and what lies on it. `nearest` is the distance to the nearest finger, [side, side]."""
     own = ((finger.distance <= nearest[finger.box]) & (finger.distance < 1.5)).astype(np.float32)

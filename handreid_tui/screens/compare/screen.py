@@ -73,7 +73,7 @@ class Compare(Page):
         self._baseline = "ce"
         self._claims = self._published = False
         self._section = self._view = 0
-        self._finished: frozenset[Any] = frozenset()
+        self._finished: frozenset[Any] | None = None
 
     def body(self) -> ComposeResult:
         with Tables() as tables:
@@ -92,7 +92,7 @@ class Compare(Page):
         if marked:
             self.remember("marked", marked)
             self._by = ("run", True)
-            self._finished = frozenset()
+            self._finished = None
         super().on_screen_resume()
 
     @property
@@ -104,7 +104,7 @@ class Compare(Page):
         finished = frozenset(
             (n, run.name, run.archived) for n, run in snapshot.runs.items() if run.status == "finished"
         )
-        if finished != self._finished or (not finished and changed is None):
+        if finished != self._finished:
             self._finished = finished
             self._ask()
 
