@@ -65,6 +65,8 @@ def run(
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Trainers at once where there is no GPU.")] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs of a run: 1, 2, …, or a fraction of one.")] = 1.0,
+    priority: Annotated[int, typer.Option(help="Place in the queue: higher goes first.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the queue goes on by itself.")] = False,
     as_json: Json = False,
     db: Db = None,
@@ -102,6 +104,8 @@ def run(
         _places(db, runs, user),
         user.combos,
         tags=tag or [],
+        gpus=gpus,
+        priority=priority,
         parallel=parallel,
         detach=detach,
         as_json=as_json,
@@ -219,7 +223,7 @@ def import_weights(
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     settings |= {"model.pretrained": str(weights)} | dict(parse_setting(each) for each in set or [])
     places = _places(db, runs)
-    chosen: dict[str, Any] = {"tags": ["imported"], "parallel": 1, "detach": False, "as_json": as_json}
+    chosen: dict[str, Any] = {"tags": ["imported"], "as_json": as_json}
     raise typer.Exit(train(["zero_shot"], [0], settings, places, {}, **chosen))
 
 
@@ -316,6 +320,24 @@ def resume(
     from handreid_tui.commands.runs import resume_run
 
     raise typer.Exit(resume_run(_places(db, runs), run, detach))
+
+
+@app.command()
+def queue(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A waiting run, to move it.")] = None,
+    up: Annotated[bool, typer.Option("--up", help="One place forward.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="One place back.")] = False,
+    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    as_json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """The runs that wait, in their order."""
+    from handreid_tui.commands.queue import change_order, show_queue
+
+    places = _places(None, runs)
+    if run:
+        change_order(places, run, up, down, priority)
+    show_queue(places, as_json)
 
 
 @app.command()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -90,7 +89,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with open(file, "wb") as out:  # noqa: PTH123

@@ -6,9 +6,10 @@ Files, all JSON objects, written by the manager and by the shim:
     process.json  t, host, boot_id, shim, shim_started, trainer, trainer_started (pids, and when they started, as
                   `process_started` tells), device, events (size of events.jsonl when this attempt began)
     exit.json     t, status: the trainer's exit status, negative for a signal; absent while an attempt goes on
-    claim.lock    flock held while a shim owns the run
+    claim.lock    flock held by the shim of the run and, inherited, by its trainer
 
-A shim claims, takes queued.json and exit.json away, writes process.json, trains, writes exit.json, and lets go.
+A shim claims, takes exit.json away, writes process.json, starts the trainer, takes queued.json away, waits, writes
+exit.json, and lets go.
 The standard library alone: the shim imports this too.
 """
 
@@ -47,7 +48,7 @@ class State:
 
 def observe(path: Path, *, now: float | None = None, stalled_after: float = STALLED_AFTER) -> State:
     """What the run in `path` does at this moment. Sure on the machine that runs it; elsewhere, events must tell."""
-    queued = is_file(path / "queued.json")  # before the claim: a shim claims first, then takes this away
+    queued = is_file(path / "queued.json")  # looked at before the claim: a shim claims first, then takes this away
     process = read_json(path / "process.json")
     began = _offset(process.get("events"))
     size, last_event = size_and_time(path / "events.jsonl")

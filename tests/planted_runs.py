@@ -120,7 +120,7 @@ def _pictures(folder: Path, identity: np.ndarray) -> None:
 def _curves(events: EventWriter, config: RunConfig) -> None:
     """Forty steps in four epochs, every value falling or rising slowly."""
     for step in range(1, 41):
-        terms = {term: 2.0 / step for term in config.loss}
+        terms = dict.fromkeys(config.loss, 2.0 / step)
         total = sum(float(config.loss[term]["weight"]) * value for term, value in terms.items())
         events.write("step", step=step, epoch=step // 10, total=total, terms=terms, lr=1e-3, images_per_s=100.0)
         if step % 10 == 0:

@@ -148,6 +148,17 @@ def test_an_untrained_run_is_compared_with_every_seed(tmp_path):
     assert ce.baseline
 
 
+def test_the_test_over_seeds_is_shown_where_six_seeds_allow_it_and_explained_where_not(tmp_path):
+    planted = [
+        plant(tmp_path, 10 * place + seed, combo, clusters(IDENTITY, spread, 10 * place + seed), IDENTITY, seed)
+        for place, (combo, spread) in enumerate([("ce", 1.0), ("ce_triplet", 0.6)])
+        for seed in range(6)
+    ]
+    assert "Over the seeds alone, uncorrected: ce_triplet mAP p = 0.031" in drawn(compare(planted), "markdown")
+    few = drawn(compare([run for run in planted if run.seed < 3]), "markdown")
+    assert "cannot reach a verdict (its smallest p is 0.25)" in few and "Over the seeds alone" not in few
+
+
 def test_without_the_baseline_zero_shot_takes_its_place_and_it_is_said(tmp_path):
     planted = [plant(tmp_path, 1, "ce_triplet", clusters(IDENTITY, 0.5, 1), IDENTITY)]
     planted.append(plant(tmp_path, 2, "zero_shot", clusters(IDENTITY, 1.2, 2), IDENTITY))

@@ -53,7 +53,7 @@ case = given(st.lists(line, max_size=12), st.lists(st.integers(0, 5000), max_siz
 quiet = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=quiet)
+@settings(max_examples=25, deadline=None, suppress_health_check=quiet)
 @case
 def test_any_events_in_any_pieces(lines: list[bytes], cuts: list[int]) -> None:
     check(lines, cuts)

@@ -74,17 +74,17 @@ def test_processes_that_open_a_new_history_at_once_all_succeed(tmp_path: Path, p
 
 def test_killed_managers_leave_a_whole_history_that_the_next_completes(tmp_path: Path, processes) -> None:
     db, runs = tmp_path / "runs.db", tmp_path / "runs"
-    for seed in range(30):
-        finish(make_run(runs, seed=seed), steps=200)
+    for seed in range(12):
+        finish(make_run(runs, seed=seed), steps=100)
     reference = open_history(tmp_path / "reference.db")
     ingest(reference, runs)
     found = []
-    while not found or found[-1] < 30:
+    while not found or found[-1] < 12:
         ready = processes.Event()
         process = processes.Process(target=ingest_once, args=(db, runs, ready))
         process.start()
         assert ready.wait(60)
-        process.join(random.uniform(0.01, 0.15))
+        process.join(random.uniform(0.01, 0.1))
         process.kill()
         process.join()
         with sqlite3.connect(db) as raw:
@@ -94,7 +94,7 @@ def test_killed_managers_leave_a_whole_history_that_the_next_completes(tmp_path:
         found.append(len(list_runs(history)))
         history.dispose()
     assert found == sorted(found)  # a kill takes nothing away
-    assert any(0 < count < 30 for count in found)
+    assert any(0 < count < 12 for count in found)
     history = open_history(db)
     ingest(history, runs)
     assert dump(history) == dump(reference)
@@ -112,6 +112,6 @@ def open_and_list(db: Path) -> list[RunRow]:
 
 def ingest_once(db: Path, runs: Path, ready: Event) -> None:
     history = open_history(db)
-    sys.modules[ingest.__module__].CHUNK = 8192  # several transactions a run
+    sys.modules[ingest.__module__].CHUNK = 4096  # several transactions a run
     ready.set()
     ingest(history, runs)

@@ -1,4 +1,4 @@
-"""Drawn hands: the folder that `write` makes, what its pictures are a function of, and that telling them apart is work."""
+"""Drawn hands: the folder that `write` makes, what its pictures depend on, and that telling them apart is work."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from handreid_tui import rundir
 from handreid_tui.app import HandreidApp
 from handreid_tui.places import Places
 from tests.planted_runs import clusters, identities, plant
-from tests.run_files import Trainer, make_run
+from tests.run_files import Trainer, append, make_run
 
 SPREADS = {"ce": 1.4, "ce_triplet": 1.0, "ce_arcface": 1.1}
 
@@ -57,7 +57,10 @@ def write_history(folder: Path, seeds: int = 2) -> Places:
             number += 1
             features = clusters(identity, spread, seed + 1)
             before = {"rank1": 0.4, "mAP": 0.5}
-            plant(runs, number, combo, features, identity, seed, before, images=folder / "images")
+            run = plant(runs, number, combo, features, identity, seed, before, images=folder / "images")
+            report = {key: run.summary[key] for key in ("rank1", "rank5", "rank10", "mAP", "mINP", "eer")}
+            append(run.directory, {"t": 2, "kind": "evaluation", "stage": "before", "step": 0} | before)
+            append(run.directory, {"t": 3, "kind": "evaluation", "stage": "final", "step": 40} | report)
     failed = make_run(runs, "ce_triplet", 7)
     Trainer(failed).start().steps(0, 12).end("failed", {"kind": "nan", "message": "The loss turned NaN at step 12."})
     stopped = make_run(runs, "ce_arcface", 8, tags=["paper"], note="once more with margin 0.5")

@@ -28,7 +28,7 @@ def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[
     """
     console = Console(stderr=True)
     runs = [Progress(path) for path in paths]
-    waiting, interrupts = list(runs), 0
+    waiting, interrupts, look_again = list(runs), 0, 0.0
     with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else _Lines() as display:
         while waiting:
             try:
@@ -40,11 +40,13 @@ def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[
                     on_end(run)
                 if isinstance(display, Live):
                     display.update(_screen(runs, interrupts), refresh=True)
+                if time.monotonic() > look_again:  # should the supervisor have been killed
+                    control.ensure_supervised({run.path.parent.absolute() for run in waiting})
+                    look_again = time.monotonic() + 5
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 interrupts += 1
-                for run in waiting:
-                    control.stop(run.path, kill=interrupts > 1)
+                control.stop_all([run.path for run in waiting], kill=interrupts > 1)
     return runs, interrupts > 0
 
 
@@ -107,7 +109,8 @@ def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
 def _row(run: Progress) -> list[Text | str | ProgressBar]:
     steps = run.started.get("steps") or 0
     validation = run.stages.get("validation", {})
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in run.terms.items())
+    terms = "  ".join(f"{name} {value:.2f}" for name, value in run.terms.items())
+    losses = Text(terms, no_wrap=True, overflow="ellipsis")
     if run.done:
         shown = "green" if run.status == "finished" else "red"
         return [run.path.name, Text(run.status, style=shown), "", "", "", "", "", ""]
@@ -115,7 +118,7 @@ def _row(run: Progress) -> list[Text | str | ProgressBar]:
         return [run.path.name, Text(observe(run.path).status, style="dim"), "", "", "", "", "", ""]
     return [
         run.path.name,
-        ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=20),
+        ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=12),
         f"{run.epoch}/{run.started.get('epochs')}",
         losses,
         percent(validation.get("rank1")),

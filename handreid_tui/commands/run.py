@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,21 +30,25 @@ def run(
     own: dict[str, Combo],
     *,
     tags: list[str],
-    parallel: int,
-    detach: bool,
-    as_json: bool,
+    gpus: float = 1.0,
+    priority: int = 0,
+    parallel: int = 1,
+    detach: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Train every pair of combo and seed. Returns the exit status: 0 done, 1 a run failed, 130 interrupted.
 
     Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
     """
+    if parallel > 1:  # or each of them would take all cores
+        settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     chosen = plan(combos, seeds, settings, places.runs, own)
     say = Console(stderr=True, highlight=False)
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
     paths = [rundir.create(places.runs, config, tags=tags) for config in chosen.configs]
-    control.launch(paths, parallel=parallel)
+    control.launch(paths, gpus=gpus, priority=priority, parallel=parallel)
     if detach:
         _say_detached(paths, as_json)
         return 0

@@ -82,7 +82,18 @@ def differences_sheet(table: Table) -> Sheet | None:
         cells.append(line)
     title = f"Differences to {against.pop()}" if len(against) == 1 else "Differences to the baseline"
     notes = ["Δ in percentage points with its 95 % interval; verdicts after Holm's correction over this table."]
-    return Sheet(title, headers, cells, [*notes, *table.notes])
+    return Sheet(title, headers, cells, [*notes, *table.notes, *_over_seeds(rows)])
+
+
+def _over_seeds(rows: list[Row]) -> list[str]:
+    """The seed-level tests, for the rows with seeds enough for one."""
+    notes = []
+    for row in rows:
+        found = {TITLES[metric]: row.compared[metric].difference.p_seeds for metric in TESTED}
+        told = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
+        if told:
+            notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")
+    return notes
 
 
 def configuration_sheet(table: Table) -> Sheet | None:

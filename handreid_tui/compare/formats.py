@@ -52,10 +52,10 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _latex(comparison: Comparison) -> str:
-    """booktabs tables; `\\usepackage{booktabs}` is all that they need."""
+    """booktabs tables, no wider than the column that they are pasted into."""
     tables = [_latex_sheet(section, sheet) for section in comparison.sections for sheet in sheets(section)]
     notes = [f"% {note}" for note in comparison.notes]
-    return "\n\n".join(["% needs \\usepackage{booktabs}", *tables, *notes]) + "\n"
+    return "\n\n".join(["% needs \\usepackage{booktabs,graphicx}", *tables, *notes]) + "\n"
 
 
 def _latex_sheet(section: Section, sheet: Sheet) -> str:
@@ -68,13 +68,14 @@ def _latex_sheet(section: Section, sheet: Sheet) -> str:
             "\\begin{table}",
             "\\centering",
             f"\\caption{{{_escape(caption)}}}",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
             f"\\begin{{tabular}}{{{''.join('r' if number else 'l' for number in sheet.numeric)}}}",
             "\\toprule",
             " & ".join(map(_escape, sheet.headers)) + " \\\\",
             "\\midrule",
             *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in sheet.rows),
             "\\bottomrule",
-            "\\end{tabular}",
+            "\\end{tabular}}",
             "\\end{table}",
         ]
     )

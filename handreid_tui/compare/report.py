@@ -128,7 +128,7 @@ def _ranking(ranking: Ranking) -> str:
         _picture(
             picture,
             "match" if picture.match else "other",
-            f"{picture.rank}: identity {picture.identity}, similarity {picture.similarity:.2f}",
+            f"{picture.rank}: identity {picture.identity}, similarity {picture.similarity:.3f}",
         )
         for picture in ranking.gallery
     ]

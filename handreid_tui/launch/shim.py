@@ -95,7 +95,7 @@ def whoami(device: str, events: int) -> dict[str, Any]:
 
 def start_trainer(run: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
     script = os.environ.get("HANDREID_TRAINER")
-    what = [script] if script else ["-m", "engine", "train"]
+    what = [script] if script else [*several_processes(), "-m", "engine", "train"]
     libc = ctypes.CDLL(None)
     shim = os.getpid()
 
@@ -112,8 +112,14 @@ def start_trainer(run: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
         preexec_fn=in_child,
         pass_fds=inherited,
         process_group=0,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},
     )
+
+
+def several_processes() -> list[str]:
+    """torchrun's words where the lease holds several GPUs: a process for each."""
+    gpus = len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"] if gpus > 1 else []
 
 
 def supervise(trainer: subprocess.Popen[bytes], run: Path) -> bool:

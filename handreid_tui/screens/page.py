@@ -1,4 +1,4 @@
-"""What the five screens share: the bar at the top, the footer, and the news from the feed."""
+"""What the five screens share: the bars at the top and the bottom, and the news from the feed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from handreid_tui.screens.feed import Snapshot
+from handreid_tui.screens.key_bar import KeyBar
 from handreid_tui.screens.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Page(Screen[None]):
     Page { background: $background; layers: base top; }
     Page #problem { height: auto; max-height: 4; padding: 0 2; color: $error; display: none; }
     Page #problem.there { display: block; }
-    Page.-tiny Footer { display: none; }
+    Page.-tiny KeyBar { display: none; }
     """
 
     def body(self) -> Iterable[Widget]:
@@ -42,7 +43,7 @@ class Page(Screen[None]):
         yield TopBar(self.page)
         yield Static(id="problem", markup=False)
         yield from self.body()
-        yield Footer(show_command_palette=True)
+        yield KeyBar()
 
     @property
     def handreid(self) -> HandreidApp:

@@ -1,4 +1,4 @@
-"""Procedurally drawn hands: the data set that comes with the program. Written in the layout of 11k Hands. No torch here."""
+"""Procedurally drawn hands, the data set that comes with the program, in the layout of 11k Hands. No torch here."""
 
 from engine.data.synthetic.folder import VERSION, ensure, write
 

@@ -47,12 +47,12 @@ def draw(
 
 def _lit(colour: Array, height: Array, distance: Array, scene: Scene, view: View) -> Array:
     """Directed light on the height's slopes; darker and redder skin where it turns away."""
-    right, up, ahead = (np.float32(part) for part in scene.light)
+    right, up, ahead = scene.light.astype(np.float32)
     slope_x, slope_y = np.zeros_like(height), np.zeros_like(height)
     np.multiply(height[:, 2:] - height[:, :-2], np.float32(view.scale / 2), out=slope_x[:, 1:-1])
     np.multiply(height[:-2] - height[2:], np.float32(view.scale / 2), out=slope_y[1:-1])
     facing = (ahead - slope_x * right - slope_y * up) / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
-    directed = np.float32(scene.contrast / max(ahead, 0.6))
+    directed = np.float32(scene.contrast / max(float(ahead), 0.6))
     edge = np.clip(1 + distance * np.float32(1 / 3.5), 0, 1)
     light = (np.float32(1 - scene.contrast) + directed * np.maximum(facing, 0)) * (1 - np.float32(0.22) * edge * edge)
     light = np.clip(light, 0.15, 1.3)

@@ -69,7 +69,7 @@ def write(
     size: int = 128,
     aspects: tuple[str, ...] = ("dorsal right",),
 ) -> None:
-    """Draw `images` pictures, `size` pixels a side, of each aspect of each identity; `folder` appears when all are there.
+    """Draw `images` pictures of each aspect of each identity, `size` pixels a side; `folder` appears complete.
 
     The same arguments give the same bytes, and a picture depends only on seed, identity, aspect and index.
     Raises UserError for arguments out of range and for a folder that holds something already.
@@ -115,13 +115,11 @@ def pictures(plan: Plan) -> list[Picture]:
 
 
 def _draw_all(folder: Path, plan: Plan) -> None:
-    """Every core draws a share. Plain subprocesses: a fork is unsafe beside threads, a spawn imports the caller's main."""
+    """Every core draws a share. In plain subprocesses: a fork is unsafe beside threads, a spawn imports our caller."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = min(cores, 1 + len(pictures(plan)) // WORTH_A_PROCESS)
     command = [sys.executable, "-m", "engine.data.synthetic", str(folder.absolute()), json.dumps(asdict(plan))]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    root = Path(__file__).parents[3]
-    helpers = [subprocess.Popen([*command, f"{share}/{shares}"], cwd=root, **quiet) for share in range(1, shares)]
+    helpers = [_start([*command, f"{share}/{shares}"]) for share in range(1, shares)]
     try:
         draw_share(folder, plan, 0, shares)
         for share, helper in enumerate(helpers, 1):
@@ -131,6 +129,11 @@ def _draw_all(folder: Path, plan: Plan) -> None:
         for helper in helpers:
             helper.kill()
             helper.wait()
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    silent, root = subprocess.DEVNULL, Path(__file__).parents[3]
+    return subprocess.Popen(command, cwd=root, stdin=silent, stdout=silent, stderr=silent)
 
 
 def draw_share(folder: Path, plan: Plan, share: int, shares: int) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 
 ASPECTS = ("dorsal right", "dorsal left", "palmar right", "palmar left")
 
-# Index, middle, ring, little: knuckle (MCP joint), then proximal, middle and distal phalanx, then half-width at the base.
+# Index, middle, ring, little: knuckle (MCP joint); proximal, middle and distal phalanx; half-width at the base.
 KNUCKLES = np.array([(-24.0, 86.0), (-4.5, 90.0), (14.0, 84.5), (30.5, 74.5)])
 PHALANGES = np.array([(44.0, 25.5, 22.5), (48.5, 29.5, 23.5), (44.5, 28.0, 23.5), (34.0, 20.5, 20.5)])
 HALF_WIDTHS = np.array([9.3, 9.5, 8.9, 7.8])
-THUMB = np.array([44.0, 33.0, 29.0])  # metacarpal, proximal and distal phalanx
+THUMB = np.array([43.0, 31.0, 28.0])  # metacarpal, proximal and distal phalanx
 THUMB_BASE = np.array([-19.0, 24.0])
 THUMB_HALF_WIDTH = 11.0
 
@@ -80,7 +80,7 @@ def person(seed: int, number: int) -> Person:
     slender = rng.normal(0.95 if female else 1.05, 0.10)
     tone = rng.uniform(0, 3.4)
     skin = np.array([np.interp(tone, range(5), SKIN_TONES[:, channel]) for channel in range(3)])
-    skin = skin * (1 + rng.normal(0, 1, 3) * (0.03, 0.06, 0.09))
+    skin = skin * (1 + np.clip(rng.normal(0, 1, 3), -1.5, 1.5) * (0.03, 0.06, 0.09))
     overhang = max(0.0, rng.normal(2.2, 1.6)) if female else max(0.0, rng.normal(0.0, 0.5))
     return Person(
         number=number,
@@ -97,7 +97,7 @@ def person(seed: int, number: int) -> Person:
         lean=rng.normal(0, 0.045, (4, 2)) + np.array([(0.03, 0.03), (0, 0), (-0.02, -0.02), (-0.05, -0.06)]),
         thumb=size * THUMB * rng.normal(1, 0.06, 3),
         thumb_half_width=size * slender**0.8 * THUMB_HALF_WIDTH * rng.normal(1, 0.05),
-        wrist_half_width=size * slender**0.6 * rng.normal(27, 1.5),
+        wrist_half_width=size * slender**0.6 * rng.normal(29, 1.5),
         nail_length=rng.uniform(0.40, 0.70),
         nail_width=rng.uniform(0.56, 0.88),
         nail_overhang=min(overhang, 5.0),
@@ -126,7 +126,7 @@ def marks(seed: int, number: int, aspect: str) -> Marks:
                 rng.choice(6, moles, p=[0.5, 0.1, 0.1, 0.1, 0.1, 0.1]),
                 rng.uniform(0.1, 0.75, moles),
                 rng.uniform(-0.7, 0.7, moles),
-                rng.uniform(0.8, 2.0, moles),
+                rng.uniform(0.9, 2.4, moles),
             ]
         ),
         blotches=rng.standard_normal((7, 7), np.float32),
@@ -151,9 +151,9 @@ def _creases(rng: np.random.Generator) -> np.ndarray:
     """Heart, head and life line, and two lesser ones: quadratic curves through jittered control points."""
     controls = np.array(
         [
-            [(38, 62), (10, 60), (-18, 86)],
-            [(-33, 68), (-5, 66), (30, 40)],
-            [(-33, 66), (6, 58), (-6, 8)],
+            [(38, 60), (8, 58), (-14, 90)],
+            [(-32, 68), (0, 68), (30, 36)],
+            [(-32, 66), (8, 60), (-6, 6)],
             [(2, 14), (6, 46), (4, 74)],
             [(24, 20), (30, 44), (33, 60)],
         ],

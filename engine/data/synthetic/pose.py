@@ -6,6 +6,7 @@ Distances in mm, negative inside. A rounded outline from distances stays smooth 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -128,15 +129,15 @@ def palm(person: Person, posed: list[Finger], view: View) -> Array:
     bars = [
         (np.array([0.0, 12.0]), np.array([0.0, -45.0]), wrist, wrist * 0.98),
         (np.array([0.0, -45.0]), np.array([0.0, -300.0]), wrist * 0.98, wrist * 1.3),
-        (np.array([21.0, 10.0]) * scale, np.array([27.0, 58.0]) * scale, 14.0, 13.0),
+        (np.array([19.0, 16.0]) * scale, np.array([27.0, 58.0]) * scale, 15.0, 13.0),
         (thumb[0], thumb[1], 15.0, person.thumb_half_width),
     ]
     for finger, width in zip(posed[:4], person.half_widths, strict=True):
         bars.append((np.array([finger.joints[0, 0] * 0.7, 10.0]), ahead(finger, 0.12), 13.0, width * 1.08))
     distance = _bar(x, y, *bars[0])
     for bar in bars[1:]:
-        distance = smooth_min(distance, _bar(x, y, *bar), 9.0)
-    for one, other in zip(posed[:3], posed[1:4], strict=True):
+        distance = smooth_min(distance, _bar(x, y, *bar), 11.0)
+    for one, other in pairwise(posed[:4]):
         distance = smooth_min(distance, _bar(x, y, ahead(one, 0.36), ahead(other, 0.36), 3.0, 3.0), 6.0)
     web = _bar(x, y, thumb[0] * 0.3 + thumb[1] * 0.7, KNUCKLES[0] * scale * 0.78, 6.0, 8.0)
     distance = smooth_min(distance, web, 14.0)

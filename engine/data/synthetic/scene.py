@@ -39,28 +39,28 @@ class Scene:
 def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
     """Picture `index` of one side of a hand: a pure function of the arguments."""
     rng = np.random.default_rng([seed, number, ASPECTS.index(aspect), index, 13])
-    spread = rng.uniform(0.5, 1.0)
-    abduction = rng.uniform(0.43, 0.67)
+    spread = rng.uniform(0.6, 0.95)
+    abduction = rng.uniform(0.46, 0.64)
     azimuth, height = rng.uniform(0.15, 0.85) * np.pi, rng.uniform(0.6, 1.3)
     grey = rng.uniform(0.94, 1.0) if rng.random() < 0.9 else rng.uniform(0.80, 0.94)
     return Scene(
-        rotation=np.radians(rng.uniform(-10, 10)),
-        scale=rng.uniform(0.76, 0.82),
-        position=rng.uniform(-1, 1, 2) * (0.04, 0.02) + (0, 0.09),
+        rotation=np.radians(rng.uniform(-6, 6)),
+        scale=rng.uniform(0.765, 0.815),
+        position=rng.uniform(-1, 1, 2) * (0.03, 0.015) + (0, 0.09),
         fingers=REST * spread + rng.normal(0, 0.02, 4),
-        bend=1 - np.abs(rng.normal(0, 0.025, (4, 3))) - abs(rng.normal(0, 0.015)),
+        bend=1 - np.abs(rng.normal(0, 0.02, (4, 3))) - abs(rng.normal(0, 0.015)),
         curl=rng.normal(0, 0.02, 4),
-        thumb=abduction + np.array([0.18, -0.05, -0.12]) + rng.normal(0, 0.06, 3),
+        thumb=abduction + np.array([0.18, -0.05, -0.12]) + rng.normal(0, 0.04, 3),
         light=np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)]),
-        contrast=rng.uniform(0.2, 0.38),
-        exposure=rng.uniform(0.97, 1.03) * rng.normal(1, 0.004, 3),
+        contrast=rng.uniform(0.2, 0.35),
+        exposure=rng.uniform(0.97, 1.03) * rng.normal(1, 0.003, 3),
         background=np.clip(grey * (1 + rng.normal(0, 0.012, 3)), 0, 1),
         gradient=rng.normal(0, 0.02, 2),
         shadow=rng.uniform(0.05, 0.4),
         shadow_offset=rng.uniform(1, 7),
         sleeve=rng.uniform(-16, 6) if rng.random() < 0.15 else None,
         sleeve_colour=rng.uniform(0.05, 0.8) * rng.uniform(0.6, 1, 3),
-        blur=rng.uniform(0.0, 0.6),
+        blur=rng.uniform(0.0, 0.5),
         noise=rng.uniform(0.003, 0.02),
         grain_seed=int(rng.integers(2**31)),
     )

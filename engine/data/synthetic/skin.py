@@ -1,6 +1,8 @@
-"""Paint the skin: tone, creases, veins, knuckles, nails and moles, in colour [3, side, side] and in height [side, side]."""
+"""Paint the skin, in colour [3, side, side] and height [side, side]: tone, creases, veins, knuckles, nails, moles."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -14,7 +16,7 @@ KNUCKLE = (0.80, 0.62, 0.60)
 VEIN = (0.80, 0.93, 1.0)
 MOLE = (0.50, 0.40, 0.37)
 PALM_PALLOR = np.array([0.94, 0.74, 0.66])
-BLOTCH = (0.04, 0.075, 0.085)
+BLOTCH = (0.05, 0.095, 0.11)
 REACH = 220.0  # mm of the hand's plane that the blotches cover
 
 
@@ -81,7 +83,9 @@ def _lines(view: View, curves: Array, strengths: Array, width: float, blur: floa
     pen = ImageDraw.Draw(mask)
     for curve, strength in zip(curves, strengths, strict=True):
         points = [(float(x), float(y)) for x, y in view.pixels(curve)]
-        pen.line(points, fill=int(255 * strength), width=max(1, round(width * view.scale)), joint="curve")
+        fade = np.minimum(1, 3 * np.minimum(np.arange(1, len(points)), np.arange(len(points) - 1, 0, -1)) / len(points))
+        for (start, end), share in zip(pairwise(points), fade, strict=True):
+            pen.line([start, end], fill=int(255 * strength * share), width=max(1, round(width * view.scale)))
     return np.asarray(mask.filter(ImageFilter.GaussianBlur(blur * view.scale)), np.float32) / 255
 
 

@@ -87,7 +87,7 @@ class Form(Widget):
 
     DEFAULT_CSS = """
     Form { height: auto; border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
-           padding: 0 1; }
+           border-subtitle-color: $secondary; padding: 0 1; }
     Form:focus-within { border: round $border; }
     Form Grid { grid-size: 4; grid-gutter: 0 3; grid-rows: 1; height: auto; }
     """

@@ -282,7 +282,7 @@ class Launch(RunPage):
                 text = Content.assemble(text, "\n", self._headline)
         word.update(text)
         button.label = f"Launch {count} run{'s' if count > 1 else ''}" if count else "Launch"
-        button.disabled = not count
+        button.variant = "primary" if count else "default"
 
     _headline = ""
 

@@ -43,7 +43,7 @@ class Edits(RunPage):
                 )
 
         self.app.push_screen(
-            Prompt(f"Tags of {_title(runs)}", " ".join(common), "words, separated by spaces"), answered
+            Prompt(f"Tags of {_title(runs)}", "".join(f"{tag} " for tag in common), "words, separated by spaces"), answered
         )
 
     def action_note(self) -> None:

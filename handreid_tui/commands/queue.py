@@ -1,0 +1,42 @@
+"""`handreid queue`: what waits, in which order, and for what."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from handreid_tui import rundir
+from handreid_tui.launch import control, queue
+from handreid_tui.launch.devices import list_gpus, why_waiting
+from handreid_tui.places import Places
+from handreid_tui.runs import find_run
+
+
+def change_order(places: Places, text: str, up: bool, down: bool, priority: int | None) -> None:
+    """Move a waiting run by one place, or give it a priority. Raises UserError where it does not wait."""
+    run = find_run(places.runs, text)
+    if priority is not None:
+        queue.set_priority(run, priority)
+    if up or down:
+        queue.move(run, up=up)
+
+
+def show_queue(places: Places, as_json: bool) -> None:
+    """Print the waiting runs, the next one first; whoever looks also sees to it that the queue goes on."""
+    waiting = queue.waiting(places.runs)
+    if waiting:
+        control.ensure_supervised([places.runs.absolute()])
+    gpus = list_gpus()
+    rows = [(rundir.number(each.path), each.path.name, each.priority, why_waiting(each, gpus)) for each in waiting]
+    if as_json:
+        print(json.dumps([dict(zip(("run", "name", "priority", "why"), row, strict=True)) for row in rows]))
+        return
+    if not rows:
+        print("The queue is empty.")
+        return
+    table = Table("run", "name", "priority", "waits for", box=None, padding=(0, 2, 0, 0))
+    for run, name, priority, why in rows:
+        table.add_row(str(run), name, str(priority), why)
+    Console().print(table)
