@@ -1,4 +1,4 @@
-"""Draw a running Textual app as SVG that looks the same everywhere: braille, blocks and lines as shapes, no web font."""
+"""Draw a running Textual app as SVG that looks alike everywhere: braille, blocks and lines as shapes, no web font."""
 
 from __future__ import annotations
 
@@ -48,9 +48,14 @@ def _row(row: int, strip: Iterable[Segment], background: str) -> Iterable[str]:
         width = segment.cell_length
         left = column * WIDTH
         if back != background:
-            yield f'<rect shape-rendering="crispEdges" x="{left:.1f}" y="{top:.1f}" width="{width * WIDTH + 0.3:.1f}" height="{HEIGHT + 0.3}" fill="{back}"/>'
+            yield _box(left, top, width * WIDTH + 0.3, HEIGHT + 0.3, back)
         yield from _glyphs(segment.text, left, top, front, style)
         column += width
+
+
+def _box(x: float, y: float, width: float, height: float, fill: str) -> str:
+    size = f'width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect shape-rendering="crispEdges" x="{x:.1f}" y="{y:.1f}" {size} fill="{fill}"/>'
 
 
 def _colors(style: Style, background: str) -> tuple[str, str]:
@@ -79,10 +84,8 @@ def _glyphs(text: str, left: float, top: float, color: str, style: Style) -> Ite
             shapes += [shape] if shape else []
             parts = [block] if block else [(q % 2 / 2, q // 2 / 2, 0.5, 0.5) for q in range(4) if quarters >> q & 1]
             for x, y, width, height in parts:
-                blocks.append(
-                    f'<rect shape-rendering="crispEdges" x="{left + x * WIDTH:.1f}" y="{top + y * HEIGHT:.1f}" width="{width * WIDTH + 0.2:.1f}" '
-                    f'height="{height * HEIGHT + 0.2:.1f}" fill="{color}"/>'
-                )
+                box = left + x * WIDTH, top + y * HEIGHT, width * WIDTH + 0.2, height * HEIGHT + 0.2
+                blocks.append(_box(*box, color))
         else:
             if not run:
                 run_left = left

@@ -67,7 +67,7 @@ class AugmentConfig(Section):
 
 
 class EvaluationConfig(Section):
-    feature: Literal["before", "after"] = Field("after", description="feature before or after the BN neck")
+    feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
     flip: bool = Field(False, description="add the feature of the mirrored image")
     every: int = Field(1, ge=1, description="epochs between validations")
 

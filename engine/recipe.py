@@ -40,7 +40,7 @@ TINY_RECIPE: dict[str, Any] = {
     "train.weight_decay": 0.05,
     "train.schedule": "cosine",
     "train.warmup_epochs": 2,
-    "augment.flip": 0.5,
+    "augment.flip": 0.0,
     "augment.pad": 4,
     "augment.erase": 0.0,
 }

@@ -38,8 +38,8 @@ class HandreidApp(App[int]):
     TITLE = "handreid"
     BINDING_GROUP_TITLE = "Everywhere"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-tiny"), (12, "-short"), (32, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {page: _opener(page) for page in PAGES}
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,9 +58,11 @@ class HandreidApp(App[int]):
     """
 
     def __init__(self, places: Places, state_file: Path | None = None) -> None:
+        self.remembered = Remembered.read(state_file)
+        page = self.remembered.get("app", "page", "launch")
+        self.DEFAULT_MODE = page if page in PAGES else "launch"  # type: ignore[misc]
         super().__init__()
         self.places = places
-        self.remembered = Remembered.read(state_file)
         self.snapshot = Snapshot()
         self.problem = ""
         self._feed = Feed(places, self.post_message)
@@ -74,8 +76,6 @@ class HandreidApp(App[int]):
         yield from (c for c in super().get_system_commands(screen) if c.title in ("Theme", "Screenshot"))
 
     def on_mount(self) -> None:
-        page = self.remembered.get("app", "page", "launch")
-        self.switch_mode(page if page in PAGES else "launch")
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
         self.call_after_refresh(self._start)
 

@@ -72,7 +72,9 @@ def test_column_spans_agree_with_walking_along_the_line(values, columns, log):
     left = np.clip(np.searchsorted(x, dense_x, side="right") - 1, 0, max(0, len(x) - 2))
     right = np.minimum(left + 1, len(x) - 1)
     share = np.where(right > left, dense_x - x[left], 0.0)
-    dense = np.where(dense_x <= x[-1], scaled[left] * (1 - share) + np.where(share > 0, scaled[right], 0) * share, np.nan)
+    dense = np.where(
+        dense_x <= x[-1], scaled[left] * (1 - share) + np.where(share > 0, scaled[right], 0) * share, np.nan
+    )
     at = np.minimum((dense_x / view.x1 * columns).astype(int), columns - 1)
     for column in range(columns):
         seen = dense[at == column]
@@ -142,7 +144,15 @@ def test_log_ticks_are_powers_of_ten_where_the_range_is_wide():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.8816, "0.882"), (12, "12"), (1500, "1.5k"), (1_234_567, "1.23M"), (3.1e-5, "3e-05"), (float("nan"), "–")],
+    [
+        (0, "0"),
+        (0.8816, "0.882"),
+        (12, "12"),
+        (1500, "1.5k"),
+        (1_234_567, "1.23M"),
+        (3.1e-5, "3e-05"),
+        (float("nan"), "–"),
+    ],
 )
 def test_numbers_are_short(value, text):
     assert ticks.short(value) == text

@@ -1,4 +1,4 @@
-"""What a user does with the keyboard alone: launch, watch, stop, resume, sort, filter, tag, compare, look at failures."""
+"""What a user does by keyboard alone: launch, watch, stop, resume, sort, filter, tag, compare, look at failures."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_tags_notes_names_and_archive_reach_the_run_directory(places):
         await pilot.press("n", *" please", "enter")
         await until(pilot, lambda: rundir.Meta.read(path).note == "once more with margin 0.5 please")
         await pilot.press("N", *"my best", "enter")
-        await shows(pilot, "my best", "again paper")
+        await shows(pilot, "my best", "#again #paper")
         await pilot.press("space", "space", "a")
         await until(pilot, lambda: rundir.Meta.read(path).archived)
         await until(pilot, lambda: app.screen.query_one(RowTable).keys == [6, 5, 4, 3, 2, 1])

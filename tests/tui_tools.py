@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
@@ -31,8 +32,8 @@ config = json.loads((run / "config.json").read_text())
 place = run / "step"
 first = int(place.read_text()) if place.exists() else 0
 events = EventWriter(run / "events.jsonl")
-events.write("started", epochs=4, steps=40, resumed_from=first or None, combo=config["combo"], dataset="synthetic",
-             subset="dorsal-right", gallery="own", fingerprint="f00d" * 4, model="handreid-tiny", device="cpu", host="here")
+told = dict(dataset="synthetic", subset="dorsal-right", gallery="own", fingerprint="f00d" * 4, device="cpu")
+events.write("started", epochs=4, steps=40, resumed_from=first or None, combo=config["combo"], **told)
 print("the trainer says hello", flush=True)
 for step in range(first, 40):
     if stopping:
@@ -41,7 +42,8 @@ for step in range(first, 40):
         sys.exit(0)
     time.sleep(0.05)
     terms = {term: 2 / (step + 1) for term in config["loss"]}
-    events.write("step", step=step, epoch=step // 10 + 1, total=4 / (step + 1), terms=terms, lr=1e-3, images_per_s=500.0)
+    rates = dict(lr=1e-3, images_per_s=500.0)
+    events.write("step", step=step, epoch=step // 10 + 1, total=4 / (step + 1), terms=terms, **rates)
 events.write("evaluation", stage="final", step=40, epoch=4, rank1=0.875, mAP=0.9)
 events.write("ended", status="finished", reason=None, summary={"rank1": 0.875, "mAP": 0.9})
 """
@@ -69,7 +71,9 @@ def write_history(folder: Path, seeds: int = 2) -> Places:
         if path.is_dir():
             hours = 60 - rundir.number(path)
             rundir.Meta(
-                tags=rundir.Meta.read(path).tags, note=rundir.Meta.read(path).note, created=time.time() - hours * 3600 - 99
+                tags=rundir.Meta.read(path).tags,
+                note=rundir.Meta.read(path).note,
+                created=time.time() - hours * 3600 - 99,
             ).write(path)
     for path in (failed, stopped):
         (path / "trainer.log").write_text("epoch 1\n\x1b[31mepoch 2\x1b[0m\n")
@@ -82,9 +86,9 @@ async def opened(
     places: Places, page: str = "launch", size: tuple[int, int] = (160, 48), theme: str = "handreid-dark"
 ) -> AsyncIterator[tuple[HandreidApp, Pilot[Any]]]:
     """The app on a page, with the history read."""
-    app = HandreidApp(places, places.db.parent / f"ui-{secrets.token_hex(4)}.json")
-    app.theme = theme
-    app.remembered.put("app", "page", page)
+    state = places.db.parent / f"ui-{secrets.token_hex(4)}.json"
+    state.write_text(json.dumps({"app": {"page": page, "theme": theme}}))
+    app = HandreidApp(places, state)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.snapshot.loaded)
         await pilot.pause(0.3)

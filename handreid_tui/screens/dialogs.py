@@ -22,7 +22,8 @@ BOX = """
     }
     & #buttons { height: auto; margin-top: 1; align-horizontal: right; }
     & Button { margin-left: 2; min-width: 12; }
-    & .reason { color: $error; height: auto; }
+    & Label { width: 100%; height: auto; }
+    & .reason { color: $error; }
     & .hint { color: $secondary; }
 """
 

@@ -59,4 +59,5 @@ def _summaries(snapshot: Snapshot) -> tuple[str, ...]:
     queue = " ".join(filter(None, counts)) or "idle"
     long = "   ".join([*(device.long for device in snapshot.devices), queue])
     short = "  ".join([*(device.short for device in snapshot.devices[:1]), queue])
-    return long, short, queue
+    signs = [f"▶{running}" if running else "", f"◌{queued}" if queued else ""]
+    return long, short, queue, " ".join(filter(None, signs))

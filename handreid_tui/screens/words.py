@@ -27,7 +27,7 @@ def sign(run: RunRow) -> tuple[str, str]:
 
 
 def status(run: RunRow) -> str:
-    return f"{run.status}, stalled" if run.stalled else run.status
+    return "stalled" if run.stalled else run.status
 
 
 def is_active(run: RunRow) -> bool:

@@ -39,12 +39,12 @@ class Scene:
 def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
     """Picture `index` of one side of a hand: a pure function of the arguments."""
     rng = np.random.default_rng([seed, number, ASPECTS.index(aspect), index, 13])
-    spread = rng.uniform(0.6, 0.95)
+    spread = rng.uniform(0.6, 0.9)
     abduction = rng.uniform(0.46, 0.64)
-    azimuth, height = rng.uniform(0.15, 0.85) * np.pi, rng.uniform(0.6, 1.3)
+    azimuth, height = rng.uniform(0.2, 0.8) * np.pi, rng.uniform(0.6, 1.3)
     grey = rng.uniform(0.94, 1.0) if rng.random() < 0.9 else rng.uniform(0.80, 0.94)
     return Scene(
-        rotation=np.radians(rng.uniform(-6, 6)),
+        rotation=np.radians(rng.uniform(-5, 5)),
         scale=rng.uniform(0.765, 0.815),
         position=rng.uniform(-1, 1, 2) * (0.03, 0.015) + (0, 0.09),
         fingers=REST * spread + rng.normal(0, 0.02, 4),
@@ -53,7 +53,7 @@ def scene(seed: int, number: int, aspect: str, index: int) -> Scene:
         thumb=abduction + np.array([0.18, -0.05, -0.12]) + rng.normal(0, 0.04, 3),
         light=np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)]),
         contrast=rng.uniform(0.2, 0.35),
-        exposure=rng.uniform(0.97, 1.03) * rng.normal(1, 0.003, 3),
+        exposure=rng.uniform(0.98, 1.02) * rng.normal(1, 0.003, 3),
         background=np.clip(grey * (1 + rng.normal(0, 0.012, 3)), 0, 1),
         gradient=rng.normal(0, 0.02, 2),
         shadow=rng.uniform(0.05, 0.4),

@@ -11,7 +11,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 from engine.combos import TERMS, Combo
-from engine.config import resolve
 from engine.errors import UserError
 from handreid_tui.screens.dialogs import BOX
 
@@ -28,7 +27,7 @@ class EditTerms(ModalScreen[Combo | None]):
     DEFAULT_CSS = f"""
     EditTerms {{ {BOX}
         & Horizontal {{ height: 1; }}
-        & .name {{ width: 24; }}
+        & .name {{ width: 24; height: 1; }}
         & Input {{ width: 1fr; background: $panel; }}
     }}
     """
@@ -75,6 +74,8 @@ class EditTerms(ModalScreen[Combo | None]):
             else:
                 options.setdefault(term, {})[option] = value
         combo = Combo(self._combo.title, self._combo.does, weights, options)
+        from engine.config import resolve
+
         try:
             resolve(self._combo_name, 0, {self._combo_name: combo})
         except UserError as error:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.config import RunConfig
 from handreid_tui.formatting import duration
 
 if TYPE_CHECKING:
+    from engine.config import RunConfig
     from handreid_tui.history import RunRow
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,8 +14,10 @@ from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from engine.combos import COMBOS
-from engine.config import RunConfig, parse_setting, resolve
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ def read_entry(entry: Entry, text: str) -> dict[str, Any]:
     """What a field sets. Raises UserError where it cannot be read."""
     if not text or entry.id in ("seeds", "tags"):
         return {}
+    from engine.config import parse_setting  # 0.1 s, which an empty form does not wait for
+
     if entry.id == "batch":
         parts = text.lower().replace("×", "x").split("x")
         if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
@@ -196,6 +200,8 @@ def reason_against(entry: Entry, text: str) -> str:
         if entry.id == "seeds":
             read_seeds(text)
         elif found := read_entry(entry, text):
+            from engine.config import resolve
+
             resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
     except UserError as error:
         return str(error)

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from engine.combos import COMBOS, Combo, find_combo
-from engine.config import RunConfig, resolve
 from engine.errors import UserError
 from handreid_tui.formatting import percent
 from handreid_tui.places import UserFile, read_user_file
@@ -32,6 +31,7 @@ from handreid_tui.screens.table import Cell, Column, RowTable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.config import RunConfig
     from handreid_tui.history import RunRow
     from handreid_tui.screens.live.screen import Live
 
@@ -129,17 +129,21 @@ class Launch(RunPage):
         table = self._table
         self._show_table()
         table.focus()
-        self.query_one(Form).check()
         self._show_about()
-        self._show_word()
 
     def _read_user_file(self) -> None:
         def done(user: UserFile) -> None:
             self._user = user
             self._show_table()
+            self.query_one(Form).check()
             self._reckon()
 
-        reader: Latest[None, UserFile] = Latest(self, lambda _: read_user_file(), done, self._planned_wrong)
+        def read(_: None) -> UserFile:
+            import engine.config  # noqa: F401  (0.1 s, here in the thread, so that the fields can be judged at once)
+
+            return read_user_file()
+
+        reader: Latest[None, UserFile] = Latest(self, read, done, self._planned_wrong)
         reader.ask(None)
 
     # --- the table
@@ -251,6 +255,8 @@ class Launch(RunPage):
 
     def _reckon(self) -> None:
         """Say what will be launched and how long it takes; check it against the data in a thread."""
+        from engine.config import resolve
+
         form = self.query_one(Form)
         try:
             order = self._order()
@@ -287,6 +293,8 @@ class Launch(RunPage):
     _headline = ""
 
     def _time(self, order: Order) -> str:
+        from engine.config import resolve
+
         try:
             configs = [
                 resolve(combo, seed, order.own, **order.settings) for combo in order.combos for seed in order.seeds[:1]
@@ -380,6 +388,8 @@ class Launch(RunPage):
         self.app.push_screen(EditTerms(name, combo), answered)
 
     def action_add(self) -> None:
+        from engine.config import resolve
+
         def answered(text: str | None) -> None:
             if text:
                 self._added[text] = find_combo(text, self._user.combos)

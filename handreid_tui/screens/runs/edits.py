@@ -42,9 +42,8 @@ class Edits(RunPage):
                     "Tagged." if wanted else "Tags removed.",
                 )
 
-        self.app.push_screen(
-            Prompt(f"Tags of {_title(runs)}", "".join(f"{tag} " for tag in common), "words, separated by spaces"), answered
-        )
+        text = "".join(f"{tag} " for tag in common)
+        self.app.push_screen(Prompt(f"Tags of {_title(runs)}", text, "words, separated by spaces"), answered)
 
     def action_note(self) -> None:
         if not (runs := self.selected()):
