@@ -84,16 +84,30 @@ def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
         kind, message = "nan", f"Training failed: {error}. Lower the learning rate (--lr), or the weight of that term."
     elif type(error).__name__ == "OutOfMemoryError":
         kind = "out_of_memory"
-        message = (
-            f"out of GPU memory at batch {batch} ({train.ids_per_batch} identities x {train.images_per_id} images). "
-        )
-        message += f"Try --ids-per-batch {max(2, train.ids_per_batch // 2)}."
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
+        message = f"out of GPU memory at batch {batch} ({shape}). {_what_would_fit(config)}"
+    elif _is_full(error):
         kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
     return {"kind": kind, "message": message, "traceback": trace}
+
+
+def _what_would_fit(config: RunConfig) -> str:
+    """Activations take most of the memory and grow with the batch, so half of it is a safe next try."""
+    train = config.train
+    if train.ids_per_batch > 2:
+        return f"Half of it should fit: --ids-per-batch {max(2, train.ids_per_batch // 2)}."
+    if train.images_per_id > 2:
+        return f"Half of it should fit: --images-per-id {max(2, train.images_per_id // 2)}."
+    return "That is the smallest batch: choose a smaller --model, or a GPU with more free memory."
+
+
+def _is_full(error: Exception) -> bool:
+    """A full disk; torch and safetensors tell it in their text alone."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in codes or any(os.strerror(code) in str(error) for code in codes)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ each). It is written beside its place, synced, and renamed; the one before stays
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,11 +36,11 @@ class Checkpoint:
 
 def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = False) -> None:
     """Write `checkpoint` as the folder `place`, all or nothing: on a full disk OSError, `place` as it was."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights.items()}
     unfinished = place.with_name(place.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights.items()}
         save_file(weights, unfinished / "model.safetensors")
         torch.save(checkpoint.optimizers, unfinished / "optimizer.pt")
         (unfinished / "state.json").write_text(json.dumps(checkpoint.state))
@@ -49,7 +50,7 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
     except Exception as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if isinstance(error, RuntimeError | SafetensorError):  # how torch and safetensors report a failed write
-            raise OSError(f"the checkpoint could not be written: {str(error).splitlines()[0]}") from error
+            raise OSError(errno.ENOSPC, f"it could not be written ({str(error).splitlines()[0]})") from error
         raise
     previous = place.with_name("previous" if keep_previous else place.name + ".old")
     shutil.rmtree(previous, ignore_errors=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 VERSION = 1
 KINDS = ("started", "step", "epoch", "evaluation", "system", "checkpoint", "message", "ended")
+LONGEST_LINE = 1 << 20  # bytes; no event comes near, and a reader's memory stays bounded
 
 
 class EventWriter:
@@ -23,13 +24,27 @@ class EventWriter:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # a killed writer's torn line must not swallow ours
+        self._lost = 0
 
     def write(self, kind: str, **fields: Any) -> None:
+        """Append an event. One without room on the disk is dropped; once there is room, a message says so."""
+        if self._lost:
+            text = f"The disk was full: {self._lost} event{'s were' if self._lost > 1 else ' was'} lost."
+            if self._append("message", {"level": "warning", "text": text}):
+                self._lost = 0
+        if not self._append(kind, fields):
+            self._lost += 1
+
+    def _append(self, kind: str, fields: dict[str, Any]) -> bool:
         event = {"v": VERSION, "t": round(time.time(), 3), "kind": kind} | fields
-        os.write(self._file, (dumps(event) + "\n").encode())
+        line = (dumps(event) + "\n").encode()
+        try:
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                line = b"\n" + line  # a torn line, of a killed writer or a full disk, must not swallow ours
+            return os.write(self._file, line) == len(line)
+        except OSError:
+            return False
 
     def close(self) -> None:
         os.close(self._file)
@@ -48,25 +63,29 @@ class Chunk:
 def read_events(path: Path, start: int = 0, limit: int = 16 << 20) -> Chunk:
     """Read the complete lines of `path` from byte `start`, about `limit` bytes of them at most.
 
-    A line that is not a JSON object with a kind is counted as damaged and left out. A missing file reads as empty.
+    A line that is not a JSON object with a kind, or is longer than LONGEST_LINE, is counted as damaged and left out.
+    `start` inside a line leaves out the rest of it. A missing file reads as empty.
     """
     try:
         with path.open("rb") as file:
-            file.seek(start)
+            file.seek(max(0, start - 1))
+            in_line = start > 0 and file.read(1) != b"\n"
             block = file.read(limit)
             if len(block) == limit and b"\n" not in block:
-                block += file.readline()
+                block += file.readline(max(0, LONGEST_LINE + 1 - limit))
     except FileNotFoundError:
         return Chunk([], start, start, 0)
-    complete = block[: block.rfind(b"\n") + 1]
+    end = block.rfind(b"\n") + 1
+    if not end and len(block) > LONGEST_LINE:
+        end = len(block)  # nobody waits for the end of this line
     events, damaged = [], 0
-    for line in complete.splitlines():
-        event = _parse(line)
+    for line in block[:end].split(b"\n")[in_line:]:
+        event = _parse(line) if len(line) <= LONGEST_LINE else None
         if event is None:
             damaged += bool(line.strip())
         else:
             events.append(event)
-    return Chunk(events, start, start + len(complete), damaged)
+    return Chunk(events, start, start + end, damaged)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -43,6 +43,11 @@ TINY_RECIPE: dict[str, Any] = {
     "augment.flip": 0.0,
     "augment.pad": 4,
     "augment.erase": 0.0,
+    "augment.jitter": 0.1,
+    "augment.rotate": 5.0,
+    "augment.zoom": 0.1,
+    "evaluation.every": 2,
+    "threads": 1,  # a second thread gains little on matrices this small, and loses much on a busy machine
 }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,9 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
     events.write(
         "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
     )
-    print(f"epoch {epoch}: validation rank-1 {report.metrics['rank1']:.3f} mAP {report.metrics['mAP']:.3f}", flush=True)
+    with suppress(OSError):  # a full disk may hold the log
+        metrics = report.metrics
+        print(f"epoch {epoch}: validation rank-1 {metrics['rank1']:.3f} mAP {metrics['mAP']:.3f}", flush=True)
     return report.metrics["mAP"]
 
 

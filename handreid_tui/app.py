@@ -77,7 +77,7 @@ class HandreidApp(App[int]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
-        self.call_after_refresh(self._start)
+        self.screen.call_after_refresh(self.set_timer, 0.02, self._start)
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""

@@ -113,6 +113,12 @@ def test_smoothing_is_unbiased_from_the_first_point_and_keeps_gaps():
     assert np.isnan(smooth[10])
 
 
+def test_smoothing_leaves_a_curve_of_few_epochs_nearly_as_it_is():
+    x, y = line(np.linspace(0, 1, 40))
+    _, smooth = ema(x, y, 0.9)
+    assert np.abs(smooth - y).max() < 0.01
+
+
 def test_smoothing_a_million_points_follows_their_mean():
     rng = np.random.default_rng(2)
     x, y = line(3 + rng.normal(size=1_000_000))

@@ -183,6 +183,7 @@ def test_the_queue_goes_on_when_the_terminal_is_closed(runs: Path) -> None:
     code += "control.launch([Path(path) for path in sys.argv[1:]]); control.wait([Path(path) for path in sys.argv[1:]])"
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup ignores it
         os.execv(sys.executable, [sys.executable, "-P", "-c", code, *map(str, paths)])
     until(lambda: events(paths[0], "step"))
     (before,) = supervisors_of(runs)

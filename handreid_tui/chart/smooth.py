@@ -7,14 +7,16 @@ import numpy as np
 from handreid_tui.chart.raster import Floats
 
 MOST_POINTS = 4096
+REFERENCE = 1000
 LEVELS = (0.0, 0.6, 0.9, 0.97, 0.99)
 
 
 def ema(x: Floats, y: Floats, weight: float) -> tuple[Floats, Floats]:
     """The bias-corrected exponential moving average of y (Kingma and Ba 2015, section 3), with its x.
 
-    `weight` in [0, 1) is what each point keeps of the past. NaN stays a gap. A line of more than 4,096 points is
-    averaged down to that many first, with the weight of as many points.
+    `weight` in [0, 1) is what a point keeps of the past in a line of 1,000 points; in others it is scaled, so that the
+    same share of every line is averaged: a line of a few epochs stays as it is. NaN stays a gap. More than 4,096
+    points are averaged down to that many first.
     """
     if len(y) > MOST_POINTS:
         group = -(-len(y) // MOST_POINTS)
@@ -24,7 +26,7 @@ def ema(x: Floats, y: Floats, weight: float) -> tuple[Floats, Floats]:
         total = np.add.reduceat(np.where(finite, y, 0.0), starts)
         y = np.divide(total, count, out=np.full(len(starts), np.nan), where=count > 0)
         x = x[np.minimum(starts + group // 2, len(x) - 1)]
-        weight = weight**group
+    weight **= REFERENCE / max(1, len(y))
     smoothed, mean, correction = [], 0.0, 1.0
     for value in y.tolist():
         if value - value == 0.0:  # neither NaN nor infinite

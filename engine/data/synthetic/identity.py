@@ -101,7 +101,7 @@ def person(seed: int, number: int) -> Person:
         nail_length=rng.uniform(0.40, 0.70),
         nail_width=rng.uniform(0.56, 0.88),
         nail_overhang=min(overhang, 5.0),
-        nail_tint=np.array([0.08, 0.04, 0.06]) + rng.normal(0, 0.07, 3),
+        nail_tint=np.array([0.08, 0.04, 0.06]) + rng.normal(0, 0.06) + rng.normal(0, 0.06, 3) * (1.0, 0.4, 0.8),
         lunula=rng.uniform(0, 1),
         polish=POLISH[rng.integers(len(POLISH))] * rng.uniform(0.8, 1.1) if female and rng.random() < 0.3 else None,
         finger_tone=1 - abs(rng.normal(0, 0.06)) - abs(rng.normal(0, 0.09)) * np.array([0.0, 1.0, 0.85]),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from handreid_tui.formatting import duration
 from handreid_tui.screens import words
+from handreid_tui.screens.latest import Latest
 from handreid_tui.screens.table import Cell, Column, RowTable
 
 if TYPE_CHECKING:
@@ -36,13 +38,21 @@ class QueueTable(RowTable[int]):
         Binding("enter", "screen.watch", "Watch", tooltip="See the run in Live"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(COLUMNS, self._of, title="Queue", empty="Nothing runs and nothing waits.", id="queue")
         self._runs: Mapping[int, RunRow] = {}
+        self._order: list[int] = []
+        self._reader: Latest[None, list[int]] = Latest(self, lambda _: _waiting(folder), self._show, lambda _: None)
 
-    def show_queue(self, runs: Mapping[int, RunRow], order: Sequence[int]) -> None:
-        """`order`: the numbers of the waiting runs, the next one first."""
+    def show_queue(self, runs: Mapping[int, RunRow]) -> None:
+        """Show these runs; the order of the queue is read in a thread."""
         self._runs = runs
+        self._show(self._order)
+        if any(run.status == "queued" for run in runs.values()):
+            self._reader.ask(None)
+
+    def _show(self, order: list[int]) -> None:
+        self._order, runs = order, self._runs
         going = [number for number, run in runs.items() if words.is_active(run)]
         place = {number: at for at, number in enumerate(order)}
         waiting = [number for number, run in runs.items() if run.status == "queued"]
@@ -66,3 +76,11 @@ class QueueTable(RowTable[int]):
             duration(left) if left is not None else "",
             (run.reason or run.device, "secondary"),
         )
+
+
+def _waiting(folder: Path) -> list[int]:
+    """The numbers of the waiting runs, the next one first."""
+    from handreid_tui import rundir
+    from handreid_tui.launch import queue
+
+    return [rundir.number(run.path) for run in queue.waiting(folder)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,52 +12,34 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from engine.combos import COMBOS, Combo, find_combo
+from engine.combos import Combo
 from engine.errors import UserError
-from handreid_tui.formatting import percent
 from handreid_tui.places import UserFile, read_user_file
 from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
-from handreid_tui.screens.launch.about import Best, about, best_so_far
+from handreid_tui.screens.launch.about import about, best_so_far
+from handreid_tui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.screens.launch.edit_terms import EditTerms
-from handreid_tui.screens.launch.estimate import estimate
 from handreid_tui.screens.launch.form import Form
+from handreid_tui.screens.launch.order import Order, headline, launch, time_needed
 from handreid_tui.screens.launch.queue_table import QueueTable
 from handreid_tui.screens.run_actions import RunPage
-from handreid_tui.screens.table import Cell, Column, RowTable
+from handreid_tui.screens.table import RowTable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from engine.config import RunConfig
     from handreid_tui.history import RunRow
     from handreid_tui.screens.live.screen import Live
 
-OWN = "+"
-COLUMNS = (
-    Column("chosen", "", 1),
-    Column("name", "combination", 18),
-    Column("terms", "terms", 22, rest=True, drop=1),
-    Column("rank1", "rank-1", 7, True),
-    Column("mAP", "mAP", 6, True),
-    Column("seeds", "seeds", 5, True, drop=2),
-)
+ADD_HELP = """Terms joined by +, each with its weight after a colon:
+ce+triplet:0.5+cosface
 
-
-@dataclass(frozen=True)
-class Order:
-    """Runs that a user asked for."""
-
-    combos: list[str]
-    seeds: list[int]
-    settings: dict[str, Any]
-    own: dict[str, Combo]
-    tags: list[str]
+For more, write [combos.NAME] in handreid.toml."""
+TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
 
 
 class Launch(RunPage):
-    """The table of combinations, the settings, and the button."""
+    """The table of combinations, the queue, the settings, and the button."""
 
     page = "launch"
     BINDING_GROUP_TITLE = "Launch"
@@ -95,129 +76,79 @@ class Launch(RunPage):
         super().__init__()
         self._snapshot = Snapshot()
         self._user = UserFile()
-        self._added: dict[str, Combo] = {}
-        self._edited: dict[str, Combo] = {}
-        self._chosen: dict[str, None] = {}
-        self._best: dict[str, Best] = {}
-        self._problem = ""
-        self._plan = Latest[Order, str](self, self._check, self._planned, self._planned_wrong)
-        self._queue: Latest[None, list[int]] = Latest(self, self._read_queue, self._show_queue, self.show_problem)
-        self._waiting: list[int] = []
-        self._start: Latest[Order, list[Path]] = Latest(self, self._make, self._started, self._failed)
+        self._headline = self._problem = ""
+        self._checked: Order | None = None
+        runs = self.handreid.places.runs
+        self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._start: Latest[Order, list[Path]] = Latest(
+            self, lambda order: launch(order, runs), self._started, self._failed
+        )
 
     def body(self) -> ComposeResult:
         with Vertical():
             with Horizontal(id="upper"):
-                yield RowTable[str](COLUMNS, self._cells, title="Combinations", id="combos")
+                yield ComboTable()
                 with VerticalScroll(id="about"):
                     yield Static()
-            yield QueueTable()
+            yield QueueTable(self.handreid.places.runs)
             yield Form(self.remembered("fields", {}))
             with Horizontal(id="bottom"):
-                yield Static(id="word")
-                yield Button("Launch", id="launch", variant="primary", compact=True)
+                yield Static("Choose combinations with space.", id="word")
+                yield Button("Launch", id="launch", variant="default", compact=True)
 
     def on_mount(self) -> None:
-        for text in self.remembered("added", []):
-            try:
-                self._added[str(text)] = find_combo(str(text))
-            except UserError:
-                continue
-        known = self._combos()
-        self._chosen = {name: None for name in self.remembered("chosen", []) if name in known}
-        self._read_user_file()
-        table = self._table
-        self._show_table()
-        table.focus()
+        self._table.remember(self.remembered("added", []), self.remembered("chosen", []))
+        self._table.focus()
         self._show_about()
+        self.call_after_refresh(self.set_timer, 0.02, self._read_user_file)
 
     def _read_user_file(self) -> None:
-        def done(user: UserFile) -> None:
-            self._user = user
-            self._show_table()
-            self.query_one(Form).check()
-            self._reckon()
-
         def read(_: None) -> UserFile:
             import engine.config  # noqa: F401  (0.1 s, here in the thread, so that the fields can be judged at once)
 
             return read_user_file()
 
-        reader: Latest[None, UserFile] = Latest(self, read, done, self._planned_wrong)
+        def done(user: UserFile) -> None:
+            self._user = user
+            self._table.set_user(user.combos)
+            self.query_one(Form).check()
+            self._reckon()
+
+        reader: Latest[None, UserFile] = Latest(self, read, done, self._misfits)
         reader.ask(None)
-
-    # --- the table
-
-    @property
-    def _table(self) -> RowTable[str]:
-        return self.query_one("#combos", RowTable)
-
-    def _combos(self) -> dict[str, Combo]:
-        return COMBOS | self._user.combos | self._added | self._edited
-
-    def _show_table(self) -> None:
-        self._table.show([*self._combos(), OWN])
-
-    def _cells(self, name: str) -> Sequence[Cell]:
-        if name == OWN:
-            return " ", ("+ your own …", "secondary"), ("such as ce+triplet:0.5+cosface", "secondary"), "", "", ""
-        combo, best = self._combos()[name], self._best.get(name)
-        chosen = name in self._chosen
-        title = f"{combo.title} (edited)" if name in self._edited else combo.title
-        numbers: list[Cell] = ["", "", ""]
-        if best:
-            seeds = "" if name == "zero_shot" else str(best.seeds)
-            numbers = [percent(best.rank1), percent(best.mAP), (seeds, "secondary")]
-        return (
-            ("✓", "success bold") if chosen else " ",
-            (name, "bold" if chosen else ""),
-            (title, "secondary"),
-            *numbers,
-        )
-
-    @on(RowTable.Highlighted, "#combos")
-    def _show_about(self) -> None:
-        panel = self.query_one("#about")
-        name = self._table.current
-        if name in (OWN, None):
-            text = Content("Terms joined by +, each with its weight after a colon:\nce+triplet:0.5+cosface\n\n"
-                           "For more, write [combos.NAME] in handreid.toml.")  # fmt: skip
-            panel.border_title = "Your own"
-        else:
-            text = about(name, self._combos()[name], self._best.get(name))
-            panel.border_title = name
-        panel.query_one(Static).update(text)
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
-        best = best_so_far(snapshot.runs.values())
-        if best != self._best:
-            self._best = best
-            self._show_table()
-            self._show_about()
         if changed is None or changed:
-            self._show_queue(self._waiting)
-            self._queue.ask(None)
-            self._reckon()
+            self.query_one(QueueTable).show_queue(snapshot.runs)
+            if self._table.set_best(best_so_far(snapshot.runs.values())):
+                self._show_about()
+            if self._checked:
+                self._show_word()
 
-    # --- the queue
+    # --- the tables
+
+    @property
+    def _table(self) -> ComboTable:
+        return self.query_one(ComboTable)
+
+    @on(RowTable.Highlighted, "#combos")
+    def _show_about(self) -> None:
+        panel, name = self.query_one("#about"), self._table.current
+        if name is None or name == OWN:
+            panel.border_title, text = "Your own", Content(ADD_HELP)
+        else:
+            panel.border_title, text = name, about(name, self._table.combos[name], self._table.best_of(name))
+        panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
         """The run under the cursor of the queue."""
         run = self._snapshot.runs.get(self.query_one(QueueTable).current or 0)
         return [run] if run else []
 
-    def _read_queue(self, _: None) -> list[int]:
-        from handreid_tui import rundir
-        from handreid_tui.launch import queue
-
-        return [rundir.number(run.path) for run in queue.waiting(self.handreid.places.runs)]
-
-    def _show_queue(self, waiting: list[int]) -> None:
-        self._waiting = waiting
-        self.query_one(QueueTable).show_queue(self._snapshot.runs, waiting)
-
     def action_move_in_queue(self, up: bool) -> None:
+        runs = [run for run in self.selected() if run.status == "queued"]
+
         def job() -> str:
             from handreid_tui.launch import queue
 
@@ -225,10 +156,9 @@ class Launch(RunPage):
                 queue.move(run.path, up=up)
             return ""
 
-        runs = [run for run in self.selected() if run.status == "queued"]
         if runs:
             self.do(job)
-            self._queue.ask(None)
+            self.query_one(QueueTable).show_queue(self._snapshot.runs)
 
     def action_watch(self) -> None:
         if runs := self.selected():
@@ -243,94 +173,63 @@ class Launch(RunPage):
 
     def _order(self) -> Order:
         """Raises UserError where a field is wrong."""
-        form = self.query_one(Form)
-        own = self._user.combos | self._edited
-        return Order(list(self._chosen), form.seeds(), self._user.settings | form.settings(), own, form.tags())
+        form, table = self.query_one(Form), self._table
+        settings = self._user.settings | form.settings()
+        return Order(list(table.chosen), form.seeds(), settings, table.own, form.tags())
 
     @on(Form.Changed)
     def _fields_changed(self) -> None:
         self.remember("fields", self.query_one(Form).values)
-        self._problem = ""
+        self._reckon()
+
+    def _choice_changed(self) -> None:
+        self.remember("chosen", list(self._table.chosen))
+        self.remember("added", list(self._table.added))
         self._reckon()
 
     def _reckon(self) -> None:
-        """Say what will be launched and how long it takes; check it against the data in a thread."""
-        from engine.config import resolve
-
+        """Judge what was chosen: the settings at once, data and model in a thread."""
         form = self.query_one(Form)
+        self._problem, self._checked = "", None
         try:
             order = self._order()
-            first = order.combos[0] if order.combos else "ce"
-            form.show_defaults(resolve(first, 0, order.own, **order.settings))
+            form.show_defaults(order.first_config())
         except UserError as error:
-            if not form.wrong:
-                self._problem = str(error)
+            self._problem = "" if form.wrong else str(error)
         else:
-            if order.combos and not form.wrong:
-                self._plan.ask(order)
+            if order.count and not form.wrong:
+                self._checked = order
+                self._check.ask(order)
         self._show_word()
 
     def _show_word(self) -> None:
-        wrong = self.query_one(Form).wrong
+        """Below the settings: what is wrong, or what will be launched."""
+        wrong, order = self.query_one(Form).wrong, self._checked
         button, word = self.query_one("#launch", Button), self.query_one("#word", Static)
-        count = 0
+        runs = "Launch"
         if wrong:
             text = Content.assemble((f"! {wrong.entry.label}: {wrong.reason}", "$error"))
         elif self._problem:
             text = Content.assemble((f"! {self._problem}", "$error"))
-        elif not self._chosen:
+        elif order is None:
             text = Content("Choose combinations with space.")
         else:
-            order = self._order()
-            count = len(order.combos) * len(order.seeds)
-            text = Content.assemble((f"{count} run{'s' if count > 1 else ''}", "bold $foreground"), self._time(order))
-            if self._headline:
-                text = Content.assemble(text, "\n", self._headline)
+            runs = f"{order.count} run{'s' if order.count > 1 else ''}"
+            at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
+            time = time_needed(order, self._snapshot.runs.values(), at_once)
+            text = Content.assemble((runs, "bold $foreground"), f" · {time}\n{self._headline}")
+            runs = f"Launch {runs}"
         word.update(text)
-        button.label = f"Launch {count} run{'s' if count > 1 else ''}" if count else "Launch"
-        button.variant = "primary" if count else "default"
+        button.label = runs
+        button.variant = "primary" if runs != "Launch" else "default"
 
-    _headline = ""
-
-    def _time(self, order: Order) -> str:
-        from engine.config import resolve
-
-        try:
-            configs = [
-                resolve(combo, seed, order.own, **order.settings) for combo in order.combos for seed in order.seeds[:1]
-            ]
-        except UserError:
-            return ""
-        at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
-        configs = [replace_seed(config, seed) for config in configs for seed in order.seeds]
-        found = estimate(configs, self._snapshot.runs.values(), at_once)
-        return f" · {found}" if found else " · no run like these yet to tell the time from"
-
-    def _check(self, order: Order) -> str:
-        """The headline of the plan. Raises UserError for everything that is known to fail."""
-        from handreid_tui.launch.plan import plan
-
-        planned = plan(order.combos, order.seeds, order.settings, self.handreid.places.runs, order.own)
-        return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
-
-    def _planned(self, headline: str) -> None:
-        self._headline, self._problem = headline, ""
+    def _fits(self, text: str) -> None:
+        self._headline, self._problem = text, ""
         self._show_word()
 
-    def _planned_wrong(self, text: str) -> None:
+    def _misfits(self, text: str) -> None:
         self._headline, self._problem = "", text
         self._show_word()
-
-    def _make(self, order: Order) -> list[Path]:
-        from handreid_tui import rundir
-        from handreid_tui.launch import control
-        from handreid_tui.launch.plan import plan
-
-        runs = self.handreid.places.runs
-        planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
-        paths = [rundir.create(runs, config, tags=order.tags) for config in planned.configs]
-        control.launch(paths)
-        return paths
 
     def _started(self, paths: list[Path]) -> None:
         from handreid_tui import rundir
@@ -343,64 +242,48 @@ class Launch(RunPage):
 
     def _failed(self, text: str) -> None:
         self.query_one("#launch", Button).loading = False
-        self._planned_wrong(text)
+        self._misfits(text)
         self.say(text, wrong=True)
 
     # --- actions
 
+    @on(RowTable.Opened, "#combos")
     def action_choose(self) -> None:
         name = self._table.current
-        if name == OWN:
+        if name is None or name == OWN:
             self.action_add()
-        elif name is not None:
-            if name in self._chosen:
-                del self._chosen[name]
-            else:
-                self._chosen[name] = None
+        else:
+            self._table.toggle(name)
             self._choice_changed()
-
-    def _choice_changed(self) -> None:
-        self.remember("chosen", list(self._chosen))
-        self._problem = ""
-        self._show_table()
-        self._reckon()
-
-    @on(RowTable.Opened, "#combos")
-    def _clicked_twice(self) -> None:
-        self.action_choose()
 
     def action_edit(self) -> None:
         name = self._table.current
-        if name in (OWN, None):
+        if name is None or name == OWN:
             self.action_add()
-            return
-        combo = self._combos()[name]
-        if not combo.weights:
+        elif not (combo := self._table.combos[name]).weights:
             self.say("No training, no terms: there is nothing to edit.")
-            return
+        else:
 
-        def answered(changed: Combo | None) -> None:
-            if changed is not None:
-                self._edited[name] = changed
-                self._choice_changed()
-                self._show_about()
+            def answered(changed: Combo | None) -> None:
+                if changed is not None:
+                    self._table.edit(name, changed)
+                    self._choice_changed()
+                    self._show_about()
 
-        self.app.push_screen(EditTerms(name, combo), answered)
+            self.app.push_screen(EditTerms(name, combo), answered)
 
     def action_add(self) -> None:
-        from engine.config import resolve
+        def check(text: str) -> None:
+            from engine.config import resolve
+
+            resolve(text, 0, self._user.combos)
 
         def answered(text: str | None) -> None:
             if text:
-                self._added[text] = find_combo(text, self._user.combos)
-                self._chosen[text] = None
-                self.remember("added", list(self._added))
+                self._table.add(text)
                 self._choice_changed()
-                self._table.show([*self._combos(), OWN], None, text)
 
-        hint = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
-        check = lambda text: resolve(text, 0, self._user.combos)  # noqa: E731
-        self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", hint, check), answered)
+        self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
 
     def action_fields(self) -> None:
         next(iter(self.query_one(Form).fields.values())).input.focus()
@@ -411,22 +294,13 @@ class Launch(RunPage):
     @on(Button.Pressed, "#launch")
     def action_launch(self) -> None:
         button = self.query_one("#launch", Button)
-        if self.query_one(Form).wrong or not self._chosen:
-            self.say(
-                "Mend the marked field first." if self._chosen else "Choose combinations with space first.", wrong=True
-            )
-        elif not button.loading:
-            try:
-                order = self._order()
-            except UserError as error:
-                self._planned_wrong(str(error))
-                return
+        if self.query_one(Form).wrong:
+            self.say("Mend the marked field first.", wrong=True)
+        elif not self._table.chosen:
+            self.say("Choose combinations with space first.", wrong=True)
+        elif self._checked and not button.loading:
             button.loading = True
-            self._start.ask(order)
-
-
-def replace_seed(config: RunConfig, seed: int) -> RunConfig:
-    return config.model_copy(update={"seed": seed})
+            self._start.ask(self._checked)
 
 
 def make() -> Launch:

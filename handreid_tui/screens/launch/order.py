@@ -1,0 +1,69 @@
+"""Runs that a user asked for: what they are, how long they take, and their launch. The command line's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.combos import Combo
+from engine.errors import UserError
+from handreid_tui.screens.launch.estimate import estimate
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
+    from handreid_tui.history import RunRow
+
+
+@dataclass(frozen=True)
+class Order:
+    """Every pair of combination and seed, with these dotted settings. `own`: the user's combinations by name."""
+
+    combos: list[str]
+    seeds: list[int]
+    settings: dict[str, Any]
+    own: dict[str, Combo]
+    tags: list[str]
+
+    @property
+    def count(self) -> int:
+        return len(self.combos) * len(self.seeds)
+
+    def first_config(self) -> RunConfig:
+        """What the settings come to. Raises UserError where one is wrong."""
+        from engine.config import resolve
+
+        return resolve(self.combos[0] if self.combos else "ce", 0, self.own, **self.settings)
+
+
+def time_needed(order: Order, runs: Iterable[RunRow], at_once: int) -> str:
+    """How long the runs will take, in words, from the history."""
+    from engine.config import resolve
+
+    try:
+        configs = [resolve(combo, 0, order.own, **order.settings) for combo in order.combos for _ in order.seeds]
+    except UserError:
+        return ""
+    found = estimate(configs, runs, at_once)
+    return str(found) if found else "no run like these yet to tell the time from"
+
+
+def headline(order: Order, runs: Path) -> str:
+    """Data and model in one line, with warnings. Raises UserError for everything that is known to fail."""
+    from handreid_tui.launch.plan import plan
+
+    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+    return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
+
+
+def launch(order: Order, runs: Path) -> list[Path]:
+    """Make the run directories and queue them. Raises UserError, with nothing made, where they cannot run."""
+    from handreid_tui import rundir
+    from handreid_tui.launch import control
+    from handreid_tui.launch.plan import plan
+
+    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+    paths = [rundir.create(runs, config, tags=order.tags) for config in planned.configs]
+    control.launch(paths)
+    return paths
