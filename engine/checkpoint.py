@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import pickle
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +69,9 @@ def load_checkpoint(place: Path) -> Checkpoint | None:
             return None
         state = json.loads((place / "state.json").read_text())
         optimizers = torch.load(place / "optimizer.pt", map_location="cpu", weights_only=True)
-        return Checkpoint(load_file(place / "model.safetensors"), state, optimizers)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError):
+        whole = isinstance(state, dict) and isinstance(optimizers, list)
+        return Checkpoint(load_file(place / "model.safetensors"), state, optimizers) if whole else None
+    except Exception:  # torch's reader meets damage with nearly every kind of error
         return None
 
 

@@ -54,7 +54,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
     compile: bool = Field(False, description="compile the encoder with torch.compile")
     deterministic: bool = Field(False, description="deterministic algorithms on a GPU (slower)")
-    checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints, at the end of an epoch")
+    checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints; the first is after an epoch")
 
 
 class AugmentConfig(Section):
@@ -136,19 +136,21 @@ def _check_option(term: str, option: str, value: float | str) -> None:
         raise ValueError(f"arcface.margin is {value}, but is an angle in radians, at most 1.57")
 
 
-def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, **settings: Any) -> RunConfig:
+def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, **settings: Any) -> RunConfig:
     """The whole configuration of a run from what the user set.
 
     `settings` holds dotted keys (`{"train.epochs": 3}`); what they leave open comes from the model's recipe.
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
+    if given := settings.keys() & {"combo", "seed", "version"}:
+        raise UserError(f"{min(given)!r} cannot be set like other settings: use --combo and --seed.")
     found = find_combo(combo, own)
     source = settings.get("data.source", "synthetic")
     model = settings.get("model.name") or default_model(source)
     loss: dict[str, dict[str, Any]] = {
         term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
     }
-    merged = {"combo": combo, "seed": seed} | recipe(model) | settings | {"model.name": model}
+    merged = {"combo": combo, "seed": seed} | recipe(str(model)) | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
     if not loss:

@@ -105,7 +105,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
                     best = {name: value.clone() for name, value in setup.weights().items()}
                     progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
             meter.restart()
-        if workers.main and (stopping or time.monotonic() - saved > config.train.checkpoint_every):
+        due = progress.step == steps_per_epoch or time.monotonic() - saved > config.train.checkpoint_every
+        if workers.main and (stopping or due):
             meter.flush()
             progress.seconds = time.monotonic() - started
             progress.loss_sums, progress.loss_count = meter.sums, meter.count

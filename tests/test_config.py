@@ -70,7 +70,7 @@ def test_what_the_user_sets_stands_above_the_recipe() -> None:
 
 def test_options_of_an_own_combination_reach_the_loss() -> None:
     own = {"wide": Combo("CE + Triplet", "", {"ce": 1.0, "triplet": 0.5}, {"triplet": {"margin": 0.8}})}
-    assert resolve("wide", own=own).loss["triplet"] == {"weight": 0.5, "margin": 0.8}
+    assert resolve("wide", 0, own).loss["triplet"] == {"weight": 0.5, "margin": 0.8}
 
 
 def test_a_saved_configuration_is_read_back_whole(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def check_told(run: Path, done: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_training_without_room_for_checkpoints_says_so_goes_on_and_resumes(small_disk: Path, hands: Path) -> None:
-    config = small_config("ce", hands, train__checkpoint_every=1e-3)
+    config = small_config("ce", hands, train__checkpoint_every=1e-3, evaluation__every=1)
     done = trained(small_disk, config)
     check_told(small_disk, done)
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
@@ -126,7 +126,10 @@ def test_training_without_room_for_checkpoints_says_so_goes_on_and_resumes(small
 
 
 def test_training_where_no_large_file_can_be_written_ends_with_a_sentence(tmp_path: Path, hands: Path) -> None:
-    check_told(tmp_path, trained(tmp_path, small_config("ce", hands, train__checkpoint_every=1e-3), 100_000))
+    check_told(
+        tmp_path,
+        trained(tmp_path, small_config("ce", hands, train__checkpoint_every=1e-3, evaluation__every=1), 100_000),
+    )
 
 
 def test_training_goes_on_where_not_even_events_can_be_written(tmp_path: Path, hands: Path) -> None:
@@ -144,7 +147,10 @@ def test_training_goes_on_where_not_even_events_can_be_written(tmp_path: Path, h
     [(16, 4, "--ids-per-batch 8"), (2, 8, "--images-per-id 4"), (2, 2, "smaller --model")],
 )
 def test_out_of_gpu_memory_says_what_would_fit(name: str, ids: int, images: int, way_out: str) -> None:
-    error = {"torch.cuda.OutOfMemoryError": torch.cuda.OutOfMemoryError, "torch.OutOfMemoryError": torch.OutOfMemoryError}
+    error = {
+        "torch.cuda.OutOfMemoryError": torch.cuda.OutOfMemoryError,
+        "torch.OutOfMemoryError": torch.OutOfMemoryError,
+    }
     config = resolve("ce", **{"train.ids_per_batch": ids, "train.images_per_id": images})
     reason = explain(error[name]("CUDA out of memory. Tried to allocate 2.00 GiB"), config)
     assert reason["kind"] == "out_of_memory"

@@ -13,6 +13,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,23 @@ from handreid_tui.state import observe
 
 # What is put in
 
-STRANGE = ["", "..", "/", "~root", "\0", "\ud800", "nan", "soft", "1e999", "ce+", "\x1b[2J", "auto", "none", "synthetic", "cuda:9"]
+STRANGE = [
+    "",
+    "..",
+    "/",
+    "~root",
+    "\0",
+    "\ud800",
+    "nan",
+    "soft",
+    "1e999",
+    "ce+",
+    "\x1b[2J",
+    "auto",
+    "none",
+    "synthetic",
+    "cuda:9",
+]
 scalar = (
     st.none()
     | st.booleans()
@@ -84,16 +101,20 @@ def accepted(read: Callable[[], Any]) -> Any:
         return None
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @contextmanager
 def watched() -> Iterator[Path]:
     """A folder to work in, `inside`; beside it nothing may appear, nor where the process stands."""
     with tempfile.TemporaryDirectory() as outer:
         inside = Path(outer) / "inside"
         inside.mkdir()
-        here = sorted(os.listdir())
+        here = names(Path())
         yield inside
-        assert os.listdir(outer) == ["inside"]
-        assert sorted(os.listdir()) == here
+        assert names(Path(outer)) == ["inside"]
+        assert names(Path()) == here
 
 
 # Configuration
@@ -187,22 +208,28 @@ def table(changes: list[tuple[int, str, bytes]], whole: bytes) -> None:
             (folder / "HandInfo.csv").write_bytes(content)
             if split := accepted(lambda: open_split(DataConfig(source=str(folder), trials=2))):
                 assert all((split.root / image.path).is_relative_to(folder.resolve()) for image in split.images)
-        assert sorted(path.name for path in folder.iterdir()) == ["HandInfo.csv", "Hands"]
+        assert names(folder) == ["HandInfo.csv", "Hands"]
 
 
 # Checkpoints and weights
 
 
-def sound(folder: Path) -> Path:
+@cache
+def sound() -> dict[str, bytes]:
+    """The files of a checkpoint."""
     optimizer = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
     weights = {"visual.weight": torch.ones(2, 3), "visual.bias": torch.zeros(2)}
-    save_checkpoint(folder / "last", Checkpoint(weights, {"step": 1}, [optimizer]))
-    return folder / "last"
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder) / "last", Checkpoint(weights, {"step": 1}, [optimizer]))
+        return {file.name: file.read_bytes() for file in (Path(folder) / "last").iterdir()}
 
 
 def checkpoint(name: str, changes: list[tuple[int, str, bytes]], replaced: bytes | None) -> None:
     with watched() as folder:
-        place = sound(folder)
+        place = folder / "last"
+        place.mkdir()
+        for part, content in sound().items():
+            (place / part).write_bytes(content)
         file = place / name
         file.write_bytes(harm(file.read_bytes(), changes) if replaced is None else replaced)
         if name != "manifest.json":  # a manifest that matches, so that the parsers see the damage
@@ -244,15 +271,15 @@ def weights(kind: str, changes: list[tuple[int, str, bytes]]) -> None:
             file.write_bytes(buffer.getvalue())
         file.write_bytes(harm(file.read_bytes(), changes))
         accepted(lambda: load_weights(tower, file))
-        assert [path.name for path in folder.iterdir()] == [file.name]
+        assert names(folder) == [file.name]
 
 
 # What the manager notes
 
 NOTES = ("meta.json", "queued.json", "process.json", "exit.json")
-note_keys = st.sampled_from(
-    "name tags note archived created t priority resume host boot_id shim shim_started trainer events status".split()
-)
+NOTED = """name tags note archived created t priority resume host boot_id shim shim_started trainer trainer_started
+    events status"""
+note_keys = st.sampled_from(NOTED.split())
 note = st.dictionaries(note_keys, any_json, max_size=6).map(lambda value: json.dumps(value).encode()) | st.binary(
     max_size=30
 )
@@ -266,23 +293,33 @@ def notes(files: dict[str, bytes]) -> None:
         assert state.status in ("queued", "starting", "running", "finished", "stopped", "failed", "lost")
         assert state.reason.isprintable() or "\n" in state.reason or "\t" in state.reason
         assert 0 <= meta.created < 1e11 and all(tag.isprintable() for tag in meta.tags)
-        assert sorted(os.listdir(folder)) == sorted(files)
+        assert names(folder) == sorted(files)
 
 
 # What is run
 
-parts = st.lists(st.sampled_from([*TERMS, "+", ":", "0.5", "-1", "nan", "1e999", " ", "x", "\0", "ce_triplet"]), max_size=8)
+parts = st.lists(
+    st.sampled_from([*TERMS, "+", ":", "0.5", "-1", "nan", "1e999", " ", "x", "\0", "ce_triplet"]), max_size=8
+)
 TARGETS: list[tuple[Callable[..., None], list[Any], int]] = [  # the function, what it takes, its share of the cases
     (config_text, [edits], 3),
     (config_value, [st.dictionaries(dotted, any_json, max_size=3), any_json], 3),
-    (config_settings, [st.sampled_from(["ce", "ce_arcface", "zero_shot"]), scalar, st.dictionaries(dotted, any_json, max_size=3)], 3),
+    (
+        config_settings,
+        [st.sampled_from(["ce", "ce_arcface", "zero_shot"]), scalar, st.dictionaries(dotted, any_json, max_size=3)],
+        3,
+    ),
     (setting_text, [dotted | st.text(max_size=8), any_json.map(json.dumps) | st.text(max_size=12)], 2),
     (combo_text, [parts.map("".join) | st.text(max_size=12)], 2),
     (user_file, [edits, dotted, any_json.map(json.dumps) | st.text(max_size=8)], 2),
     (table, [edits, st.binary(max_size=60)], 1),
     (
         checkpoint,
-        [st.sampled_from([*FILES, "manifest.json"]), edits, st.none() | st.binary(max_size=40) | any_json.map(json.dumps).map(str.encode)],
+        [
+            st.sampled_from([*FILES, "manifest.json"]),
+            edits,
+            st.none() | st.binary(max_size=40) | any_json.map(json.dumps).map(str.encode),
+        ],
         2,
     ),
     (weights, [st.sampled_from(["safetensors", "zip", "legacy", "evil zip", "evil pickle"]), edits], 2),

@@ -27,7 +27,7 @@ from tests.run_files import Trainer, append, finish, make_run
 
 
 def test_a_new_run_holds_its_configuration_and_what_the_user_said(tmp_path: Path) -> None:
-    config = resolve("ce+triplet:0.5", seed=3)
+    config = resolve("ce+triplet:0.5", 3)
     run = rundir.create(tmp_path / "deep" / "runs", config, tags=["night", "a b", "night"], note="first try")
     assert run.name == "0001-ce+triplet-0.5"
     assert RunConfig.load(run / "config.json") == config

@@ -64,7 +64,8 @@ def test_a_stopped_and_resumed_run_is_bit_for_bit_the_uninterrupted_one(hands: P
 def test_a_loss_that_is_no_number_ends_the_run_with_step_and_term(hands: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    config = small_config("ce_triplet", hands, train__lr=1e30, train__clip_norm=0, train__epochs=4)
+    rising = {"train__schedule": "constant", "train__warmup_epochs": 4, "train__lr": 1e30, "train__clip_norm": 0}
+    config = small_config("ce_triplet", hands, **rising, train__epochs=8)
     config.save(run / "config.json")
     done = subprocess.run([sys.executable, "-m", "engine", "train", str(run)], capture_output=True, text=True)
     assert done.returncode == 1

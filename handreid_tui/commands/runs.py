@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -51,11 +52,13 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("run", "combination", "seed", "data", "subset", "status", "rank-1", "mAP", "time", "tags"):
-        table.add_column(column, justify="right" if column in ("run", "seed", "rank-1", "mAP", "time") else "left")
+        numeric = column in ("run", "seed", "rank-1", "mAP", "time")
+        gives_way = column in ("data", "tags")  # where the terminal is narrow
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=not gives_way)
     for row in rows:
         scores = (percent(row.rank1), percent(row.mAP), duration(row.seconds))
         status = row.status + (" (stalled)" if row.stalled else "")
-        about = (str(row.number), row.combo, str(row.seed), row.dataset, row.subset, status)
+        about = (str(row.number), row.combo, str(row.seed), Path(row.dataset).name, row.subset, status)
         table.add_row(*about, *scores, " ".join(row.tags))
     Console().print(table)
 

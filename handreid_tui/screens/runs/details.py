@@ -61,7 +61,7 @@ def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) 
     if run.seconds:
         lines.append(_pair("time", duration(run.seconds)))
     for name, value in (("device", run.device), ("host", run.host), ("data", run.dataset), ("subset", run.subset),
-                        ("split", run.fingerprint[:12]), ("folder", str(run.path))):  # fmt: skip
+                        ("split", run.fingerprint[:12]), ("folder", run.path.name)):  # fmt: skip
         if value:
             lines.append(_pair(name, value))
     if messages:
