@@ -1,5 +1,5 @@
 """Procedurally drawn hands, the data set that comes with the program, in the layout of 11k Hands. No torch here."""
 
-from engine.data.synthetic.folder import VERSION, ensure, write
+from engine.data.synthetic.folder import VERSION, demo_folder, ensure, write
 
-__all__ = ["VERSION", "ensure", "write"]
+__all__ = ["VERSION", "demo_folder", "ensure", "write"]
