@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.combos import Combo
-from engine.data.places import cache_folder
-from engine.data.synthetic import demo_folder
 from engine.errors import UserError
 from handreid_tui import rundir
 from handreid_tui.commands.follow import follow
@@ -45,9 +43,7 @@ def run(
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)
-    if settings.get("data.source", "synthetic") == "synthetic" and not demo_folder(cache_folder()).is_dir():
-        say.print("Drawing the synthetic hands, once …")
-    chosen = plan(combos, seeds, settings, places.runs, own)
+    chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print)
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)

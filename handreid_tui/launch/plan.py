@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from engine.combos import Combo
 from engine.config import RunConfig, resolve
 from engine.data.catalog import Split
+from engine.data.places import cache_folder
 from engine.data.split import check_batch, open_split
+from engine.data.synthetic import demo_folder
 from engine.errors import UserError
 from engine.model_names import check_model_name
 from handreid_tui import rundir
@@ -36,16 +39,23 @@ class Plan:
 
 
 def plan(
-    combos: list[str], seeds: list[int], settings: dict[str, Any], runs: Path, own: dict[str, Combo] | None = None
+    combos: list[str],
+    seeds: list[int],
+    settings: dict[str, Any],
+    runs: Path,
+    own: dict[str, Combo] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Plan:
     """One configuration for every pair of combo and seed, and the checks that need no trainer.
 
-    `settings` holds dotted configuration keys. Raises UserError for everything that is known to fail.
+    `settings` holds dotted configuration keys; `tell` hears of what takes a while. Raises UserError for everything that is known to fail.
     """
     settings = _with_paths(settings, runs)
     configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
     _check_loss_settings(settings, configs)
     check_model_name(configs[0].model.name)
+    if configs[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
+        tell("Drawing the synthetic hands, once …")
     split = open_split(configs[0].data)
     configs = [_named(config, split) for config in configs]
     warnings = list(split.warnings)
