@@ -48,7 +48,8 @@ def plan(
 ) -> Plan:
     """One configuration for every pair of combo and seed, and the checks that need no trainer.
 
-    `settings` holds dotted configuration keys; `tell` hears of what takes a while. Raises UserError for everything that is known to fail.
+    `settings` holds dotted configuration keys; `tell` hears of what takes a while. Raises UserError for everything
+    that is known to fail.
     """
     settings = _with_paths(settings, runs)
     configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
