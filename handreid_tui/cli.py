@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from engine.errors import UserError
-from handreid_tui.places import Places, UserFile, read_user_file
+from handreid_tui.places import Places, UserFile, choose_places, read_user_file
 
 app = typer.Typer(
     name="handreid",
@@ -30,8 +29,7 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning
 
 
 def _places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
-    own = (user or read_user_file()).places
-    return Places(db or Path(own.get("db", "runs.db")), runs or Path(own.get("runs", "runs")))
+    return choose_places(user or read_user_file(), db, runs)
 
 
 @app.callback()
@@ -404,17 +402,7 @@ def doctor(as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
     raise typer.Exit(examine(_places(db, runs), as_json))
 
 
-def main() -> NoReturn:
-    """The program `handreid`: a user's mistake is one sentence on stderr and exit status 2."""
-    try:
-        app()
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
-
-
 if __name__ == "__main__":
+    from handreid_tui.start import main
+
     main()

@@ -1,27 +1,52 @@
-"""What a filter asks of a run: its row in the history, and its configuration where the filter names a key of it."""
+"""What the filter asks a run for."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
+from handreid_tui.filter import METRICS, RATES, RUN_KEYS, Filter
 
-from handreid_tui.filter import Filter, Values
-from handreid_tui.history import RunRow, configuration
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
 
-ROW_NAMES = {"run": "number", "tag": "tags"}
+Settings = Mapping[str, Mapping[int, Any]]
 
 
-def values_of(history: Engine, row: RunRow, chosen: Filter) -> Values:
-    """The lookup that `chosen.matches` wants for the run `row`; the configuration is read once, and only if needed."""
+def matching(runs: Mapping[int, RunRow], wanted: Filter, settings: Settings) -> list[RunRow]:
+    """The runs that a filter lets through; `settings` holds its configuration keys by run."""
+    return [run for run in runs.values() if wanted.matches(lambda key, run=run: value(run, key, settings))]  # type: ignore[misc]
 
-    @cache
-    def settings() -> dict[str, Any]:
-        return configuration(history, row.number)
 
-    def value(key: str) -> Any:
-        name = ROW_NAMES.get(key, key)
-        return getattr(row, name) if hasattr(row, name) else settings().get(key)
+def value(run: RunRow, key: str, settings: Settings) -> Any:
+    """A run's value of a key of the filter language."""
+    if key == "run":
+        return run.number
+    if key == "tag":
+        return run.tags
+    if key in settings:
+        return settings[key].get(run.number)
+    return getattr(run, key, None)
 
-    return value
+
+def missing_settings(wanted: Filter, settings: Settings) -> list[str]:
+    """The configuration keys that a filter needs and that were not read yet."""
+    of_the_row = (*RUN_KEYS, *RATES, *METRICS)
+    return [key for key in wanted.keys if key not in of_the_row and key not in settings]
+
+
+def read_settings(history: Any, keys: list[str]) -> dict[str, dict[int, Any]]:
+    """One configuration value of every run, for each key. For threads."""
+    from handreid_tui.history.schema import reading
+
+    with reading(history) as connection:
+        return {
+            key: {
+                run: json.loads(text)
+                for run, text in connection.exec_driver_sql(
+                    "SELECT run, value FROM configuration WHERE key = ?", (key,)
+                )
+            }
+            for key in keys
+        }

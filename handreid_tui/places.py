@@ -6,6 +6,7 @@ working folder, else from the defaults.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,13 @@ class Places:
 
     db: Path = Path("runs.db")
     runs: Path = Path("runs")
+
+
+def choose_places(user: UserFile, db: Path | None = None, runs: Path | None = None) -> Places:
+    """The places of a command: `db` and `runs` where the user named them, else as the module says."""
+    own = {name: os.environ.get(f"HANDREID_{name.upper()}") or user.places.get(name) for name in ("db", "runs")}
+    usual = Places()
+    return Places(db or Path(own["db"] or usual.db), runs or Path(own["runs"] or usual.runs))
 
 
 @dataclass(frozen=True)

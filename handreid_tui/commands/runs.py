@@ -20,7 +20,7 @@ from handreid_tui import history as past
 from handreid_tui import rundir
 from handreid_tui.commands.follow import follow
 from handreid_tui.filter import parse_filter
-from handreid_tui.filter_values import values_of
+from handreid_tui.filter_values import matching, missing_settings, read_settings
 from handreid_tui.formatting import duration, percent, size
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.launch import control
@@ -42,8 +42,8 @@ def up_to_date(places: Places) -> Engine:
 def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     chosen = parse_filter(filter)
     opened = up_to_date(places)
-    rows = [row for row in past.list_runs(opened, archived=all) if chosen.matches(values_of(opened, row, chosen))]
-    rows.reverse()
+    settings = read_settings(opened, missing_settings(chosen, {}))
+    rows = matching({row.number: row for row in past.list_runs(opened, archived=all)}, chosen, settings)[::-1]
     if as_json:
         print(json.dumps([as_object(row) for row in rows], indent=2))
         return

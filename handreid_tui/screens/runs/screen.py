@@ -14,12 +14,12 @@ from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from handreid_tui.filter import Filter, parse_filter
+from handreid_tui.filter_values import matching, missing_settings, read_settings
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
 from handreid_tui.screens.runs.columns import COLUMNS, best_values, cells, ordered
 from handreid_tui.screens.runs.details import Details
 from handreid_tui.screens.runs.edits import Edits
-from handreid_tui.screens.runs.values import matching, missing_settings, read_settings
 from handreid_tui.screens.table import Column, RowTable
 
 if TYPE_CHECKING:
