@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.metrics import silhouette_samples
 
 from handreid_tui.compare import compare, render
@@ -150,3 +151,14 @@ def test_every_claim_is_about_a_term_that_exists():
     from engine.combos import TERMS
 
     assert {claim.term for claim in CLAIMS} <= set(TERMS)
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "latex", "csv", "json"])
+def test_where_no_claim_can_be_measured_every_format_is_still_written(tmp_path, format):
+    identity = identities()
+    comparison = compare([plant(tmp_path, 1, "ce", clusters(identity, 0.6), identity)], claims=True)
+    console = Console(record=True, width=100)
+    console.print(render(comparison, format))
+    text = console.export_text()
+    assert "ce" in text
+    assert "not measured" in text or format in ("latex", "csv")

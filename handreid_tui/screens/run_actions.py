@@ -58,9 +58,9 @@ class RunPage(Page):
 def _stop(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import control
 
-    did = {control.stop(run.path) for run in runs}
+    did = set(control.stop_all([run.path for run in runs]).values())
     words_ = {"withdrawn": "taken out of the queue", "stopping": "stopping", "killed": "killed"}
-    return f"{_names(runs)}: {', '.join(words_[each] for each in sorted(did))}."
+    return f"{_names(runs)}: {', '.join(words_[each] for each in sorted(did)) or 'ended already'}."
 
 
 def _resume(runs: Sequence[RunRow]) -> str:
