@@ -115,7 +115,8 @@ def test_5_the_learning_rate_of_a_run_follows_its_schedule(hands: Path, tmp_path
 
 
 def test_6_training_and_evaluation_see_one_preprocessing(hands: Path) -> None:
-    setup = prepare(small_config("ce", hands, augment__flip=0, augment__pad=0, augment__erase=0))
+    off = {f"augment__{kind}": 0 for kind in ("flip", "pad", "erase", "jitter", "rotate", "zoom")}
+    setup = prepare(small_config("ce", hands, **off))
     images = setup.images[:4]
     assert images.shape[1:3] == (setup.model.image_size,) * 2
     trained = setup.augmentation.random(images, torch.Generator())

@@ -21,6 +21,7 @@ SMALL: dict[str, Any] = {
     "train.optimizer": "adamw",
     "train.warmup_epochs": 0,
     "data.trials": 2,
+    "evaluation.every": 1,
     "device": "cpu",
     "threads": 1,
 }
