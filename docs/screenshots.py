@@ -19,6 +19,7 @@ from handreid_tui.app import HandreidApp
 from handreid_tui.places import Places
 
 SIZE = (150, 42)
+SMALLER = {"retrieval": (104, 31)}  # a picture of pictures: every cell of it has a colour of its own
 KEYS = {  # what to press on a page before its picture
     "launch": ["j", "j", "space", "j", "space"],
     "live": [],
@@ -35,7 +36,7 @@ async def take(places: Places, page: str, theme: str, file: Path) -> None:
         state = Path(folder) / "ui.json"
         state.write_text(json.dumps({"app": {"page": page, "theme": theme}, "live": {"smoothing": SMOOTHED}}))
         app = HandreidApp(places, state)
-        async with app.run_test(size=SIZE) as pilot:
+        async with app.run_test(size=SMALLER.get(page, SIZE)) as pilot:
             while not app.snapshot.loaded:
                 await pilot.pause(0.1)
             await pilot.pause(3.0)
