@@ -37,7 +37,8 @@ def make_photos(folder: Path, count: int, size: tuple[int, int], source: Path | 
     """
     if source is None or not source.is_dir():
         source = folder / "drawn"
-        synthetic.write(source, 4, 4, 4, seed=0)
+        if not source.is_dir():
+            synthetic.write(source, 4, 4, 4, seed=0)
     originals = sorted((source / "Hands").glob("*.jpg"))
     photos = folder / f"photos-{size[0]}x{size[1]}"
 

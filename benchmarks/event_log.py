@@ -195,10 +195,12 @@ def overhead(device: str, steps: int, rounds: int) -> None:
             loop.meter = meter if with_meter else silent  # type: ignore[assignment]
             return timed(loop.train, steps, loop.device)
 
-        times = interleaved({"off": lambda: block(False), "on": lambda: block(True)}, rounds)
+        methods = {"off": lambda: block(False), "on": lambda: block(True), "off again": lambda: block(False)}
+        times = interleaved(methods, rounds)
     step = statistics.median(times["on"]) / steps
     print(f"\nlogging on a training step of handreid-tiny, batch 64, {device}, 1 thread: step {1000 * step:.1f} ms")
     print(f"time with Meter / without, {rounds} blocks of {steps} steps in turns: {ratio(times['off'], times['on'])}")
+    print(f"time without / without, the noise of this figure: {ratio(times['off'], times['off again'])}")
     if device == "cpu":  # on a GPU its time would hold that of waiting for the steps
         print(
             f"time inside the Meter: {1e6 * meter.seconds / steps / rounds:.0f} us a step, "

@@ -50,14 +50,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=EPOCH_STEPS, help="steps of a timed epoch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="of the plain DataLoader")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, help="of both sides; empty: as the recipe of the model has it")
     parser.add_argument("--compile", action="store_true", help="torch.compile for ours")
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # open_clip reports on the root logger
     gpu = options.device == "cuda"
     print(machine(torch.cuda.get_device_name() if gpu else "none"))
-    print(f"batch 64, {options.threads} threads, {options.workers} loader workers; {options.rounds} rounds in turns of")
-    print(f"{options.steps} steps; sources: {'photos' if options.source.is_dir() else 'drawn hands'}, enlarged\n")
+    print(f"batch 64, {options.workers} loader workers; {options.rounds} rounds in turns of {options.steps} steps;")
+    print(f"sources: {'photos' if options.source.is_dir() else 'drawn hands'}, enlarged\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["HANDREID_CACHE"] = str(folder / "cache")
@@ -121,7 +121,8 @@ def compare(title: str, photos: Path, model: str, options: argparse.Namespace) -
         methods[name] = lambda loop=loop: timed(loop.train, options.steps, ours.device)
         methods[f"{name}, ready"] = lambda loop=loop: timed(loop.train_ready, options.steps, ours.device)
     times = interleaved(methods, options.rounds)
-    print(f"{title}; ours in {str(ours.device.compute).removeprefix('torch.')}")
+    compute = str(ours.device.compute).removeprefix("torch.")
+    print(f"{title}; ours in {compute}; threads of each: {torch.get_num_threads()}")
     print(f"{'':<16}{'images/s':>10}{'time / ours':>22}{'share of time spent on input':>32}")
     for name in loops:
         speed = options.steps * 64 / statistics.median(times[name])
@@ -136,11 +137,11 @@ def compare(title: str, photos: Path, model: str, options: argparse.Namespace) -
 def configuration(photos: Path, model: str, options: argparse.Namespace) -> RunConfig:
     settings = {
         "data.source": str(photos), "model.name": model, "model.pretrained": "none", "device": options.device,
-        "threads": options.threads, "train.compile": getattr(options, "compile", False),
+        "train.compile": getattr(options, "compile", False),
         "augment.flip": 0.5, "augment.pad": 10, "augment.erase": 0.5, "augment.jitter": 0.0, "augment.rotate": 0.0,
         "augment.zoom": 0.0,
     }  # fmt: skip
-    return resolve("ce_triplet", **settings)
+    return resolve("ce_triplet", **settings, **({"threads": options.threads} if options.threads else {}))
 
 
 class OurLoop:

@@ -35,11 +35,12 @@ class Meter:
         self.waiting: list[tuple[int, float, Tensor]] = []
         self.sums, self.count = dict.fromkeys(self.names, 0.0), 0
         self.flushed = self.probed = self.epoch_began = time.monotonic()
+        self.due = 0.0  # at once for the first step: somebody waits for a first point
         self.probe = SystemProbe()
 
     def add(self, step: int, loss: Loss, rate: float) -> None:
         self.waiting.append((step, rate, torch.stack([loss.total.detach(), *map(Tensor.detach, loss.terms.values())])))
-        if time.monotonic() - self.flushed > FLUSH_SECONDS:
+        if time.monotonic() > self.due:
             self.flush()
 
     def flush(self) -> None:
@@ -49,7 +50,7 @@ class Meter:
         rows = torch.stack([values for _, _, values in self.waiting]).tolist()
         now = time.monotonic()
         speed = len(rows) * self.batch / max(now - self.flushed, 1e-9)
-        waiting, self.waiting, self.flushed = self.waiting, [], now
+        waiting, self.waiting, self.flushed, self.due = self.waiting, [], now, now + FLUSH_SECONDS
         for (step, rate, _), values in zip(waiting, rows, strict=True):
             named = dict(zip(self.names, values, strict=True))
             for name in reversed(self.names):  # a term before the total that it spoils
