@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.errors import UserError
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places, UserFile, choose_places, read_user_file
 
 app = typer.Typer(
@@ -26,6 +27,21 @@ Db = Annotated[Path | None, typer.Option("--db", envvar="HANDREID_DB", help="Run
 Runs = Annotated[Path | None, typer.Option("--runs", envvar="HANDREID_RUNS", help="Run directories [default: ./runs]")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything else on stderr.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
+
+
+On = Annotated[str | None, typer.Option("--on", help="here, or slurm [default: here; a resumed run, where it was]")]
+Sbatch = Annotated[list[str] | None, typer.Option(metavar="OPTION", help="For sbatch, like --time=4:00:00. Repeats.")]
+
+
+def _request(user: UserFile, on: str, gpus: float | None, options: list[str] | None) -> Request | None:
+    """What to ask of Slurm, None where a run stays here."""
+    if on == "slurm":
+        return (user.slurm or Request()).changed(gpus, options or [])
+    if on != "here":
+        raise UserError(f"--on is here or slurm, but got {on!r}.")
+    if options:
+        raise UserError("--sbatch is for runs on Slurm: add --on slurm.")
+    return None
 
 
 def _places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
@@ -63,8 +79,10 @@ def run(
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Trainers at once where there is no GPU.")] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs of a run: 1, 2, …, or a fraction of one.")] = 1.0,
+    gpus: Annotated[float | None, typer.Option(help="GPUs of a run: 1, 2, …, or a part of one [default: 1]")] = None,
     priority: Annotated[int, typer.Option(help="Place in the queue: higher goes first.")] = 0,
+    on: On = None,
+    sbatch: Sbatch = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the queue goes on by itself.")] = False,
     as_json: Json = False,
     db: Db = None,
@@ -102,9 +120,10 @@ def run(
         _places(db, runs, user),
         user.combos,
         tags=tag or [],
-        gpus=gpus,
+        gpus=1.0 if gpus is None else gpus,
         priority=priority,
         parallel=parallel,
+        slurm=_request(user, on or "here", gpus, sbatch),
         detach=detach,
         as_json=as_json,
     )
@@ -310,14 +329,19 @@ def stop(
 @app.command()
 def resume(
     run: Run,
+    on: On = None,
+    sbatch: Sbatch = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
     """Continue a stopped, failed or lost run from its last checkpoint."""
-    from handreid_tui.commands.runs import resume_run
+    from handreid_tui.commands.runs import resume_run, where_it_was
 
-    raise typer.Exit(resume_run(_places(db, runs), run, detach))
+    user = read_user_file()
+    places = _places(db, runs, user)
+    slurm = _request(user, on or where_it_was(places, run), None, sbatch)
+    raise typer.Exit(resume_run(places, run, slurm, detach))
 
 
 @app.command()
@@ -395,11 +419,18 @@ def rebuild(db: Db = None, runs: Runs = None) -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
-    """What works on this machine, and what does not."""
+def doctor(
+    on: Annotated[str, typer.Option("--on", help="slurm: the cluster too, from one of its nodes.")] = "here",
+    sbatch: Sbatch = None,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """What works on this machine, or on the cluster, and what does not."""
     from handreid_tui.commands.doctor import examine
 
-    raise typer.Exit(examine(_places(db, runs), as_json))
+    user = read_user_file()
+    raise typer.Exit(examine(_places(db, runs, user), _request(user, on, None, sbatch), as_json))
 
 
 if __name__ == "__main__":

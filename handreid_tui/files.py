@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,20 @@ def replace_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             fresh.unlink()
         raise
+
+
+def in_threads(work: Callable[..., Any], *arguments: Iterable[Any]) -> None:
+    """`work` for each tuple of arguments. Files synced at the same time cost hardly more than one."""
+    each = list(zip(*arguments, strict=True))
+    if len(each) < 2:
+        for one in each:
+            work(*one)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(16) as pool:
+        for done in [pool.submit(work, *one) for one in each]:
+            done.result()
 
 
 def is_file(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.combos import COMBOS, TERMS, Combo
 from engine.errors import UserError
+from handreid_tui.launch.slurm.request import Request, read_request
 
 FILE = Path("handreid.toml")
 
@@ -35,18 +36,22 @@ def choose_places(user: UserFile, db: Path | None = None, runs: Path | None = No
 
 @dataclass(frozen=True)
 class UserFile:
-    """handreid.toml: places, default settings of a run as dotted keys, and the user's own combinations."""
+    """handreid.toml: places, default settings of a run as dotted keys, the user's own combinations, and what runs take
+    on Slurm (None without that section).
+    """
 
     places: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
+    slurm: Request | None = None
 
 
 def read_user_file(path: Path = FILE) -> UserFile:
     """Read handreid.toml; empty where there is none. Raises UserError on a mistake in it.
 
     [places] db, runs · [run] any configuration key, as `train.epochs = 30` or `[run.train] epochs = 30` ·
-    [combos.NAME] does, and a weight for each term: `triplet = 0.5` or `triplet = {weight = 0.5, margin = "soft"}`
+    [combos.NAME] does, and a weight for each term: `triplet = 0.5` or `triplet = {weight = 0.5, margin = "soft"}` ·
+    [slurm] as in `launch/slurm/request.py`
     """
     try:
         raw = tomllib.loads(path.read_text())
@@ -54,10 +59,13 @@ def read_user_file(path: Path = FILE) -> UserFile:
         return UserFile()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
-    if unknown := set(raw) - {"places", "run", "combos"}:
-        raise UserError(f"{path}: there is no section [{min(unknown)}], only [places], [run] and [combos.NAME].")
+    if unknown := set(raw) - {"places", "run", "combos", "slurm"}:
+        raise UserError(
+            f"{path}: there is no section [{min(unknown)}], only [places], [run], [combos.NAME] and [slurm]."
+        )
     combos = {name: _own_combo(path, name, table) for name, table in raw.get("combos", {}).items()}
-    return UserFile(raw.get("places", {}), dict(_dotted(raw.get("run", {}))), combos)
+    slurm = read_request(raw["slurm"], f"{path}: [slurm]") if "slurm" in raw else None
+    return UserFile(raw.get("places", {}), dict(_dotted(raw.get("run", {}))), combos, slurm)
 
 
 def _own_combo(path: Path, name: str, table: Any) -> Combo:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
-from handreid_tui.files import explain, modified, plain, read_bytes, read_json, replace_file, write_json
+from handreid_tui.files import explain, in_threads, modified, plain, read_bytes, read_json, replace_file, write_json
 from handreid_tui.state import FINAL, State, boot_id, claim, is_claimed, observe, process_started
 
 if TYPE_CHECKING:
@@ -50,20 +50,36 @@ def create(runs: Path, config: RunConfig, *, tags: Iterable[str] = (), note: str
 
     Raises UserError where `runs` cannot be written.
     """
-    combo = re.sub(r"[^A-Za-z0-9_.+]+", "-", config.combo).strip("-.")[:80] or "run"
-    fresh = runs / f".new-{secrets.token_hex(8)}"
+    return create_all(runs, [config], tags=tags, note=note)[0]
+
+
+def create_all(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = (), note: str = "") -> list[Path]:
+    """Make a run directory for each configuration, in this order, all or none. As `create` otherwise."""
+    meta = Meta(tags=_clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3))
+    fresh = [runs / f".new-{secrets.token_hex(8)}" for _ in configs]
+
+    def fill(folder: Path, config: RunConfig) -> None:
+        folder.mkdir()
+        write_json(folder / "config.json", config.model_dump())
+        meta.write(folder)
+
     try:
         runs.mkdir(parents=True, exist_ok=True)
         with _locked(runs):
-            path = runs / f"{_next_number(runs):04d}-{combo}"
-            fresh.mkdir()
-            write_json(fresh / "config.json", config.model_dump())
-            Meta(tags=_clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3)).write(fresh)
-            fresh.rename(path)
+            first = _next_number(runs, len(configs))
+            in_threads(fill, fresh, configs)
+            paths = [runs / f"{first + place:04d}-{_folder_name(config)}" for place, config in enumerate(configs)]
+            for folder, path in zip(fresh, paths, strict=True):
+                folder.rename(path)
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        for folder in fresh:
+            shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"No run can be made in {runs}: {explain(error)}") from None
-    return path
+    return paths
+
+
+def _folder_name(config: RunConfig) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+]+", "-", config.combo).strip("-.")[:80] or "run"
 
 
 def number(path: Path) -> int:
@@ -89,13 +105,14 @@ def list_runs(runs: Path) -> list[Path]:
     return [runs / name for _, name in sorted(found)]
 
 
-def _next_number(runs: Path) -> int:
+def _next_number(runs: Path, count: int) -> int:
+    """The first of `count` numbers that no run has had."""
     for leftover in runs.glob(".new-*"):  # of a process killed in `create`: we hold the lock, so nobody is in it
         shutil.rmtree(leftover, ignore_errors=True)
     existing = max((number(path) for path in list_runs(runs)), default=0)
     sequence = read_bytes(runs / ".sequence") or b""
     following = max(existing, int(sequence) if sequence.strip().isdigit() else 0) + 1
-    replace_file(runs / ".sequence", f"{following}\n".encode())
+    replace_file(runs / ".sequence", f"{following + count - 1}\n".encode())
     return following
 
 

@@ -37,7 +37,7 @@ def names(runs: Path) -> list[str]:
 
 def enqueue(*paths: Path) -> None:
     for path in paths:
-        queue.enqueue(path)
+        queue.enqueue_all([path])
 
 
 # Order
@@ -46,7 +46,7 @@ def enqueue(*paths: Path) -> None:
 def test_the_queue_is_first_come_first_served_unless_priority_says_otherwise(runs: Path) -> None:
     one, two, three = (make_run(runs) for _ in range(3))
     enqueue(three, one)
-    queue.enqueue(two, priority=5)
+    queue.enqueue_all([two], priority=5)
     assert names(runs) == ["0002", "0003", "0001"]
     queue.set_priority(one, 9)
     assert names(runs) == ["0001", "0002", "0003"]
@@ -68,7 +68,7 @@ def test_a_run_moves_past_its_neighbour_and_no_further(runs: Path) -> None:
 def test_moving_past_a_run_of_another_priority_takes_that_priority(runs: Path) -> None:
     one, two, three = (make_run(runs) for _ in range(3))
     enqueue(one)
-    queue.enqueue(two, priority=1)
+    queue.enqueue_all([two], priority=1)
     enqueue(three)
     assert names(runs) == ["0002", "0001", "0003"]
     queue.move(one, up=True)
@@ -101,7 +101,7 @@ def test_a_damaged_queue_entry_reads_as_the_defaults(runs: Path) -> None:
 def test_many_supervisors_and_shims_start_each_of_thirty_runs_once(runs: Path) -> None:
     paths = [make_run(runs, steps=1, pause=0) for _ in range(30)]
     for path in paths:
-        queue.enqueue(path, parallel=4)
+        queue.enqueue_all([path], parallel=4)
     rivals = [subprocess.Popen([*SUPERVISOR, str(runs)], stdout=subprocess.DEVNULL) for _ in range(3)]
     rivals += [subprocess.Popen([*SHIM, str(path)], start_new_session=True) for path in paths[:6]]
     ended = control.wait(paths, 40)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +15,10 @@ from rich.console import Console
 from engine.data.places import cache_folder
 from engine.errors import UserError
 from engine.hub import hub_reachable
+from handreid_tui.commands.finding import Finding
+from handreid_tui.commands.slurm_doctor import examine_slurm
 from handreid_tui.formatting import size
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 
 TORCH = """
@@ -26,19 +29,15 @@ print(json.dumps({"torch": torch.__version__, "open_clip": open_clip.__version__
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: `ok` is None where it is no fault, only a limit."""
+def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
+    """Look at everything and print it; returns 1 where something that training needs does not work.
 
-    what: str
-    ok: bool | None
-    text: str
-
-
-def examine(places: Places, as_json: bool) -> int:
-    """Look at everything and print it; returns 1 where something that training needs does not work."""
+    With `slurm`, at the cluster too, from one of its nodes.
+    """
     disks = [_disk(places.runs, "runs"), _disk(cache_folder(), "cache")]
     findings = [_python(), *_torch(), _hub(), *disks, _database(places)]
+    if slurm:
+        findings += examine_slurm(places.runs, slurm)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

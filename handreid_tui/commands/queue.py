@@ -10,6 +10,7 @@ from rich.table import Table
 from handreid_tui import rundir
 from handreid_tui.launch import control, queue
 from handreid_tui.launch.devices import list_gpus, why_waiting
+from handreid_tui.launch.slurm.look import why_waiting as slurm_words
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
 
@@ -25,11 +26,11 @@ def change_order(places: Places, text: str, up: bool, down: bool, priority: int 
 
 def show_queue(places: Places, as_json: bool) -> None:
     """Print the waiting runs, the next one first; whoever looks also sees to it that the queue goes on."""
-    waiting = queue.waiting(places.runs)
-    if waiting:
-        control.ensure_supervised([places.runs.absolute()])
-    gpus = list_gpus()
-    rows = [(rundir.number(each.path), each.path.name, each.priority, why_waiting(each, gpus)) for each in waiting]
+    control.ensure_supervised([places.runs.absolute()])
+    gpus, words = list_gpus(), slurm_words(places.runs)
+    why = [(each, why_waiting(each, gpus)) for each in queue.waiting(places.runs)]
+    why += [(each, words.get(each.path.name, "Slurm")) for each in queue.waiting(places.runs, queue.SLURM)]
+    rows = [(rundir.number(each.path), each.path.name, each.priority, reason) for each, reason in why]
     if as_json:
         print(json.dumps([dict(zip(("run", "name", "priority", "why"), row, strict=True)) for row in rows]))
         return
@@ -37,6 +38,6 @@ def show_queue(places: Places, as_json: bool) -> None:
         print("The queue is empty.")
         return
     table = Table("run", "name", "priority", "waits for", box=None, padding=(0, 2, 0, 0))
-    for run, name, priority, why in rows:
-        table.add_row(str(run), name, str(priority), why)
+    for run, name, priority, reason in rows:
+        table.add_row(str(run), name, str(priority), reason)
     Console().print(table)

@@ -18,6 +18,7 @@ from handreid_tui.commands.follow import follow
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
 from handreid_tui.launch.plan import plan
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 from handreid_tui.progress import Progress
 
@@ -33,6 +34,7 @@ def run(
     gpus: float = 1.0,
     priority: int = 0,
     parallel: int = 1,
+    slurm: Request | None = None,
     detach: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -47,8 +49,13 @@ def run(
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
-    paths = [rundir.create(places.runs, config, tags=tags) for config in chosen.configs]
-    control.launch(paths, gpus=gpus, priority=priority, parallel=parallel)
+    paths = rundir.create_all(places.runs, chosen.configs, tags=tags)
+    try:
+        control.launch(paths, gpus=gpus, priority=priority, parallel=parallel, slurm=slurm)
+    except UserError:
+        for path in paths:
+            control.remove(path)
+        raise
     if detach:
         _say_detached(paths, as_json)
         return 0

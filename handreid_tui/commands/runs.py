@@ -24,6 +24,7 @@ from handreid_tui.filter_values import matching, missing_settings, read_settings
 from handreid_tui.formatting import duration, percent, size
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.launch import control
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
 from handreid_tui.state import observe
@@ -131,9 +132,14 @@ def stop_run(places: Places, text: str, kill: bool) -> None:
     print(f"{run.name} {said[control.stop(run, kill=kill)]}", file=sys.stderr)
 
 
-def resume_run(places: Places, text: str, detach: bool) -> int:
+def where_it_was(places: Places, text: str) -> str:
+    """slurm or here: where the latest attempt of a run was."""
+    return "slurm" if control.was_on_slurm(find_run(places.runs, text)) else "here"
+
+
+def resume_run(places: Places, text: str, slurm: Request | None, detach: bool) -> int:
     run = find_run(places.runs, text)
-    control.resume([run])
+    control.resume([run], slurm=slurm)
     if detach:
         print(f"{run.name} is queued.", file=sys.stderr)
         return 0

@@ -1,6 +1,6 @@
 """What a user does with runs: launch, stop, resume, wait, remove, prune. Command line and terminal UI call these.
 
-None of them needs the run history: the run directories are the truth.
+None of them needs the run history: the run directories are the truth. What is Slurm's about them: `slurm/`.
 """
 
 from __future__ import annotations
@@ -12,42 +12,62 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
 from handreid_tui.launch import locks, queue
 from handreid_tui.launch.processes import Attempt, mark_stopping
+from handreid_tui.launch.slurm import look
+from handreid_tui.launch.slurm import stop as on_slurm
+from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.stop import Stopped
+from handreid_tui.launch.slurm.submit import submit
 from handreid_tui.launch.supervisor import look_after
 from handreid_tui.rundir import number
 from handreid_tui.state import State, is_claimed, observe
 
-Stopped = Literal["withdrawn", "stopping", "killed"]
-
 SPARE = ("last", "previous", "last.tmp", "last.old", "best.tmp", "best.old")  # checkpoints that a finished run can miss
 
 
-def launch(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, parallel: int = 1) -> None:
+def launch(
+    paths: Iterable[Path],
+    *,
+    priority: int = 0,
+    gpus: float = 1.0,
+    parallel: int = 1,
+    slurm: Request | None = None,
+) -> None:
     """Queue new runs, in this order, and see to it that they are started. Returns at once.
 
-    gpus: how many GPUs a run takes, or which fraction of one. parallel: how many runs may be on the CPU at once.
-    Raises UserError, before any run is queued, where one cannot be.
+    gpus: how many GPUs a run takes, or which fraction of one. parallel: how many runs may be on the CPU at once. With
+    `slurm`, that says what a run takes, and Slurm starts it. Raises UserError, with no run queued, where one cannot be.
     """
     runs = _check_request(paths, gpus, parallel)
     with _one_at_a_time(runs):
         for path in runs:
             if observe(path).status not in ("starting", "lost") or (path / "process.json").exists():
                 raise UserError(f"Run {path.name} was launched before: use `handreid resume`.")
-        for path in runs:
-            queue.enqueue(path, priority=priority, gpus=gpus, parallel=parallel)
+        if slurm:
+            _submit(runs, slurm, resume=False)
+        else:
+            queue.enqueue_all(runs, priority=priority, gpus=gpus, parallel=parallel)
     ensure_supervised({path.parent for path in runs})
 
 
-def resume(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, parallel: int = 1) -> None:
+def resume(
+    paths: Iterable[Path],
+    *,
+    priority: int = 0,
+    gpus: float = 1.0,
+    parallel: int = 1,
+    slurm: Request | None = None,
+) -> None:
     """Queue runs that were stopped, failed or lost; each goes on from its last good checkpoint. Returns at once.
 
-    Raises UserError, before any run is queued, where one has finished, runs, or waits already.
+    Here, or with `slurm` there, wherever a run was before. Raises UserError, with no run queued, where one has
+    finished, runs, or waits already.
     """
     runs = _check_request(paths, gpus, parallel)
     with _one_at_a_time(runs):
@@ -59,9 +79,16 @@ def resume(paths: Iterable[Path], *, priority: int = 0, gpus: float = 1.0, paral
                     raise UserError(f"Run {path.name} waits in the queue already.")
                 case "running" | "starting":
                     raise UserError(f"Run {path.name} is running: there is nothing to resume.")
-        for path in runs:
-            queue.enqueue(path, priority=priority, resume=True, gpus=gpus, parallel=parallel)
+        if slurm:
+            _submit(runs, slurm, resume=True)
+        else:
+            queue.enqueue_all(runs, priority=priority, resume=True, gpus=gpus, parallel=parallel)
     ensure_supervised({path.parent for path in runs})
+
+
+def was_on_slurm(path: Path) -> bool:
+    """Whether the latest attempt of the run was a task of Slurm."""
+    return bool(Attempt.read(path).slurm)
 
 
 def stop(path: Path, *, kill: bool = False) -> Stopped:
@@ -70,6 +97,8 @@ def stop(path: Path, *, kill: bool = False) -> Stopped:
     A second stop, or `kill`, ends it at once. Returns when the run has heard it, not when it has ended, and says what
     was done. Raises UserError where the run does neither, or runs on another machine.
     """
+    if theirs := on_slurm.tasks_of([path]):
+        return on_slurm.stop(theirs, kill=kill)[path]
     end = time.monotonic() + 3.0
     while True:
         if not is_claimed(path):
@@ -91,8 +120,10 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
 
     Those that wait come first, or one of them would start on the device that another leaves.
     """
-    done: dict[Path, Stopped] = {}
-    for path in sorted(paths, key=lambda path: not is_file(path / "queued.json")):
+    paths = list(paths)
+    theirs = on_slurm.tasks_of(paths)
+    done = on_slurm.stop(theirs, kill=kill)
+    for path in sorted(set(paths) - theirs.keys(), key=lambda path: not is_file(path / "queued.json")):
         try:
             done[path] = stop(path, kill=kill)
         except UserError:
@@ -103,7 +134,7 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
 
 def is_stopping(path: Path) -> bool:
     """Whether the run was asked to stop and has not ended yet; another stop would kill it."""
-    return is_claimed(path) and Attempt.read(path).stopping
+    return Attempt.read(path).stopping and not observe(path).final
 
 
 def wait(paths: Iterable[Path], timeout: float = math.inf) -> dict[Path, State]:
@@ -124,9 +155,10 @@ def wait(paths: Iterable[Path], timeout: float = math.inf) -> dict[Path, State]:
 
 
 def ensure_supervised(folders: Iterable[Path]) -> None:
-    """See to it that what waits in these folders of runs will be started."""
+    """See to it that what waits in these folders of runs will be started, and that what Slurm knows is taken in."""
     for runs in folders:
         try:
+            look.take_in(runs)
             look_after(runs)
         except OSError as error:
             raise UserError(f"The queue of {runs} cannot be worked on: {explain(error)}") from None
@@ -147,6 +179,10 @@ def remove(path: Path) -> int:
     number(path)
     if path.is_symlink() or not path.is_dir():
         raise UserError(f"There is no run directory {path}.")
+    if was_on_slurm(path) and observe(path).status in ("running", "starting"):  # its claim may not be seen from here
+        raise UserError(f"Run {path.name} is running: stop it first.")
+    if theirs := on_slurm.tasks_of([path]):
+        on_slurm.stop(theirs, kill=True)
     freed = size(path)
     with queue.owned(path):
         doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
@@ -206,6 +242,20 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
             except OSError as error:
                 raise UserError(f"The queue of {folder} cannot be changed: {explain(error)}") from None
         yield
+
+
+def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
+    """Queue the runs on Slurm: first in their directories, for a task may start at once."""
+    if queue.read(runs[0]).device == "cpu":
+        request = replace(request, gpus=0)
+    try:
+        queue.enqueue_all(runs, resume=resume, on=queue.SLURM)
+        for folder in dict.fromkeys(path.parent for path in runs):
+            submit([path for path in runs if path.parent == folder], request)
+    except UserError:
+        for path in runs:
+            (path / "queued.json").unlink(missing_ok=True)
+        raise
 
 
 def _withdraw(path: Path) -> bool:

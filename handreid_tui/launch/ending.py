@@ -1,4 +1,4 @@
-"""The end of a run that its trainer could not write itself: stopped before its first step, or killed while stopping."""
+"""The end of a run that its trainer could not write itself: stopped before its first step, killed, never started."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from handreid_tui.files import inside
 TAIL = 65536  # bytes that hold the last event, whatever it is
 
 
-def tell_stopped(run: Path, message: str, since: int = 0) -> None:
-    """Append `ended: stopped`, unless an end stands there already behind byte `since`.
+def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
+    """Append `ended: stopped` or `failed`, unless an end stands there already behind byte `since`.
 
     For the owner of the claim only: nobody else writes events then. Raises OSError, UserError.
     """
     path = inside(run, "events.jsonl")
     last = read_events(path, max(since, events_size(run) - TAIL)).events[-1:]
     if not last or last[0]["kind"] != "ended":
-        events = EventWriter(path)
-        events.write("ended", status="stopped", reason={"kind": "signal", "message": message, "traceback": None})
+        events = EventWriter(inside(run, "events.jsonl"))
+        kind = "signal" if status == "stopped" else "error"
+        events.write("ended", status=status, reason={"kind": kind, "message": message, "traceback": None})
         events.close()
+
+
+def how_ended(run: Path, since: int) -> str:
+    """finished, stopped or failed, where that is the last event and lies behind byte `since`; "" otherwise."""
+    last = read_events(inside(run, "events.jsonl"), max(since, events_size(run) - TAIL)).events[-1:]
+    return str(last[0].get("status")) if last and last[0]["kind"] == "ended" else ""
+
+
+def has_trained(run: Path, since: int) -> bool:
+    """Whether a step was made behind byte `since`: where the trainer stopped cleanly, a checkpoint holds it."""
+    chunk = read_events(inside(run, "events.jsonl"), since, TAIL)
+    return any(event["kind"] == "step" for event in chunk.events)
 
 
 def events_size(run: Path) -> int:

@@ -51,7 +51,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What process.json says of the latest start of a run. A process is None where it was never written."""
+    """What process.json says of the latest start of a run. A process is None where it was never written.
+
+    slurm: the task of Slurm that it is, like 41_3, "" where it is none.
+    """
 
     host: str
     here: bool
@@ -59,6 +62,7 @@ class Attempt:
     trainer: Process | None
     device: str
     stopping: bool
+    slurm: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Attempt:
@@ -70,6 +74,7 @@ class Attempt:
             trainer=_process(raw, "trainer"),
             device=plain(raw.get("device"), 200),
             stopping="stopping" in raw,
+            slurm=plain(raw.get("slurm"), 100),
         )
 
     @property
@@ -86,4 +91,18 @@ def _process(raw: dict[str, Any], name: str) -> Process | None:
 
 def mark_stopping(path: Path) -> None:
     """Note in process.json that the run was asked to stop; its shim does, while it lives. Raises OSError."""
-    write_json(path / "process.json", read_json(path / "process.json") | {"stopping": round(time.time(), 3)})
+    _mark(path, "stopping")
+
+
+def mark_asked(path: Path) -> None:
+    """Note in process.json that a user asked to stop: then nobody else queues the run again. Raises OSError."""
+    _mark(path, "asked")
+
+
+def was_asked_to_stop(path: Path) -> bool:
+    """Whether a user asked the latest attempt to stop, where that matters: on Slurm."""
+    return "asked" in read_json(path / "process.json")
+
+
+def _mark(path: Path, key: str) -> None:
+    write_json(path / "process.json", read_json(path / "process.json") | {key: round(time.time(), 3)})

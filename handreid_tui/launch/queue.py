@@ -1,9 +1,10 @@
 """The queue: the runs with a queued.json, in one order that everybody computes alike. It needs no database.
 
-    queued.json   t, priority, place, resume, gpus, parallel, visible
+    queued.json   t, priority, place, resume, gpus, parallel, visible, on
 
 Higher priority first, then by place (the moment of joining, until the run is moved). Whoever changes queued.json owns
-the run meanwhile: a shim that starts it and a user who moves or withdraws it cannot both succeed.
+the run meanwhile: a shim that starts it and a user who moves or withdraws it cannot both succeed. A run that is queued
+on Slurm has its queued.json too, but Slurm orders and starts those.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from handreid_tui.files import explain, is_file, read_json, write_json
-from handreid_tui.launch.ending import events_size, tell_stopped
+from handreid_tui.files import explain, in_threads, is_file, read_json, write_json
+from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.rundir import list_runs, number
 from handreid_tui.state import claim
+
+HERE, SLURM = "here", "slurm"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Waiting:
     """A run in the queue, and what it asks for.
 
     gpus: whole GPUs, or a fraction of one. parallel: how many runs may be on the CPU at once when this one starts.
-    visible: CUDA_VISIBLE_DEVICES where it was launched, None where that was not set.
+    visible: CUDA_VISIBLE_DEVICES where it was launched, None where that was not set. on: who starts it, this machine's
+    supervisor ("here") or "slurm".
     """
 
     path: Path
@@ -39,6 +43,7 @@ class Waiting:
     gpus: float = 1.0
     parallel: int = 1
     visible: str | None = None
+    on: str = HERE
 
     @property
     def order(self) -> tuple[int, float, int]:
@@ -55,10 +60,10 @@ class Waiting:
         write_json(self.path / "queued.json", {"t": round(time.time(), 3)} | asked)
 
 
-def waiting(runs: Path) -> list[Waiting]:
-    """The runs of the queue, the next one first."""
+def waiting(runs: Path, on: str = HERE) -> list[Waiting]:
+    """The runs of this machine's queue, the next one first; or those that wait on Slurm."""
     found = (read(path) for path in list_runs(runs) if is_file(path / "queued.json"))
-    return sorted(found, key=lambda run: run.order)
+    return sorted((run for run in found if run.on == on), key=lambda run: run.order)
 
 
 def read(path: Path) -> Waiting:
@@ -73,14 +78,27 @@ def read(path: Path) -> Waiting:
         gpus=_number(raw, "gpus", 1, 1 / 12, 1024),
         parallel=int(_number(raw, "parallel", 1, 1, 1024)),
         visible=visible if isinstance(visible, str) else None,
+        on=SLURM if raw.get("on") == SLURM else HERE,
     )
 
 
-def enqueue(path: Path, *, priority: int = 0, resume: bool = False, gpus: float = 1.0, parallel: int = 1) -> None:
-    """Put the run at the end of the queue. Raises UserError where somebody runs or moves it at this moment."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with owned(path):
-        Waiting(path, priority, time.time(), resume, gpus, parallel, visible).write()
+def enqueue_all(
+    paths: list[Path],
+    *,
+    priority: int = 0,
+    resume: bool = False,
+    gpus: float = 1.0,
+    parallel: int = 1,
+    on: str = HERE,
+) -> None:
+    """Put the runs at the end of the queue, in this order. Raises UserError where somebody runs or moves one now."""
+    visible, now = os.environ.get("CUDA_VISIBLE_DEVICES"), time.time()
+
+    def join(path: Path, place: float) -> None:
+        with owned(path):
+            Waiting(path, priority, place, resume, gpus, parallel, visible, on).write()
+
+    in_threads(join, paths, [now + 1e-6 * place for place in range(len(paths))])
 
 
 def withdraw(path: Path) -> bool:
@@ -88,7 +106,7 @@ def withdraw(path: Path) -> bool:
     with owned(path):
         if not is_file(path / "queued.json"):
             return False
-        tell_stopped(path, "Taken out of the queue.", events_size(path))
+        tell_ended(path, "stopped", "Taken out of the queue.", events_size(path))
         (path / "queued.json").unlink()
         return True
 
@@ -139,7 +157,10 @@ def owned(path: Path) -> Iterator[None]:
 def _still_waiting(path: Path) -> Waiting:
     if not is_file(path / "queued.json"):
         raise UserError(f"Run {path.name} does not wait in the queue.")
-    return read(path)
+    run = read(path)
+    if run.on == SLURM:
+        raise UserError(f"Run {path.name} waits on Slurm, which has its own order: see `scontrol top`.")
+    return run
 
 
 def _number(raw: dict[str, Any], key: str, default: float, least: float, most: float) -> float:

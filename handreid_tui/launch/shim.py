@@ -1,6 +1,6 @@
 """One small process for each run: it starts the trainer, tells who it is, waits, and writes how it ended.
 
-    python -P -m handreid_tui.launch.shim RUN_DIR [--device NAME] [--hold FD]... [--queue]
+    python -P -m handreid_tui.launch.shim RUN_DIR [--device NAME] [--hold FD]... [--queue] [--slurm]
 
 Only a parent can read an exit status, and whoever launched the run may be gone by then; this process stays. It starts
 nothing unless it owns the run (claim.lock) and the run still waits (queued.json). The trainer inherits the claim and
@@ -26,13 +26,15 @@ from typing import Any
 
 from engine.errors import UserError
 from handreid_tui.files import write_json
-from handreid_tui.launch.ending import events_size, tell_stopped
-from handreid_tui.launch.processes import mark_stopping
+from handreid_tui.launch.ending import events_size, has_trained, how_ended, tell_ended
+from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop
+from handreid_tui.launch.slurm.this_task import ThisTask, wait_again
 from handreid_tui.state import boot_id, claim, process_started
 
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume goes on from the one before, if there is one."
-STOP = (signal.SIGTERM, signal.SIGINT)
+TIME_IS_UP, KILL = signal.SIGUSR1, signal.SIGUSR2  # from Slurm, and by way of it
+STOP = (signal.SIGTERM, signal.SIGINT, TIME_IS_UP, KILL)
 
 
 def main() -> int:
@@ -41,35 +43,49 @@ def main() -> int:
     parser.add_argument("--device", default="", help="name of the leased device, for process.json")
     parser.add_argument("--hold", type=int, action="append", default=[], help="descriptor of a lease, for the trainer")
     parser.add_argument("--queue", action="store_true", help="look after the queue when the run has ended")
+    parser.add_argument("--slurm", action="store_true", help="this is a task of Slurm")
     options = parser.parse_args()
     run = options.run.absolute()
     listen_to_signals()
-    owned = claim(run) if (run / "queued.json").is_file() else None
+    task = ThisTask.of_environment() if options.slurm else None
+    owned = task.own(run) if task else claim(run) if (run / "queued.json").is_file() else None
     if owned is None or not (run / "queued.json").is_file():
         return 0  # another shim was faster, or the run left the queue
     os.dup2(open_log(run), 1)
     os.dup2(1, 2)
     (run / "exit.json").unlink(missing_ok=True)
     started_at = events_size(run)
-    about = whoami(options.device, started_at)
+    about = whoami(options.device, started_at) | ({"device": task.device, "slurm": task.id} if task else {})
     write_json(run / "process.json", about)
-    trainer = start_trainer(run, [owned, *options.hold])
+    trainer = start_trainer(run, [owned, *options.hold], task)
     about |= {"trainer": trainer.pid, "trainer_started": process_started(trainer.pid)}
     with suppress(OSError):  # a full disk must not stop a run that trains
         write_json(run / "process.json", about)
     (run / "queued.json").unlink()  # last: killed before this line, the run still waits for its start
-    asked_to_stop = supervise(trainer, run)
-    if asked_to_stop and trainer.returncode < 0:
+    received = supervise(trainer, run)
+    if received and trainer.returncode < 0:
         with suppress(OSError, UserError):
-            tell_stopped(run, CUT_SHORT, started_at)
+            tell_ended(run, "stopped", CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
+    goes_on = task is not None and is_cut_short(task, run, received, started_at)
+    if goes_on:
+        wait_again(run)
     for lock in (owned, *options.hold):
         os.close(lock)
+    if task and goes_on:
+        task.requeue(run)
     if options.queue:
         from handreid_tui.launch.supervisor import look_after
 
         look_after(run.parent)
-    return 0
+    return trainer.returncode % 256 if task else 0  # Slurm keeps a record of it
+
+
+def is_cut_short(task: ThisTask, run: Path, received: set[int], started_at: int) -> bool:
+    """Whether Slurm stopped the trainer, nobody else, and it got far enough that another start would get farther."""
+    by_slurm = TIME_IS_UP in received or (signal.SIGTERM in received and task.is_preempted())
+    stopped = how_ended(run, started_at) == "stopped"
+    return by_slurm and stopped and not was_asked_to_stop(run) and has_trained(run, started_at)
 
 
 def listen_to_signals() -> None:
@@ -93,8 +109,11 @@ def whoami(device: str, events: int) -> dict[str, Any]:
     }
 
 
-def start_trainer(run: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
-    script = os.environ.get("HANDREID_TRAINER")
+def start_trainer(run: Path, inherited: list[int], task: ThisTask | None) -> subprocess.Popen[bytes]:
+    # -P: a folder called `engine` where the user stands is not ours
+    python, script = [sys.executable, "-P"], os.environ.get("HANDREID_TRAINER")
+    if task and task.nodes > 1:
+        python = task.torchrun()
     what = [script] if script else [*several_processes(), "-m", "engine", "train"]
     libc = ctypes.CDLL(None)
     shim = os.getpid()
@@ -106,8 +125,7 @@ def start_trainer(run: Path, inherited: list[int]) -> subprocess.Popen[bytes]:
             os._exit(1)  # the shim died before it could be watched
 
     return subprocess.Popen(
-        # -P: a folder called `engine` where the user stands is not ours
-        [sys.executable, "-P", *what, str(run)],
+        [*python, *what, str(run)],
         stdin=subprocess.DEVNULL,
         preexec_fn=in_child,
         pass_fds=inherited,
@@ -122,22 +140,25 @@ def several_processes() -> list[str]:
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"] if gpus > 1 else []
 
 
-def supervise(trainer: subprocess.Popen[bytes], run: Path) -> bool:
-    """Wait for the trainer's end, handing on what asks it to stop. Whether somebody did."""
-    asked = False
+def supervise(trainer: subprocess.Popen[bytes], run: Path) -> set[int]:
+    """Wait for the trainer's end, handing on what asks it to stop. The signals that did."""
+    asked: set[int] = set()
     while True:
         received = signal.sigwait((*STOP, signal.SIGCHLD))
         if received in STOP:
-            os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
+            if received == KILL:
+                os.killpg(trainer.pid, signal.SIGKILL)
+            else:
+                os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
             if not asked:
                 with suppress(OSError):
                     mark_stopping(run)
-            asked = True
+            asked.add(received)
         elif os.waitid(os.P_PID, trainer.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(trainer.pid, signal.SIGKILL)  # what it left behind; its pid is ours until it is reaped
             trainer.wait()
-            return asked or any(name in signal.sigpending() for name in STOP)
+            return asked | (signal.sigpending() & set(STOP))
 
 
 def open_log(run: Path) -> int:

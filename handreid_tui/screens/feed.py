@@ -18,6 +18,8 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from engine.errors import UserError
+from handreid_tui.launch.slurm.look import take_in
+from handreid_tui.launch.slurm.tasks import has_open_tasks
 from handreid_tui.places import Places
 from handreid_tui.screens.devices import Device, Devices
 
@@ -66,6 +68,7 @@ class Feed:
         self._woken = threading.Event()
         self._closed = False
         self._failure = ""
+        self._slurm: threading.Thread | None = None
 
     def wake(self) -> None:
         self._woken.set()
@@ -109,6 +112,7 @@ class Feed:
                     snapshot = replace(
                         snapshot, runs={row.number: row for row in list_runs(history, archived=True)}, loaded=True
                     )
+                self._ask_slurm()
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())
@@ -122,6 +126,12 @@ class Feed:
             watched.close()
             with suppress(Exception):
                 history.dispose()
+
+    def _ask_slurm(self) -> None:
+        """In a thread of its own, for Slurm may take its time."""
+        if has_open_tasks(self._places.runs) and (self._slurm is None or not self._slurm.is_alive()):
+            self._slurm = threading.Thread(target=take_in, args=(self._places.runs,), daemon=True)
+            self._slurm.start()
 
     def _tell(self, before: Snapshot, now: Snapshot) -> None:
         numbers = before.runs.keys() | now.runs.keys()

@@ -65,8 +65,15 @@ def _stop(runs: Sequence[RunRow]) -> str:
 
 def _resume(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import control
+    from handreid_tui.launch.slurm.request import Request
+    from handreid_tui.places import read_user_file
 
-    control.resume([run.path for run in runs])
+    there = [run.path for run in runs if control.was_on_slurm(run.path)]
+    here = [run.path for run in runs if run.path not in there]
+    if there:
+        control.resume(there, slurm=read_user_file().slurm or Request())
+    if here:
+        control.resume(here)
     return f"{_names(runs)}: queued, to go on from the last checkpoint."
 
 

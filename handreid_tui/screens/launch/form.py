@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Entry:
     words: tuple[str, ...] = ()
 
 
+SLURM = "slurm"  # as a device: a node of the cluster
 ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 ENTRIES = (
     Entry("data", "Data", "synthetic, or a folder", ("data.source",), ("synthetic",)),
@@ -42,7 +44,7 @@ ENTRIES = (
     Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
     Entry("lr", "Rate", "", ("train.lr",)),
     Entry("seeds", "Seeds", "0"),
-    Entry("device", "Device", "auto", ("device",), ("auto", "cpu", "cuda", "cuda:0")),
+    Entry("device", "Device", "auto", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
     Entry("tags", "Tags", "words"),
     Entry("more", "More", "key=value key=value"),
 )
@@ -157,6 +159,10 @@ class Form(Widget):
     def seeds(self) -> list[int]:
         return read_seeds(self.fields["seeds"].text)
 
+    @property
+    def on_slurm(self) -> bool:
+        return self.fields["device"].text == SLURM
+
     def tags(self) -> list[str]:
         return self.fields["tags"].text.replace(",", " ").split()
 
@@ -164,6 +170,10 @@ class Form(Widget):
 def read_entry(entry: Entry, text: str) -> dict[str, Any]:
     """What a field sets. Raises UserError where it cannot be read."""
     if not text or entry.id in ("seeds", "tags"):
+        return {}
+    if entry.id == "device" and text == SLURM:
+        if shutil.which("sbatch") is None:
+            raise UserError("There is no sbatch on this machine: work on a login node of the cluster.")
         return {}
     from engine.config import parse_setting  # 0.1 s, which an empty form does not wait for
 

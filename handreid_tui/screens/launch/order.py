@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.combos import Combo
 from engine.errors import UserError
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.screens.launch.estimate import estimate
 
 if TYPE_CHECKING:
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """Every pair of combination and seed, with these dotted settings. `own`: the user's combinations by name."""
+    """Every pair of combination and seed, with these dotted settings. `own`: the user's combinations by name.
+
+    slurm: what the runs take on Slurm, None where they run here.
+    """
 
     combos: list[str]
     seeds: list[int]
     settings: dict[str, Any]
     own: dict[str, Combo]
     tags: list[str]
+    slurm: Request | None = None
 
     @property
     def count(self) -> int:
@@ -64,6 +69,11 @@ def launch(order: Order, runs: Path) -> list[Path]:
     from handreid_tui.launch.plan import plan
 
     planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
-    paths = [rundir.create(runs, config, tags=order.tags) for config in planned.configs]
-    control.launch(paths)
+    paths = rundir.create_all(runs, planned.configs, tags=order.tags)
+    try:
+        control.launch(paths, slurm=order.slurm)
+    except UserError:
+        for path in paths:
+            control.remove(path)
+        raise
     return paths

@@ -41,18 +41,20 @@ class QueueTable(RowTable[int]):
     def __init__(self, folder: Path) -> None:
         super().__init__(COLUMNS, self._of, title="Queue", empty="Nothing runs and nothing waits.", id="queue")
         self._runs: Mapping[int, RunRow] = {}
-        self._order: list[int] = []
-        self._reader: Latest[None, list[int]] = Latest(self, lambda _: _waiting(folder), self._show, lambda _: None)
+        self._waiting: dict[int, str] = {}
+        self._reader: Latest[None, dict[int, str]] = Latest(
+            self, lambda _: _waiting(folder), self._show, lambda _: None
+        )
 
     def show_queue(self, runs: Mapping[int, RunRow]) -> None:
         """Show these runs; the order of the queue is read in a thread."""
         self._runs = runs
-        self._show(self._order)
+        self._show(self._waiting)
         if any(run.status == "queued" for run in runs.values()):
             self._reader.ask(None)
 
-    def _show(self, order: list[int]) -> None:
-        self._order, runs = order, self._runs
+    def _show(self, order: dict[int, str]) -> None:
+        self._waiting, runs = order, self._runs
         going = [number for number, run in runs.items() if words.is_active(run)]
         place = {number: at for at, number in enumerate(order)}
         waiting = [number for number, run in runs.items() if run.status == "queued"]
@@ -74,13 +76,16 @@ class QueueTable(RowTable[int]):
             (f"{mark} {words.status(run)}", style.removeprefix("$")),
             bar,
             duration(left) if left is not None else "",
-            (run.reason or run.device, "secondary"),
+            (run.reason or self._waiting.get(number) or run.device, "secondary"),
         )
 
 
-def _waiting(folder: Path) -> list[int]:
-    """The numbers of the waiting runs, the next one first."""
+def _waiting(folder: Path) -> dict[int, str]:
+    """The numbers of the waiting runs, the next one first, those on Slurm last; with what Slurm says of these."""
     from handreid_tui import rundir
     from handreid_tui.launch import queue
+    from handreid_tui.launch.slurm.look import why_waiting
 
-    return [rundir.number(run.path) for run in queue.waiting(folder)]
+    here, there = queue.waiting(folder), queue.waiting(folder, queue.SLURM)
+    why = why_waiting(folder) if there else {}
+    return {rundir.number(run.path): why.get(run.path.name, "") for run in [*here, *there]}

@@ -14,6 +14,7 @@ from textual.widgets import Button, Static
 
 from engine.combos import Combo
 from engine.errors import UserError
+from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import UserFile, read_user_file
 from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
@@ -175,7 +176,8 @@ class Launch(RunPage):
         """Raises UserError where a field is wrong."""
         form, table = self.query_one(Form), self._table
         settings = self._user.settings | form.settings()
-        return Order(list(table.chosen), form.seeds(), settings, table.own, form.tags())
+        slurm = (self._user.slurm or Request()) if form.on_slurm else None
+        return Order(list(table.chosen), form.seeds(), settings, table.own, form.tags(), slurm)
 
     @on(Form.Changed)
     def _fields_changed(self) -> None:

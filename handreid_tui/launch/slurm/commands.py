@@ -1,0 +1,40 @@
+"""Calls of Slurm's own commands, and their refusals as one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+
+from engine.errors import UserError
+
+
+def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) -> str:
+    """What the command prints; `text` is its standard input. Raises UserError in Slurm's own words."""
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
+        )
+    except FileNotFoundError:
+        raise UserError(f"There is no {command[0]} on this machine: work on a login node of the cluster.") from None
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be run: {error.strerror or error}.") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{command[0]} did not answer within {seconds:.0f} s: see with `sinfo` how Slurm is.") from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise UserError(f"{command[0]} refused: {said[:400]}")
+    return done.stdout
+
+
+def cancel(ids: list[str]) -> None:
+    """Cancel jobs or tasks, whatever they do. Raises UserError."""
+    _scancel([], ids)
+
+
+def send(ids: list[str], signal: str) -> None:
+    """Send a signal, like TERM, to the batch process of running tasks, which is their shim. Raises UserError."""
+    _scancel([f"--signal={signal}", "--batch"], ids)
+
+
+def _scancel(options: list[str], ids: list[str]) -> None:
+    for start in range(0, len(ids), 500):  # a command line has an end
+        call(["scancel", *options, *ids[start : start + 500]], seconds=120)

@@ -1,0 +1,71 @@
+"""What a run asks of the cluster: the section [slurm] of handreid.toml.
+
+[slurm]
+partition = "gpu"
+account = "p1234"
+time = "04:00:00"
+gpus = 1            # for each run and node
+nodes = 1           # for each run
+running = 8         # runs of a sweep at once
+options = ["--mem=64G", "--cpus-per-task=8"]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class Request:
+    """gpus: whole ones, on each node of a run. running: how many runs at once, 0 for no limit.
+
+    options: for sbatch, as they are; they come last, so they win.
+    """
+
+    partition: str = ""
+    account: str = ""
+    time: str = ""
+    gpus: int = 1
+    nodes: int = 1
+    running: int = 0
+    options: tuple[str, ...] = ()
+
+    def changed(self, gpus: float | None, options: list[str]) -> Request:
+        """This request with what the command line says. Raises UserError for a part of a GPU."""
+        if gpus is not None and gpus != int(gpus):
+            raise UserError(f"A run on Slurm takes whole GPUs, but got {gpus:g}; for parts, --gpus 0 and --sbatch.")
+        asked = self if gpus is None else replace(self, gpus=int(gpus))
+        return check(replace(asked, options=(*asked.options, *options)))
+
+
+def read_request(table: Any, where: str) -> Request:
+    """The section [slurm], read from TOML. Raises UserError on a mistake in it."""
+    if not isinstance(table, dict):
+        raise UserError(f"{where} is a section with partition, time, gpus, …")
+    known = {field.name: field for field in fields(Request)}
+    if unknown := table.keys() - known:
+        raise UserError(f"{where} has no setting {min(unknown)!r}, only {', '.join(known)}.")
+    for name, value in table.items():
+        wanted = type(known[name].default)
+        if wanted is tuple:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise UserError(f'{where}: {name} is a list like ["--mem=64G"], but got {value!r}.')
+        elif not isinstance(value, wanted) or isinstance(value, bool):
+            kind = "text in quotes" if wanted is str else "a whole number"
+            raise UserError(f"{where}: {name} is {kind}, but got {value!r}.")
+    return check(replace(Request(), **(table | {"options": tuple(table.get("options", ()))})))
+
+
+def check(request: Request) -> Request:
+    """The request, if Slurm could make sense of it. Raises UserError otherwise."""
+    if request.gpus < 0 or request.nodes < 1 or request.running < 0:
+        raise UserError("On Slurm, gpus and running are 0 or more, and nodes is 1 or more.")
+    for option in request.options:
+        if not option.startswith("-"):
+            raise UserError(f"An option of sbatch begins with a dash, like --mem=64G, but got {option!r}.")
+        if option.split("=")[0] in ("--array", "-a", "--clusters", "-M", "--wrap", "--output", "-o"):
+            raise UserError(f"{option} is set by handreid, which submits arrays to the cluster of this login node.")
+    return request

@@ -1,0 +1,124 @@
+"""What a shim does more where it is a task of Slurm: start again after a requeue, and ask for one when time is up.
+
+Slurm's signals to the batch process, which is the shim:
+
+    TERM  `handreid stop`, scancel, or the place is for another job: the trainer stops with a checkpoint
+    USR1  the time limit is near: the same, and the task asks to be queued again
+    USR2  `handreid stop --kill`: the trainer is killed
+
+The standard library alone: the shim imports this.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import UserError
+from engine.events import EventWriter
+from handreid_tui.files import inside, is_file, read_json
+from handreid_tui.launch.queue import Waiting
+from handreid_tui.launch.slurm.commands import call
+from handreid_tui.state import claim, observe
+
+PATIENCE = 180.0  # seconds for the claim of a node that failed to be given up; NFS takes 90
+
+
+@dataclass(frozen=True)
+class ThisTask:
+    """The task that this process is. `id` is 41_3; `restarted`: Slurm runs it again."""
+
+    id: str
+    restarted: bool
+    nodes: int
+
+    @classmethod
+    def of_environment(cls) -> ThisTask:
+        env = os.environ
+        return cls(
+            id=f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}",
+            restarted=int(env.get("SLURM_RESTART_COUNT", "0")) > 0,
+            nodes=int(env.get("SLURM_JOB_NUM_NODES", "1")),
+        )
+
+    @property
+    def device(self) -> str:
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return f"Slurm {self.id}" + (f", GPU {gpus}" if gpus else "")
+
+    def own(self, run: Path) -> int | None:
+        """The claim on the run if it waits for this task, None if not. Raises UserError where it stays taken."""
+        end = time.monotonic() + PATIENCE
+        while is_file(run / "queued.json") or self._goes_on(run):
+            if (owned := claim(run)) is not None:
+                if not is_file(run / "queued.json"):
+                    wait_again(run)
+                return owned
+            if time.monotonic() > end:
+                raise UserError(f"{run} is still claimed, so its Slurm task {self.id} cannot start it.")
+        return None
+
+    def _goes_on(self, run: Path) -> bool:
+        """Whether this task ran it before and was cut short by Slurm itself: a node failed, another job had to pass."""
+        before = read_json(run / "process.json")
+        mine = self.restarted and before.get("slurm") == self.id and "asked" not in before
+        return mine and observe(run).status != "finished"
+
+    def torchrun(self) -> list[str]:
+        """How to start a process for each GPU on each of several nodes; they meet at this one."""
+        port = 20000 + int(re.sub(r"\D", "", self.id)) % 20000
+        gpus = len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
+        return [
+            "srun",
+            f"--nodes={self.nodes}",
+            "--ntasks-per-node=1",
+            "--kill-on-bad-exit=1",
+            sys.executable,
+            "-P",
+            "-m",
+            "torch.distributed.run",
+            f"--nnodes={self.nodes}",
+            f"--nproc-per-node={gpus}",
+            f"--rdzv-id={self.id}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={socket.gethostname()}:{port}",
+        ]
+
+    def is_preempted(self) -> bool:
+        """Whether Slurm takes the place for another job."""
+        with suppress(UserError):
+            return re.search(r"\bPreemptTime=[0-9]", call(["scontrol", "show", "job", self.id])) is not None
+        return False
+
+    def requeue(self, run: Path) -> None:
+        """Ask Slurm to run this task again; if it refuses, the run stays stopped, and its events say so."""
+        try:
+            call(["scontrol", "requeue", self.id])
+        except UserError as error:
+            owned = claim(run)
+            (run / "queued.json").unlink(missing_ok=True)
+            events = EventWriter(inside(run, "events.jsonl"))
+            text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
+            events.write("message", level="warning", text=text)
+            events.close()
+            if owned is not None:
+                os.close(owned)
+
+
+def wait_again(run: Path) -> None:
+    """Put the run back into the queue, to go on from its checkpoint."""
+    Waiting(run, place=time.time(), resume=True, on="slurm").write()
+
+
+def newest_checkpoint(run: Path) -> tuple[int, int] | None:
+    """Differs after each checkpoint that was written."""
+    with suppress(OSError):
+        found = (run / "checkpoints" / "last").stat()
+        return found.st_ino, found.st_mtime_ns
+    return None

@@ -1,0 +1,416 @@
+"""Runs on Slurm, with stand-ins for Slurm's commands; `test_slurm_cluster.py` has the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import UserError
+from engine.events import EventWriter
+from handreid_tui.files import read_json, write_json
+from handreid_tui.launch import control, queue
+from handreid_tui.launch.slurm import look, tasks
+from handreid_tui.launch.slurm.request import Request, read_request
+from handreid_tui.launch.slurm.submit import sbatch_command, script
+from handreid_tui.launch.supervisor import supervise
+from handreid_tui.state import observe
+from tests.launch_tools import events, make_run, pretending, until
+
+CONFIG = 'scontrol() { :; }; case "$1 $2" in "show config") echo "MaxArraySize            = 1001";; *) :;; esac'
+
+
+class Slurm:
+    """Commands that note how they were called, and answer as a test has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.says("sbatch", "cat > $0.script.$(ls $0.script.* 2>/dev/null | wc -l); echo 41")
+        self.says("scontrol", CONFIG)
+        self.says("scancel", "")
+        self.says("squeue", "")
+
+    def says(self, name: str, body: str) -> None:
+        """`name` does `body`, a shell script."""
+        path = self.folder / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >> {shlex.quote(str(self.folder))}/calls\n{body}\n')
+        path.chmod(0o755)
+
+    def squeue(self, *lines: str) -> None:
+        self.says("squeue", "\n".join(f"echo {shlex.quote(line)}" for line in lines))
+
+    def calls(self, name: str) -> list[str]:
+        noted = self.folder / "calls"
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return [line for line in lines if line.split()[0] == name]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    with pretending(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    slurm = Slurm(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{slurm.folder}:{os.environ['PATH']}")
+    return slurm
+
+
+def queued(runs: Path, count: int = 1, **plan: Any) -> list[Path]:
+    paths = [make_run(runs, **plan) for _ in range(count)]
+    control.launch(paths, slurm=Request())
+    return paths
+
+
+def start_task(path: Path, index: int = 0, restarts: int = 0) -> subprocess.Popen[bytes]:
+    """What the job script does on a node."""
+    own = {"SLURM_ARRAY_JOB_ID": "41", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_RESTART_COUNT": str(restarts)}
+    command = [sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(path), "--slurm"]
+    return subprocess.Popen(command, env=os.environ | own, start_new_session=True)
+
+
+def look_now(runs: Path) -> None:
+    look.take_in(runs, every=0)
+
+
+# What Slurm is asked
+
+
+def test_a_sweep_is_one_array_with_the_limits_of_handreid_toml_and_options_as_they_are(tmp_path: Path) -> None:
+    table = {"partition": "gpu", "time": "02:00:00", "gpus": 2, "running": 8, "options": ["--qos=low"]}
+    words = sbatch_command(tmp_path, 1000, read_request(table, "[slurm]"))
+    for word in ("--array=0-999%8", "--partition=gpu", "--time=02:00:00", "--gres=gpu:2", "--requeue"):
+        assert word in words
+    assert words[-1] == "--qos=low"
+    assert not any(word.startswith("--account") for word in words)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"partitions": "gpu"}, "no setting 'partitions'"),
+        ({"gpus": "two"}, "gpus is a whole number"),
+        ({"gpus": True}, "gpus is a whole number"),
+        ({"time": 60}, "time is text"),
+        ({"options": "--mem=64G"}, "options is a list"),
+        ({"options": ["mem=64G"]}, "begins with a dash"),
+        ({"options": ["--array=0-3"]}, "is set by handreid"),
+        ({"nodes": 0}, "nodes is 1 or more"),
+        ("gpu", "is a section"),
+    ],
+)
+def test_a_mistake_in_the_section_is_one_sentence(table: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read_request(table, "handreid.toml: [slurm]")
+
+
+def test_task_n_of_the_script_is_the_shim_of_run_n(tmp_path: Path) -> None:
+    runs = tmp_path / "a 'quoted' $place"
+    text = script(runs, ["0001-ce", "0002-ce+triplet"]).replace("exec ", "printf '%s\\n' ")
+    for index, name in enumerate(["0001-ce", "0002-ce+triplet"]):
+        done = subprocess.run(
+            ["bash"], input=text, env={"SLURM_ARRAY_TASK_ID": str(index)}, capture_output=True, text=True, check=True
+        )
+        assert f"{runs}/{name}" in done.stdout.splitlines()
+
+
+def test_more_runs_than_an_array_holds_become_several_one_after_the_other(runs: Path, slurm: Slurm) -> None:
+    slurm.says("scontrol", CONFIG.replace("1001", "2"))
+    slurm.says("sbatch", 'cat > /dev/null; echo "4$(grep -c ^sbatch $(dirname $0)/calls);alps"')
+    paths = [make_run(runs) for _ in range(5)]
+    control.launch(paths, slurm=Request(running=2))
+    calls = slurm.calls("sbatch")
+    assert ["--array=0-1%2" in calls[0], "--array=0-1%2" in calls[1], "--array=0-0%2" in calls[2]] == [True] * 3
+    assert "--dependency" not in calls[0]
+    assert "--dependency=afterany:41" in calls[1]
+    assert {task.id for task in tasks.open_tasks(runs).values()} == {"41_0", "41_1", "42_0", "42_1", "43_0"}
+
+
+def test_a_refusal_is_told_in_the_words_of_slurm_and_leaves_nothing(runs: Path, slurm: Slurm) -> None:
+    slurm.says("scontrol", CONFIG.replace("1001", "2"))
+    only_once = "(($(grep -c ^sbatch $(dirname $0)/calls) == 1)) && echo 41"
+    slurm.says("sbatch", f"cat > /dev/null; {only_once} || {{ echo no such qos >&2; exit 1; }}")
+    paths = [make_run(runs) for _ in range(3)]
+    with pytest.raises(UserError, match="sbatch refused: no such qos"):
+        control.launch(paths, slurm=Request())
+    assert slurm.calls("scancel") == ["scancel 41"]
+    assert not tasks.has_open_tasks(runs)
+    assert not any((path / "queued.json").exists() for path in paths)
+
+
+def test_on_a_machine_without_slurm_the_command_says_where_to_go_and_makes_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": "/nowhere", "HANDREID_CACHE": str(tmp_path / "cache")}
+    words = ["-m", "handreid_tui.cli", "run", "--combo", "ce", "--on", "slurm", "--model", "handreid-tiny"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "login node" in done.stderr
+    assert not list((tmp_path / "runs").glob("0*"))
+
+
+# Who starts what
+
+
+def test_this_machine_leaves_the_runs_of_slurm_alone(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    supervise(runs)
+    assert observe(path).status == "queued"
+    assert not (path / "process.json").exists()
+    with pytest.raises(UserError, match="order"):
+        queue.move(path, up=True)
+
+
+def test_a_task_trains_its_run_once(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    assert start_task(path).wait(20) == 0
+    assert observe(path).status == "finished"
+    assert read_json(path / "process.json")["slurm"] == "41_0"
+    assert start_task(path, restarts=1).wait(20) == 0
+    assert len(events(path, "started")) == 1
+
+
+def test_a_failed_training_is_a_failed_job(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, status=3)
+    assert start_task(path).wait(20) == 3
+    assert observe(path).status == "failed"
+
+
+def test_when_time_is_up_the_run_stops_waits_again_and_goes_on(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert slurm.calls("scontrol")[-1] == "scontrol requeue 41_0"
+    assert observe(path).status == "queued"
+    assert queue.waiting(runs, queue.SLURM)[0].resume
+    done = len(events(path, "step"))
+    write_json(path / "plan.json", {"steps": done + 3})
+    assert start_task(path, restarts=1).wait(20) == 0
+    assert observe(path).status == "finished"
+    assert events(path, "started")[-1]["resumed_from"] == done
+
+
+def test_where_slurm_does_not_queue_again_the_run_stays_stopped_and_says_why(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scontrol", "echo 'Requested operation is disabled' >&2; exit 1")
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert "Requested operation is disabled" in events(path, "message")[-1]["text"]
+
+
+def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=1, pause=30, unprepared=True)
+    task = start_task(path)
+    until(lambda: events(path, "started"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_a_run_that_another_job_pushes_out_asks_to_be_queued_again(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scontrol", 'echo "JobId=41 PreemptEligibleTime=2026-01-01T00:00:00 PreemptTime=2026-01-01T00:00:09"')
+    task.send_signal(signal.SIGTERM)
+    task.wait(20)
+    assert slurm.calls("scontrol")[-1] == "scontrol requeue 41_0"
+    assert observe(path).status == "queued"
+
+
+def test_a_run_cancelled_from_outside_stops_with_a_checkpoint_and_is_not_queued_again(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scontrol", 'echo "JobId=41 PreemptTime=None"')
+    task.send_signal(signal.SIGTERM)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_after_a_node_failed_the_task_that_slurm_starts_again_goes_on(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: len(events(path, "step")) > 2)
+    trainer = read_json(path / "process.json")["trainer"]
+    task.kill()
+    os.kill(trainer, signal.SIGKILL)
+    task.wait(20)
+    write_json(path / "plan.json", {"steps": 5})
+    assert start_task(path, restarts=1).wait(20) == 0
+    assert observe(path).status == "finished"
+    assert len(events(path, "started")) == 2
+
+
+# Stop
+
+
+def test_a_waiting_run_is_taken_out_of_the_queue_and_cancelled(runs: Path, slurm: Slurm) -> None:
+    one, two, three = queued(runs, 3)
+    assert control.stop(one) == "withdrawn"
+    assert slurm.calls("scancel") == ["scancel 41_0"]
+    assert observe(one).status == "stopped"
+    assert set(control.stop_all([two, three]).values()) == {"withdrawn"}
+    assert slurm.calls("scancel")[1:] == ["scancel 41_1 41_2"]
+    assert not tasks.has_open_tasks(runs)
+    slurm.squeue("41|0|PENDING|Priority")  # squeue may lag behind scancel
+    look_now(runs)
+    assert observe(one).status == "stopped"
+
+
+def test_a_running_run_is_told_by_its_shim_and_a_second_stop_kills(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, deaf=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", f'case "$*" in *TERM*) kill -TERM {task.pid};; *USR2*) kill -USR2 {task.pid};; esac')
+    assert control.stop(path) == "stopping"
+    assert slurm.calls("scancel") == ["scancel --signal=TERM --batch 41_0"]
+    until(lambda: control.is_stopping(path))
+    assert control.stop(path) == "killed"
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert "checkpoint" in observe(path).reason
+
+
+def test_a_stop_that_comes_just_before_the_time_limit_is_a_stop(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", f"kill -USR1 {task.pid}")
+    control.stop(path)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+# What squeue tells
+
+
+def test_a_waiting_run_shows_why_slurm_lets_it_wait(runs: Path, slurm: Slurm) -> None:
+    one, two = queued(runs, 2)
+    slurm.squeue("41|0|PENDING|Resources", "41|1|PENDING|JobArrayTaskLimit", "7|N/A|RUNNING|None", "slurm: a warning")
+    look_now(runs)
+    assert look.why_waiting(runs) == {one.name: "Slurm: Resources", two.name: "Slurm: JobArrayTaskLimit"}
+    asked = len(slurm.calls("squeue"))
+    look.take_in(runs)
+    assert len(slurm.calls("squeue")) == asked  # that was a moment ago
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "said"),
+    [
+        ("CANCELLED", "stopped", "cancelled from outside"),
+        ("FAILED", "failed", "41.out"),
+        ("NODE_FAIL", "failed", "node"),
+        ("TIMEOUT", "failed", "time limit"),
+        ("OUT_OF_MEMORY", "failed", "memory"),
+    ],
+)
+def test_what_no_shim_could_tell_is_written_into_the_run_directory(
+    word: str, status: str, said: str, runs: Path, slurm: Slurm
+) -> None:
+    [path] = queued(runs)
+    slurm.squeue(f"41|0|{word}|None")
+    look_now(runs)
+    assert (observe(path).status, observe(path).final) == (status, True)
+    assert said in observe(path).reason
+    assert not tasks.has_open_tasks(runs)
+    look_now(runs)
+    assert len(events(path, "ended")) == 1
+
+
+def test_a_task_that_slurm_has_forgotten_is_over(runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    [path] = queued(runs)
+    look_now(runs)
+    assert observe(path).status == "queued"  # submitted a moment ago
+    monkeypatch.setattr(look, "FORGOTTEN_AFTER", 0.0)
+    look_now(runs)
+    assert "does not know" in observe(path).reason
+
+
+def running_elsewhere(path: Path, **process: Any) -> None:
+    """As a shim on a node that failed leaves its run, seen from the login node."""
+    (path / "queued.json").unlink()
+    about = {"host": "node7", "boot_id": "other", "slurm": "41_0", "shim": 7, "shim_started": 7, "events": 0}
+    write_json(path / "process.json", about | process)
+    log = EventWriter(path / "events.jsonl")
+    log.write("started")
+    log.write("step", step=0, total=1.0)
+    log.close()
+
+
+def test_a_node_that_failed_ends_its_run_or_lets_it_wait_again(runs: Path, slurm: Slurm) -> None:
+    one, two = queued(runs, 2)
+    for path in (one, two):
+        running_elsewhere(path)
+        assert observe(path).status == "running"
+        past = time.time() - 300
+        os.utime(path / "process.json", (past, past))
+    slurm.squeue("41|0|NODE_FAIL|NodeDown", "41|1|PENDING|BeginTime")
+    look_now(runs)
+    assert observe(one).status == "failed"
+    assert observe(two).status == "queued"
+    assert look.why_waiting(runs) == {two.name: "Slurm: BeginTime"}
+
+
+def test_a_run_that_started_while_slurm_was_asked_is_left_alone(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    running_elsewhere(path)
+    slurm.squeue("41|0|PENDING|Priority")
+    look_now(runs)
+    assert observe(path).status == "running"
+
+
+def test_where_slurm_does_not_answer_the_queue_says_so_and_nothing_changes(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    slurm.says("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    look_now(runs)
+    assert "Unable to contact slurm controller" in look.why_waiting(runs)[path.name]
+    assert observe(path).status == "queued"
+
+
+def test_the_queue_command_shows_both_queues(runs: Path, slurm: Slurm) -> None:
+    queued(runs)
+    slurm.squeue("41|0|PENDING|Resources")
+    look_now(runs)
+    words = [sys.executable, "-m", "handreid_tui.cli", "queue", "--json", "--runs", str(runs)]
+    shown = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert [(row["run"], row["why"]) for row in shown] == [(1, "Slurm: Resources")]
+
+
+def test_a_removed_run_leaves_slurm_too(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    control.remove(path)
+    assert slurm.calls("scancel") == ["scancel 41_0"]
+    assert not path.exists()
+
+
+def test_a_run_resumes_where_it_was(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.terminate()
+    task.wait(20)
+    words = [sys.executable, "-m", "handreid_tui.cli", "resume", "1", "--detach", "--runs", str(runs)]
+    subprocess.run(words, check=True, cwd=runs.parent, capture_output=True)
+    assert len(slurm.calls("sbatch")) == 2
+    assert queue.waiting(runs, queue.SLURM)[0].resume
