@@ -338,6 +338,13 @@ def test_what_no_shim_could_tell_is_written_into_the_run_directory(
     assert len(events(path, "ended")) == 1
 
 
+def test_an_array_cancelled_before_it_began_ends_all_its_runs(runs: Path, slurm: Slurm) -> None:
+    paths = queued(runs, 3)
+    slurm.squeue("41|N/A|CANCELLED|JobHeldUser", "41|2|RUNNING|None")
+    look_now(runs)
+    assert [observe(path).status for path in paths] == ["stopped", "stopped", "queued"]
+
+
 def test_a_task_that_slurm_has_forgotten_is_over(runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
     [path] = queued(runs)
     look_now(runs)
@@ -361,10 +368,8 @@ def running_elsewhere(path: Path, **process: Any) -> None:
 def test_a_node_that_failed_ends_its_run_or_lets_it_wait_again(runs: Path, slurm: Slurm) -> None:
     one, two = queued(runs, 2)
     for path in (one, two):
-        running_elsewhere(path)
+        running_elsewhere(path, t=time.time() - 300)
         assert observe(path).status == "running"
-        past = time.time() - 300
-        os.utime(path / "process.json", (past, past))
     slurm.squeue("41|0|NODE_FAIL|NodeDown", "41|1|PENDING|BeginTime")
     look_now(runs)
     assert observe(one).status == "failed"
@@ -374,7 +379,7 @@ def test_a_node_that_failed_ends_its_run_or_lets_it_wait_again(runs: Path, slurm
 
 def test_a_run_that_started_while_slurm_was_asked_is_left_alone(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs)
-    running_elsewhere(path)
+    running_elsewhere(path, t=time.time())
     slurm.squeue("41|0|PENDING|Priority")
     look_now(runs)
     assert observe(path).status == "running"

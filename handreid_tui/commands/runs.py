@@ -24,6 +24,7 @@ from handreid_tui.filter_values import matching, missing_settings, read_settings
 from handreid_tui.formatting import duration, percent, size
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.launch import control
+from handreid_tui.launch.slurm.look import take_in
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
@@ -33,7 +34,8 @@ SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc
 
 
 def up_to_date(places: Places) -> Engine:
-    """The run history, with everything that the run directories say by now."""
+    """The run history, with everything that the run directories, and Slurm about them, say by now."""
+    take_in(places.runs)
     opened = past.open_history(places.db)
     for problem in past.ingest(opened, places.runs).problems:
         print(f"Note: {problem}", file=sys.stderr)

@@ -80,6 +80,6 @@ def _node(runs: Path, request: Request) -> list[Finding]:
     gpus = ", ".join(found["gpus"])
     return [
         Finding("node", True, f"{found['host']}: torch {found['torch']} with this Python"),
-        Finding("GPU", True if gpus else not request.gpus or None, gpus or "torch sees none there"),
+        Finding("GPU", bool(gpus) if request.gpus else None, gpus or "torch sees none there"),
         Finding("runs", found["marker"], f"{folder} is {'' if found['marker'] else 'not '}the same folder there"),
     ]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load, load_file
 
 from engine.errors import UserError
+from handreid_tui.files import inside, is_file
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+WHOLE = ("query", "gallery", "rank")  # the arrays of a trial that hold whole numbers
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,57 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a run's final report was made from. `names`, `paths` and `identity` [N] describe the images."""
+class Images:
+    """The images of an evaluation. `number` [N] is each one's place in `identities`, the distinct ones, sorted."""
 
-    folder: Path
     root: Path
     names: list[str]
     paths: list[str]
     identity: NDArray[np.str_]
+    identities: NDArray[np.str_]
+    number: Ints
+
+    @cached_property
+    def digests(self) -> NDArray[np.void]:
+        """16 bytes an image, [N]: equal for equal names of images of equal identities."""
+        told = (f"{name}\0{identity}" for name, identity in zip(self.names, self.identity.tolist(), strict=True))
+        each = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in told)
+        return np.frombuffer(b"".join(each), dtype="V16")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run's final report was made from."""
+
+    folder: Path
+    images: Images
     trials: list[Trial]
+
+    @property
+    def root(self) -> Path:
+        return self.images.root
+
+    @property
+    def names(self) -> list[str]:
+        return self.images.names
+
+    @property
+    def paths(self) -> list[str]:
+        return self.images.paths
+
+    @property
+    def identity(self) -> NDArray[np.str_]:
+        """The identity of each image, [N]."""
+        return self.images.identity
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """[N, D], unit length, read when first asked for. Raises UserError if they cannot be read."""
-        features: NDArray[np.float32] = _arrays(self.folder / "features.safetensors")["features"]
+        path = _file(self.folder.parent, "features.safetensors")
+        try:
+            features: NDArray[np.float32] = load_file(path)["features"]
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise UserError(f"{path} is damaged ({error}).") from None
         if features.ndim != 2 or len(features) != len(self.names):
             raise UserError(f"{self.folder}: the features do not belong to the images listed beside them.")
         return features
@@ -62,45 +101,58 @@ class Evaluation:
     @cached_property
     def query_identities(self) -> list[str]:
         """The identities that are searched for, sorted: the ones that statistics resample. No distractors."""
-        rows = np.unique(np.concatenate([trial.query for trial in self.trials]))
-        return sorted(set(self.identity[rows].tolist()))
+        rows = np.concatenate([trial.query for trial in self.trials])
+        return self.images.identities[np.unique(self.images.number[rows])].tolist()
 
 
 def read_evaluation(run: Path) -> Evaluation:
     """The evaluation of the run in directory `run`. Raises UserError where it is missing or damaged."""
-    folder = run / "evaluation"
+    listed, scored = _file(run, "images.json"), _file(run, "trials.safetensors")
     try:
-        listed = json.loads((folder / "images.json").read_text())
-        images = listed["images"]
-        root, names = Path(listed["root"]), [image["name"] for image in images]
-        paths, identity = [image["path"] for image in images], np.array([str(image["identity"]) for image in images])
-    except FileNotFoundError:
-        raise UserError(f"{run.name} has no evaluation: only a finished run has one.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'images.json'} is damaged ({error}).") from None
-    arrays = _arrays(folder / "trials.safetensors")
+        images = _images(listed.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{listed} is damaged ({error}).") from None
     try:
+        arrays = load(scored.read_bytes())
         numbers = sorted({name.split("/")[0] for name in arrays})
-        trials = [_trial(arrays, number, len(names)) for number in numbers]
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{folder / 'trials.safetensors'} is damaged ({error}).") from None
+        trials = [_trial(arrays, number, len(images.names)) for number in numbers]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{scored} is damaged ({error}).") from None
     if not trials:
-        raise UserError(f"{folder / 'trials.safetensors'} holds no trial.")
-    return Evaluation(folder, root, names, paths, identity, trials)
+        raise UserError(f"{scored} holds no trial.")
+    return Evaluation(run / "evaluation", images, trials)
+
+
+@lru_cache(maxsize=8)  # the runs of a protocol list the same images, and there may be thousands of them
+def _images(content: bytes) -> Images:
+    listed = json.loads(content)
+    images = listed["images"]
+    identity = np.array([str(image["identity"]) for image in images])
+    identities, number = np.unique(identity, return_inverse=True)
+    names, paths = [image["name"] for image in images], [image["path"] for image in images]
+    return Images(Path(listed["root"]), names, paths, identity, identities, number)
 
 
 def read_summary(run: Path) -> dict[str, Any]:
     """The metrics of the run's final report. Raises UserError where they are missing or damaged."""
-    path = run / "evaluation" / "summary.json"
+    path = _file(run, "summary.json")
     try:
-        summary = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{run.name} has no evaluation: only a finished run has one.") from None
-    except (OSError, ValueError) as error:
+        summary = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}).") from None
     if not isinstance(summary, dict):
         raise UserError(f"{path} is damaged (not an object).")
     return summary
+
+
+def _file(run: Path, name: str) -> Path:
+    """A file of the evaluation of a run: no link, and no pipe that would never end."""
+    path = inside(run, "evaluation", name)
+    if not is_file(path):
+        if path.parent.is_dir():
+            raise UserError(f"{path} is missing.")
+        raise UserError(f"{run.name} has no evaluation: only a finished run has one.")
+    return path
 
 
 @dataclass(frozen=True)
@@ -118,23 +170,28 @@ class Scores:
 
 def score(evaluation: Evaluation) -> Scores:
     """The scores of an evaluation; identities in the order of `query_identities`."""
-    place = {name: index for index, name in enumerate(evaluation.query_identities)}
-    number = np.array([place.get(name, -1) for name in evaluation.identity.tolist()])
-    shape = (len(evaluation.trials), len(place))
-    sums, counts = {metric: np.zeros(shape) for metric in ("mAP", "rank1")}, np.zeros(shape)
-    digest = hashlib.sha256()
-    for t, trial in enumerate(evaluation.trials):
-        rows = trial.query[trial.matched]
-        hits = (trial.rank[trial.matched] == 1).astype(float)
-        sums["mAP"][t] = np.bincount(number[rows], weights=trial.ap[trial.matched], minlength=len(place))
-        sums["rank1"][t] = np.bincount(number[rows], weights=hits, minlength=len(place))
-        counts[t] = np.bincount(number[rows], minlength=len(place))
-        digest.update(json.dumps([evaluation.names[row] for row in rows.tolist()]).encode())
-    return Scores(sums, counts, digest.hexdigest())
+    images, trials = evaluation.images, evaluation.trials
+    shape = (len(trials), len(images.identities))
+    lengths = [len(trial.query) for trial in trials]
+    rows, rank, ap = (np.concatenate([getattr(trial, part) for trial in trials]) for part in ("query", "rank", "ap"))
+    cell = images.number[rows] + np.repeat(np.arange(len(trials)) * shape[1], lengths)
+    searched = np.bincount(images.number[rows], minlength=shape[1]) > 0
+    matched = rank > 0
+
+    def summed(values: Floats) -> Floats:
+        sums = np.bincount(cell[matched], weights=values[matched], minlength=shape[0] * shape[1])
+        return sums.reshape(shape)[:, searched]
+
+    of_trial = np.array([trial.matched.sum() for trial in trials])
+    queries = hashlib.sha256(of_trial.tobytes() + images.digests[rows[matched]].tobytes()).hexdigest()
+    sums = {"mAP": summed(ap), "rank1": summed((rank == 1).astype(float))}
+    return Scores(sums, summed(np.ones(len(rows))), queries)
 
 
 def _trial(arrays: dict[str, Any], number: str, images: int) -> Trial:
     parts = {name: arrays[f"{number}/{name}"] for name in ("query", "gallery", "rank", "ap", "ap_trapezoid", "inp")}
+    if any(values.ndim != 1 for values in parts.values()) or any(parts[name].dtype.kind not in "iu" for name in WHOLE):
+        raise ValueError(f"trial {number} has arrays of a wrong kind")
     lengths = {len(values) for name, values in parts.items() if name != "gallery"}
     if len(lengths) != 1:
         raise ValueError(f"trial {number} has arrays of different lengths")
@@ -142,12 +199,3 @@ def _trial(arrays: dict[str, Any], number: str, images: int) -> Trial:
     if len(rows) and (rows.min() < 0 or rows.max() >= images):
         raise ValueError(f"trial {number} names an image that is not listed")
     return Trial(**parts)
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing.") from None
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}).") from None

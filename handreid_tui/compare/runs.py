@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.config import RunConfig, flatten
 from engine.errors import UserError
 from engine.events import read_events
 from handreid_tui.compare.evaluation import Evaluation, Scores, read_evaluation, read_summary, score
+from handreid_tui.files import inside, is_file
 
 # Keys that do not change what is learnt, or that the protocol already holds.
 NOT_COMPARED = ("version", "combo", "seed", "device", "threads", "train.checkpoint_every", "train.compile")
@@ -35,7 +36,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run with a final report. `started` is its first event of that kind, `summary` the report's metrics."""
+    """A run with a final report. `started` is its first event of that kind, `summary` the report's metrics.
+
+    `known`: its scores where they were computed before, so that the evaluation need not be read for them.
+    """
 
     number: int
     name: str
@@ -43,6 +47,7 @@ class FinishedRun:
     config: RunConfig
     started: dict[str, Any]
     summary: dict[str, Any]
+    known: Scores | None = field(default=None, repr=False)
 
     @property
     def combo(self) -> str:
@@ -61,12 +66,19 @@ class FinishedRun:
         told = {key: str(self.started.get(key, "?")) for key in ("dataset", "subset", "gallery", "fingerprint")}
         return Protocol(**told, trials=self.config.data.trials)
 
-    @cached_property
+    @property
     def settings(self) -> dict[str, Any]:
         """The configuration that may differ between rows of one table, as dotted keys."""
-        prefixes = ("data.",) if self.trained else ("data.", "train.", "augment.")
-        flat = flatten(self.config)
-        return {key: value for key, value in flat.items() if key not in NOT_COMPARED and not key.startswith(prefixes)}
+        return self._settings[0]
+
+    @property
+    def setup(self) -> str:
+        """Equal for runs with equal settings."""
+        return self._settings[1]
+
+    @cached_property
+    def _settings(self) -> tuple[dict[str, Any], str]:
+        return _settings(self.config.model_dump_json(exclude={"seed"}))
 
     @property
     def evaluation(self) -> Evaluation:
@@ -75,12 +87,26 @@ class FinishedRun:
 
     @cached_property
     def scores(self) -> Scores:
-        return score(self.evaluation)
+        """Raises UserError where the evaluation is damaged."""
+        return self.known or score(self.evaluation)
+
+
+@lru_cache(maxsize=4096)  # thousands of runs share a handful of configurations
+def _settings(config: str) -> tuple[dict[str, Any], str]:
+    """The settings to compare in a configuration (JSON without its seed), and a text that stands for them."""
+    found = RunConfig.model_validate_json(config)
+    prefixes = ("data.",) if found.loss else ("data.", "train.", "augment.")
+    flat = flatten(found)
+    settings = {key: value for key, value in flat.items() if key not in NOT_COMPARED and not key.startswith(prefixes)}
+    return settings, repr(sorted(settings.items()))
 
 
 def read_run(directory: Path, number: int | None = None, name: str | None = None) -> FinishedRun:
     """The finished run in `directory`. Raises UserError where it is unfinished or damaged."""
-    config, summary = RunConfig.load(directory / "config.json"), read_summary(directory)
+    configuration = inside(directory, "config.json")
+    if not is_file(configuration):
+        raise UserError(f"There is no configuration at {configuration}.")
+    config, summary = RunConfig.load(configuration), read_summary(directory)
     if number is None:
         prefix = directory.name.split("-")[0]
         number = int(prefix) if prefix.isdecimal() else 0
@@ -89,12 +115,13 @@ def read_run(directory: Path, number: int | None = None, name: str | None = None
 
 def _started(directory: Path) -> dict[str, Any]:
     """The event that names the split; only messages about decoding stand before it."""
-    offset, path = 0, directory / "events.jsonl"
-    while True:
+    offset, path = 0, inside(directory, "events.jsonl")
+    while is_file(path):  # a pipe would never end
         chunk = read_events(path, offset, limit=4096)
         for event in chunk.events:
             if event["kind"] == "started":
                 return event
         if chunk.end == offset:
-            raise UserError(f"{directory.name} has no event that says what it was tested on.")
+            break
         offset = chunk.end
+    raise UserError(f"{directory.name} has no event that says what it was tested on.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
-from handreid_tui.files import is_file, modified, read_json, write_json
+from handreid_tui.files import is_file, read_json, write_json
 from handreid_tui.launch import locks, queue
 from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.launch.processes import was_asked_to_stop
@@ -78,13 +78,15 @@ def why_waiting(runs: Path) -> dict[str, str]:
     return {str(name): f"Slurm: {why}" for name, why in said.items()} if isinstance(said, dict) else {}
 
 
-def parse_squeue(text: str) -> dict[tuple[int, int], Word]:
-    """Lines of `FIELDS` by job and index; jobs that are no arrays are somebody else's and left out."""
-    words = {}
+def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
+    """Lines of `FIELDS` by job and index. Tasks that were cancelled before any of them began have one line, without
+    an index.
+    """
+    words: dict[tuple[int, int | None], Word] = {}
     for line in text.splitlines():
         job, index, state, reason = (*line.strip().split("|", 3), "", "", "")[:4]
-        if job.isdecimal() and index.isdecimal():
-            words[int(job), int(index)] = Word(state, reason)
+        if job.isdecimal():
+            words[int(job), int(index) if index.isdecimal() else None] = Word(state, reason)
     return words
 
 
@@ -97,12 +99,12 @@ def _look(runs: Path) -> None:
         return
     open_now, over, waits = tasks.open_tasks(runs), [], {}
     for name, task in open_now.items():
-        word = words.get((task.job, task.index))
+        word = words.get((task.job, task.index)) or words.get((task.job, None))
         if word is None and asked - task.since < FORGOTTEN_AFTER:
             continue  # submitted a moment ago
         state = word.state if word else ""
         if state in WAITS:
-            waits[name] = word.reason if word else ""
+            waits[name] = word.reason if word and word.reason != "None" else "submitted"
             _queued_again(runs / name, task, asked)
         elif state in OVER and _end(runs / name, task, state):
             over.append(task)
@@ -113,9 +115,10 @@ def _look(runs: Path) -> None:
 
 def _queued_again(path: Path, task: Task, asked: float) -> None:
     """Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits."""
-    started = modified(path / "process.json") or 0.0
-    if is_file(path / "queued.json") or is_claimed(path) or started > asked - 30 or not _is_resumable(path):
-        return  # it waits already, runs, may have started since Slurm was asked, or is to stay as it is
+    started = read_json(path / "process.json").get("t")
+    new = isinstance(started, float | int) and started > asked - 30  # since Slurm was asked, by another clock
+    if new or is_file(path / "queued.json") or is_claimed(path) or not _is_resumable(path):
+        return
     with suppress(UserError), queue.owned(path):
         queue.Waiting(path, place=task.since, resume=True, on="slurm").write()
 
