@@ -351,6 +351,10 @@ def test_a_task_that_slurm_has_forgotten_is_over(runs: Path, slurm: Slurm, monke
     assert observe(path).status == "queued"  # submitted a moment ago
     monkeypatch.setattr(look, "FORGOTTEN_AFTER", 0.0)
     look_now(runs)
+    assert (observe(path).status, "cancelled from outside" in observe(path).reason) == ("stopped", True)
+    control.resume([path], slurm=Request())
+    running_elsewhere(path)
+    look_now(runs)
     assert "does not know" in observe(path).reason
 
 
@@ -419,3 +423,6 @@ def test_a_run_resumes_where_it_was(runs: Path, slurm: Slurm) -> None:
     subprocess.run(words, check=True, cwd=runs.parent, capture_output=True)
     assert len(slurm.calls("sbatch")) == 2
     assert queue.waiting(runs, queue.SLURM)[0].resume
+    control.stop(path)
+    subprocess.run(words, check=True, cwd=runs.parent, capture_output=True)
+    assert len(slurm.calls("sbatch")) == 3  # it never started there, but there it was

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from engine.errors import UserError
 from handreid_tui import history as past
 from handreid_tui import rundir
+from handreid_tui.columns import BOLD, Column, Columns, line
 from handreid_tui.commands.follow import follow
 from handreid_tui.filter import parse_filter
 from handreid_tui.filter_values import matching, missing_settings, read_settings
@@ -53,17 +54,33 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     if not rows:
         print("No run fits the filter." if filter else "No runs yet: start one with `handreid run --combo ce`.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("run", "combination", "seed", "data", "subset", "status", "rank-1", "mAP", "time", "tags"):
-        numeric = column in ("run", "seed", "rank-1", "mAP", "time")
-        gives_way = column in ("data", "tags")  # where the terminal is narrow
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=not gives_way)
-    for row in rows:
-        scores = (percent(row.rank1), percent(row.mAP), duration(row.seconds))
-        status = row.status + (" (stalled)" if row.stalled else "")
-        about = (str(row.number), row.combo, str(row.seed), Path(row.dataset).name, row.subset, status)
-        table.add_row(*about, *scores, " ".join(row.tags))
-    Console().print(table)
+    gives_way = ("data", "tags")  # where the terminal is narrow
+    columns = [
+        Column(
+            [line((header, BOLD))],
+            [[line((text, None))] for text in texts],
+            number=header in ("run", "seed", "rank-1", "mAP", "time"),
+            least=4 if header in gives_way else None,
+        )
+        for header, texts in _columns(rows).items()
+    ]
+    Console().print(Columns(columns))
+
+
+def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
+    """The columns of the list."""
+    return {
+        "run": [str(row.number) for row in rows],
+        "combination": [row.combo for row in rows],
+        "seed": [str(row.seed) for row in rows],
+        "data": [row.dataset.rpartition("/")[2] for row in rows],
+        "subset": [row.subset for row in rows],
+        "status": [row.status + (" (stalled)" if row.stalled else "") for row in rows],
+        "rank-1": [percent(row.rank1) for row in rows],
+        "mAP": [percent(row.mAP) for row in rows],
+        "time": [duration(row.seconds) for row in rows],
+        "tags": [" ".join(row.tags) for row in rows],
+    }
 
 
 def as_object(row: past.RunRow) -> dict[str, Any]:

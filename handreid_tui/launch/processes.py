@@ -99,6 +99,11 @@ def mark_asked(path: Path) -> None:
     _mark(path, "asked")
 
 
+def note_task(path: Path, task: str) -> None:
+    """Note in process.json which task of Slurm the run was, where that never began. Raises OSError."""
+    write_json(path / "process.json", read_json(path / "process.json") | {"slurm": task})
+
+
 def was_asked_to_stop(path: Path) -> bool:
     """Whether a user asked the latest attempt to stop, where that matters: on Slurm."""
     return "asked" in read_json(path / "process.json")

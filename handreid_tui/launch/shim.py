@@ -62,7 +62,7 @@ def main() -> int:
     with suppress(OSError):  # a full disk must not stop a run that trains
         write_json(run / "process.json", about)
     (run / "queued.json").unlink()  # last: killed before this line, the run still waits for its start
-    received = supervise(trainer, run)
+    received = supervise(trainer, run, task)
     if received and trainer.returncode < 0:
         with suppress(OSError, UserError):
             tell_ended(run, "stopped", CUT_SHORT, started_at)
@@ -83,9 +83,9 @@ def main() -> int:
 
 def is_cut_short(task: ThisTask, run: Path, received: set[int], started_at: int) -> bool:
     """Whether Slurm stopped the trainer, nobody else, and it got far enough that another start would get farther."""
-    by_slurm = TIME_IS_UP in received or (signal.SIGTERM in received and task.is_preempted())
-    stopped = how_ended(run, started_at) == "stopped"
-    return by_slurm and stopped and not was_asked_to_stop(run) and has_trained(run, started_at)
+    if how_ended(run, started_at) != "stopped" or was_asked_to_stop(run) or not has_trained(run, started_at):
+        return False
+    return TIME_IS_UP in received or task.is_preempted()
 
 
 def listen_to_signals() -> None:
@@ -140,7 +140,7 @@ def several_processes() -> list[str]:
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"] if gpus > 1 else []
 
 
-def supervise(trainer: subprocess.Popen[bytes], run: Path) -> set[int]:
+def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None) -> set[int]:
     """Wait for the trainer's end, handing on what asks it to stop. The signals that did."""
     asked: set[int] = set()
     while True:
@@ -148,6 +148,8 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path) -> set[int]:
         if received in STOP:
             if received == KILL:
                 os.killpg(trainer.pid, signal.SIGKILL)
+            elif task:
+                task.stop_trainer(trainer.pid)
             else:
                 os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
             if not asked:

@@ -16,14 +16,14 @@ from engine.errors import UserError
 from handreid_tui.files import is_file, read_json, write_json
 from handreid_tui.launch import locks, queue
 from handreid_tui.launch.ending import events_size, tell_ended
-from handreid_tui.launch.processes import was_asked_to_stop
+from handreid_tui.launch.processes import note_task, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
 from handreid_tui.launch.slurm.commands import call
 from handreid_tui.launch.slurm.tasks import Task
 from handreid_tui.state import is_claimed, observe
 
 LOOK_EVERY = 10.0  # seconds
-FORGOTTEN_AFTER = 60.0  # seconds after which a task that squeue does not list is over
+FORGOTTEN_AFTER = 20.0  # seconds after which a task that squeue does not list is over
 FIELDS = "%F|%K|%T|%r"  # job and index of the array, state, reason; every Slurm has these, and not all have --json
 SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}")
 
@@ -39,7 +39,8 @@ OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is th
     "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} took more memory than it had asked for; see --mem of sbatch."),
     "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
     "BOOT_FAIL": ("failed", "The node of its Slurm job {job} did not start."),
-    "": ("failed", "Slurm does not know its job {job} any more."),
+    "": ("failed", "Slurm does not know its job {job} any more, and it left no word."),
+    "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
 }
 
 
@@ -102,7 +103,7 @@ def _look(runs: Path) -> None:
         word = words.get((task.job, task.index)) or words.get((task.job, None))
         if word is None and asked - task.since < FORGOTTEN_AFTER:
             continue  # submitted a moment ago
-        state = word.state if word else ""
+        state = word.state if word else _unlisted(runs / name)
         if state in WAITS:
             waits[name] = word.reason if word and word.reason != "None" else "submitted"
             _queued_again(runs / name, task, asked)
@@ -111,6 +112,11 @@ def _look(runs: Path) -> None:
     if over:
         tasks.close(runs, over)
     write_json(_snapshot(runs), {"t": time.time(), "waits": waits})
+
+
+def _unlisted(path: Path) -> str:
+    """What became of a task that squeue does not list: one cancelled while it waited is forgotten at once."""
+    return "GONE" if is_file(path / "queued.json") and not is_claimed(path) else ""
 
 
 def _queued_again(path: Path, task: Task, asked: float) -> None:
@@ -137,6 +143,7 @@ def _end(path: Path, task: Task, state: str) -> bool:
             if not observe(path).final:
                 log = f"{tasks.folder(path.parent)}/{task.job}.out"
                 tell_ended(path, status, why.format(job=task.id, log=log), events_size(path))
+                note_task(path, task.id)
             (path / "queued.json").unlink(missing_ok=True)
     except UserError:  # its shim lives, and is about to write the end itself
         return False

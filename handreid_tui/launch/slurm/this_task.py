@@ -3,7 +3,7 @@
 Slurm's signals to the batch process, which is the shim:
 
     TERM  `handreid stop`, scancel, or the place is for another job: the trainer stops with a checkpoint
-    USR1  the time limit is near: the same, and the task asks to be queued again
+    USR1  the time limit is near, or as the cluster has it another job: the same, and the task asks to be queued again
     USR2  `handreid stop --kill`: the trainer is killed
 
 The standard library alone: the shim imports this.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
 import time
@@ -90,8 +91,16 @@ class ThisTask:
             f"--rdzv-endpoint={socket.gethostname()}:{port}",
         ]
 
+    def stop_trainer(self, trainer: int) -> None:
+        """Ask the trainer to stop. On several nodes, Slurm tells its processes: srun would kill them."""
+        if self.nodes > 1:
+            with suppress(UserError):
+                call(["scancel", "--signal=TERM", self.id])
+        else:
+            os.kill(trainer, signal.SIGTERM)
+
     def is_preempted(self) -> bool:
-        """Whether Slurm takes the place for another job."""
+        """Whether Slurm takes the place for another job. It tells the processes that srun started, and not us."""
         with suppress(UserError):
             return re.search(r"\bPreemptTime=[0-9]", call(["scontrol", "show", "job", self.id])) is not None
         return False
