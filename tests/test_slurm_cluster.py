@@ -59,6 +59,7 @@ class Place:
         return {row["number"]: row for row in json.loads(self.types("runs", "--json"))}
 
     def statuses(self) -> dict[int, str]:
+        time.sleep(1.5)  # asked in loops, and the trainings want the cores
         return {number: row["status"] for number, row in sorted(self.listed().items())}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from handreid_tui.screens.dialogs import Confirm, Prompt
 from handreid_tui.screens.live.run_list import RunList
 from handreid_tui.screens.table import RowTable
 from tests.launch_tools import pretending
+from tests.slurm_commands import Slurm
 from tests.tui_tools import TRAINER, opened, shows, text_of, until, write_history
 
 
@@ -49,6 +51,26 @@ async def test_choose_two_combinations_launch_watch_stop_and_resume(tmp_path, ha
         configs = [json.loads((path / "config.json").read_text()) for path in rundir.list_runs(runs)]
         assert [config["combo"] for config in configs] == ["ce", "ce_triplet"]
         assert all(config["train"]["ids_per_batch"] == 2 for config in configs)
+
+
+async def test_slurm_as_the_device_queues_there_and_says_why_a_run_waits(tmp_path, hands, monkeypatch):
+    slurm = Slurm(tmp_path / "bin")
+    slurm.squeue("41|0|PENDING|Resources")
+    path = os.environ["PATH"]
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pretending(tmp_path) as runs:
+        async with opened(Places(tmp_path / "runs.db", runs)) as (app, pilot):
+            await pilot.press("j", "space", "f", *str(hands), "tab", "tab", "tab", *"handreid-tiny")
+            await pilot.press(*["tab"] * 6, *"slurm")
+            await shows(pilot, "! Device", "login node")
+            monkeypatch.setenv("PATH", f"{slurm.folder}:{path}")
+            await pilot.press("backspace", "m")
+            await shows(pilot, "Launch 1 run")
+            await pilot.press("ctrl+r")
+            await until(pilot, lambda: states(app) == {1: "queued"})
+            await pilot.press("1")
+            await shows(pilot, "Slurm: Resources")
+        assert len(slurm.calls("sbatch")) == 1
 
 
 async def test_a_wrong_value_is_marked_in_its_field_and_nothing_is_launched(tmp_path):

@@ -63,4 +63,5 @@ def _withdraw(path: Path, task: Task) -> bool:
     if withdrawn:
         with suppress(OSError):
             note_task(path, task.id)
+            mark_asked(path)
     return withdrawn

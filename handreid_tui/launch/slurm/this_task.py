@@ -58,7 +58,7 @@ class ThisTask:
         end = time.monotonic() + PATIENCE
         while is_file(run / "queued.json") or self._goes_on(run):
             if (owned := claim(run)) is not None:
-                if not is_file(run / "queued.json"):
+                if not is_file(run / "queued.json") and self._goes_on(run):
                     wait_again(run)
                 return owned
             if time.monotonic() > end:
