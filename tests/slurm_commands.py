@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-CONFIG = 'scontrol() { :; }; case "$1 $2" in "show config") echo "MaxArraySize            = 1001";; *) :;; esac'
+CONFIG = 'case "$1 $2" in "show config") printf "ClusterName = alps\\nMaxArraySize            = 1001\\n";; esac'
 
 
 class Slurm:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,7 @@ def look_now(runs: Path) -> None:
 
 def test_a_sweep_is_one_array_with_the_limits_of_handreid_toml_and_options_as_they_are(tmp_path: Path) -> None:
     table = {"partition": "gpu", "time": "02:00:00", "gpus": 2, "running": 8, "options": ["--qos=low"]}
-    words = sbatch_command(tmp_path, 1000, read_request(table, "[slurm]"))
+    words = sbatch_command(tmp_path, 1000, read_request(table, "[slurm]"), "handreid")
     for word in ("--array=0-999%8", "--partition=gpu", "--time=02:00:00", "--gres=gpu:2", "--requeue"):
         assert word in words
     assert words[-1] == "--qos=low"
@@ -107,6 +108,7 @@ def test_more_runs_than_an_array_holds_become_several_one_after_the_other(runs: 
     assert ["--array=0-1%2" in calls[0], "--array=0-1%2" in calls[1], "--array=0-0%2" in calls[2]] == [True] * 3
     assert "--dependency" not in calls[0]
     assert "--dependency=afterany:41" in calls[1]
+    assert "scontrol release 41 42 43" in slurm.calls("scontrol")
     assert {task.id for task in tasks.open_tasks(runs).values()} == {"41_0", "41_1", "42_0", "42_1", "43_0"}
 
 
@@ -117,7 +119,9 @@ def test_a_refusal_is_told_in_the_words_of_slurm_and_leaves_nothing(runs: Path, 
     paths = [make_run(runs) for _ in range(3)]
     with pytest.raises(UserError, match="sbatch refused: no such qos"):
         control.launch(paths, slurm=Request())
-    assert slurm.calls("scancel") == ["scancel 41"]
+    name = slurm.calls("sbatch")[0].partition("--job-name=")[2].split()[0]
+    assert slurm.calls("scancel") == [f"scancel --name={name}"]
+    assert all("--hold" in call for call in slurm.calls("sbatch"))  # so that none began before all were taken
     assert not tasks.has_open_tasks(runs)
     assert not any((path / "queued.json").exists() for path in paths)
 
@@ -343,8 +347,8 @@ def running_elsewhere(path: Path, **process: Any) -> None:
 
 def test_a_node_that_failed_ends_its_run_or_lets_it_wait_again(runs: Path, slurm: Slurm) -> None:
     one, two = queued(runs, 2)
-    for path in (one, two):
-        running_elsewhere(path, t=time.time() - 300)
+    for index, path in enumerate((one, two)):
+        running_elsewhere(path, t=time.time() - 300, slurm=f"41_{index}")
         assert observe(path).status == "running"
     slurm.squeue("41|0|NODE_FAIL|NodeDown", "41|1|PENDING|BeginTime")
     look_now(runs)
@@ -398,3 +402,143 @@ def test_a_run_resumes_where_it_was(runs: Path, slurm: Slurm) -> None:
     control.stop(path)
     subprocess.run(words, check=True, cwd=runs.parent, capture_output=True)
     assert len(slurm.calls("sbatch")) == 3  # it never started there, but there it was
+
+
+# What must not happen
+
+
+def test_what_slurm_says_of_an_old_task_does_not_touch_a_run_that_was_resumed(runs: Path, slurm: Slurm) -> None:
+    one, two = queued(runs, 2, steps=300)
+    for index, path in enumerate((one, two)):
+        task = start_task(path, index)
+        until(lambda path=path: events(path, "step"))
+        task.terminate()
+        task.wait(20)
+    slurm.says("sbatch", "cat > /dev/null; echo 42")
+    control.resume([one], slurm=Request())
+    queue.enqueue_all([two], resume=True)  # here, and not started yet
+    slurm.squeue("41|0|COMPLETED|None", "41|1|COMPLETED|None", "42|0|PENDING|Priority")
+    look_now(runs)
+    assert [observe(path).status for path in (one, two)] == ["queued", "queued"]
+    assert tasks.open_tasks(runs)[one.name].id == "42_0"
+
+
+def test_another_cluster_another_user_and_a_filter_of_squeue_say_nothing_of_our_runs(
+    runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "FORGOTTEN_AFTER", 0.0)
+    monkeypatch.setenv("SQUEUE_PARTITION", "other")
+    slurm.says("squeue", "[ $SQUEUE_PARTITION ] || echo '41|0|PENDING|Priority'")
+    [path] = queued(runs)
+    look_now(runs)
+    assert look.why_waiting(runs) == {path.name: "Slurm: Priority"}
+    slurm.squeue()
+    slurm.says("scontrol", CONFIG.replace("alps", "jura"))
+    look_now(runs)
+    assert observe(path).status == "queued"
+    slurm.says("scontrol", CONFIG)
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    look_now(runs)
+    assert observe(path).status == "queued"
+
+
+def test_a_stop_that_comes_while_sbatch_works_is_not_lost(runs: Path, slurm: Slurm) -> None:
+    path = make_run(runs)
+    slurm.says("sbatch", "cat > /dev/null; sleep 1.5; echo 41")
+    launching = threading.Thread(target=lambda: control.launch([path], slurm=Request()))
+    launching.start()
+    until(lambda: (path / "queued.json").exists())
+    assert control.stop(path) == "withdrawn"
+    launching.join()
+    assert slurm.calls("scancel") == ["scancel 41_0"]
+    slurm.squeue("41|0|PENDING|Priority")
+    look_now(runs)
+    assert observe(path).status == "stopped"
+
+
+def test_a_ctrl_c_while_sbatch_works_leaves_no_run_without_its_task(runs: Path, slurm: Slurm) -> None:
+    slurm.says("sbatch", f"cat > /dev/null; touch {slurm.folder}/asked; sleep 1.5; echo 41")
+    words = [sys.executable, "-m", "handreid_tui.cli", "run", "--combo", "zero_shot", "--on", "slurm", "--detach"]
+    process = subprocess.Popen([*words, "--runs", str(runs)], cwd=runs.parent, stderr=subprocess.PIPE)
+    until(lambda: (slurm.folder / "asked").exists(), 60)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert [task.id for task in tasks.open_tasks(runs).values()] == ["41_0"]
+
+
+def test_a_sweep_of_which_slurm_takes_a_part_leaves_nothing_and_says_what_slurm_said(runs: Path, slurm: Slurm) -> None:
+    slurm.says("scontrol", CONFIG.replace("1001", "1"))
+    only_once = "(($(grep -c ^sbatch $(dirname $0)/calls) == 1)) && echo 41"
+    slurm.says("sbatch", f"cat > /dev/null; {only_once} || {{ echo AssocMaxSubmitJobLimit >&2; exit 1; }}")
+    words = ["run", "--combo", "ce", "--combo", "zero_shot", "--on", "slurm", "--runs", str(runs)]
+    done = subprocess.run([sys.executable, "-m", "handreid_tui.cli", *words], cwd=runs.parent, capture_output=True)
+    assert done.returncode == 2
+    assert b"AssocMaxSubmitJobLimit" in done.stderr
+    assert not list(runs.glob("0*"))
+
+
+def test_a_stop_that_slurm_did_not_take_leaves_the_run_as_it_was(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(UserError, match="Unable to contact"):
+        control.stop(path)
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "queued"  # at its time limit it goes on, as if nobody had asked
+
+
+def test_scancel_that_fails_for_one_run_has_told_the_others(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", f"kill -TERM {task.pid}; echo 'Invalid job id specified' >&2; exit 1")
+    assert control.stop(path) == "stopping"
+    task.wait(20)
+    assert observe(path).status == "stopped"
+
+
+def test_runs_on_the_cpu_ask_for_no_gpu_and_the_others_for_theirs(runs: Path, slurm: Slurm) -> None:
+    control.launch([make_run(runs, device="cpu"), make_run(runs, device="auto")], slurm=Request(gpus=2))
+    assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [True, False]
+
+
+def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) -> None:
+    assert Request(gpus=2).changed(0, []).gpus == 0
+    for wrong in (0.5, float("nan"), float("inf"), -1):
+        with pytest.raises(UserError):
+            Request().changed(wrong, [])
+
+
+@pytest.mark.parametrize("option", ["-a0-0", "--arr=0-0", "-Mother", "--clus=b", "--wait", "-W", "--wrap=true"])
+def test_an_option_that_would_undo_the_array_is_refused(option: str) -> None:
+    with pytest.raises(UserError, match="set by handreid"):
+        Request().changed(None, [option])
+
+
+def test_a_percent_sign_in_the_folder_is_no_pattern_of_slurm(tmp_path: Path) -> None:
+    assert any("50%%a" in word for word in sbatch_command(tmp_path / "50%a", 1, Request(), "handreid"))
+
+
+def test_a_run_whose_submission_was_killed_says_so_and_can_be_stopped(runs: Path, slurm: Slurm) -> None:
+    path = make_run(runs)
+    queue.enqueue_all([path], on=queue.SLURM)
+    assert "no job" in look.why_waiting(runs)[path.name]
+    assert control.stop(path) == "withdrawn"
+
+
+def test_damaged_and_hostile_notes_lead_nowhere(runs: Path, slurm: Slurm, tmp_path: Path) -> None:
+    [path] = queued(runs)
+    (tmp_path / "elsewhere").mkdir()
+    (runs / "0009-x").symlink_to(tmp_path / "elsewhere")
+    about = {"t": 1.0, "cluster": "alps", "user": os.getuid()}
+    write_json(tasks.folder(runs) / "50.json", about | {"runs": {"..": 0, "0009-x": 1, "a/b": 2}})
+    write_json(tasks.folder(runs) / "51.json", about | {"t": 10**400, "runs": {path.name: 0}})
+    (tasks.folder(runs) / "52.json").write_text("[" * 100_000)
+    slurm.squeue("50|0|PENDING|None", "50|1|PENDING|None", "41|0|PENDING|[/red]", "51|0|CANCELLED|None")
+    look_now(runs)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not (runs.parent / "queued.json").exists()
+    words = [sys.executable, "-m", "handreid_tui.cli", "queue", "--runs", str(runs)]
+    assert "[/red]" in subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -89,9 +89,9 @@ def test_six_runs_two_at_a_time_cancelled_killed_and_out_of_time_end_as_local_on
     here, there = Place(tmp_path / "here", {}), Place(tmp_path / "there", cluster)
     with (there.folder / "handreid.toml").open("a") as file:
         file.write('options = ["--nodelist=n1"]\n')  # two GPUs in all
-    sweep = ["--combo", "ce", "--combo", "ce_triplet", "--epochs", "8", "--seed", "0", "--seed", "1", "--detach"]
+    sweep = ["--combo", "ce", "--combo", "ce_triplet", "--epochs", "4", "--seed", "0", "--seed", "1", "--detach"]
     long = ["--combo", "ce_triplet_center", "--epochs", "40", "--detach"]
-    last = ["--combo", "ce_arcface", "--epochs", "8", "--detach"]
+    last = ["--combo", "ce_arcface", "--epochs", "4", "--detach"]
 
     for words in (long, sweep, last):
         here.types("run", *words, "--parallel", "2")
@@ -143,7 +143,7 @@ def test_a_run_pushed_out_by_another_job_goes_on_by_itself(cluster: dict[str, st
     there.types("run", "--combo", "ce", "--epochs", "30", "--on", "slurm", *low, "--detach")
     run = there.run(1)
     until(lambda: trains(run), 60)
-    there.slurm("sbatch", "--partition=high", "--nodelist=n1", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 30")
+    there.slurm("sbatch", "--partition=high", "--nodelist=n1", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 18")
     until(lambda: there.statuses()[1] == "queued", 60)
     until(lambda: there.statuses()[1] == "finished", 120)
     assert len(kinds(run, "started")) == 2

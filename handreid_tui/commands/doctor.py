@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from engine.data.places import cache_folder
 from engine.errors import UserError
@@ -43,7 +44,9 @@ def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
     else:
         marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]–[/]"}
         for finding in findings:
-            Console().print(f"{marks[finding.ok]} {finding.what:<10}", finding.text, highlight=False, soft_wrap=True)
+            Console().print(
+                f"{marks[finding.ok]} {finding.what:<10}", Text(finding.text), highlight=False, soft_wrap=True
+            )
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 

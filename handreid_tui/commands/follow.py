@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from engine.errors import UserError
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
 from handreid_tui.progress import Progress
@@ -46,7 +47,11 @@ def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 interrupts += 1
-                control.stop_all([run.path for run in waiting], kill=interrupts > 1)
+                try:
+                    control.stop_all([run.path for run in waiting], kill=interrupts > 1)
+                except UserError as error:
+                    console.print(f"{error} Following goes on; Ctrl-C tries again.", markup=False)
+                    interrupts -= 1
     return runs, interrupts > 0
 
 

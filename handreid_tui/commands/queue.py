@@ -6,6 +6,7 @@ import json
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from handreid_tui import rundir
 from handreid_tui.launch import control, queue
@@ -39,5 +40,5 @@ def show_queue(places: Places, as_json: bool) -> None:
         return
     table = Table("run", "name", "priority", "waits for", box=None, padding=(0, 2, 0, 0))
     for run, name, priority, reason in rows:
-        table.add_row(str(run), name, str(priority), reason)
+        table.add_row(str(run), name, str(priority), Text(reason))
     Console().print(table)

@@ -42,6 +42,8 @@ def run(
 
     Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
     """
+    if slurm and (priority or parallel > 1):
+        raise UserError("Slurm has its own order: --priority and --parallel are for runs here.")
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)
@@ -49,13 +51,8 @@ def run(
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
-    paths = rundir.create_all(places.runs, chosen.configs, tags=tags)
-    try:
-        control.launch(paths, gpus=gpus, priority=priority, parallel=parallel, slurm=slurm)
-    except UserError:
-        for path in paths:
-            control.remove(path)
-        raise
+    asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}
+    paths = control.create_and_launch(places.runs, chosen.configs, tags=tags, **asked)
     if detach:
         _say_detached(paths, as_json)
         return 0

@@ -6,13 +6,14 @@ import json
 import secrets
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import UserError
 from handreid_tui.commands.finding import Finding
 from handreid_tui.launch.slurm.commands import call
 from handreid_tui.launch.slurm.request import Request
-from handreid_tui.launch.slurm.submit import largest_array
+from handreid_tui.launch.slurm.submit import this_cluster
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
 PATIENCE = 120  # seconds to wait for a node
@@ -52,7 +53,7 @@ def _partition(request: Request) -> Finding:
 
 def _arrays() -> Finding:
     try:
-        return Finding("arrays", True, f"up to {largest_array():,} runs in one")
+        return Finding("arrays", True, f"up to {this_cluster().largest:,} runs in one")
     except UserError as error:
         return Finding("arrays", False, str(error))
 
@@ -72,11 +73,12 @@ def _node(runs: Path, request: Request) -> list[Finding]:
         said = call(command, seconds=PATIENCE + 60)
         found = json.loads(said.strip().splitlines()[-1])
     except UserError as error:
-        return [Finding("node", False, f"{error} Try it with: {shlex.join(command[:-4])} hostname")]
+        return [Finding("node", False, f"{error} Try it with: {shlex.join(command[:-5])} hostname")]
     except (OSError, ValueError, IndexError) as error:
         return [Finding("node", False, f"its answer cannot be read: {error}")]
     finally:
-        marker.unlink(missing_ok=True)
+        with suppress(OSError):
+            marker.unlink(missing_ok=True)
     gpus = ", ".join(found["gpus"])
     return [
         Finding("node", True, f"{found['host']}: torch {found['torch']} with this Python"),

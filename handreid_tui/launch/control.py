@@ -14,21 +14,38 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
 from handreid_tui.launch import locks, queue
 from handreid_tui.launch.processes import Attempt, mark_stopping
-from handreid_tui.launch.slurm import look
+from handreid_tui.launch.slurm import look, tasks
 from handreid_tui.launch.slurm import stop as on_slurm
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.stop import Stopped
 from handreid_tui.launch.slurm.submit import submit
 from handreid_tui.launch.supervisor import look_after
-from handreid_tui.rundir import number
+from handreid_tui.rundir import create_all, number
 from handreid_tui.state import State, is_claimed, observe
 
+if TYPE_CHECKING:
+    from engine.config import RunConfig
+
 SPARE = ("last", "previous", "last.tmp", "last.old", "best.tmp", "best.old")  # checkpoints that a finished run can miss
+
+
+def create_and_launch(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = (), **asked: Any) -> list[Path]:
+    """Make a run directory for each configuration and `launch` them. Raises UserError with nothing left of it."""
+    paths = create_all(runs, configs, tags=tags)
+    try:
+        launch(paths, **asked)
+    except UserError:
+        for path in paths:
+            with suppress(UserError):
+                remove(path)
+        raise
+    return paths
 
 
 def launch(
@@ -82,6 +99,7 @@ def resume(
         if slurm:
             _submit(runs, slurm, resume=True)
         else:
+            _leave_slurm(runs)
             queue.enqueue_all(runs, priority=priority, resume=True, gpus=gpus, parallel=parallel)
     ensure_supervised({path.parent for path in runs})
 
@@ -97,8 +115,8 @@ def stop(path: Path, *, kill: bool = False) -> Stopped:
     A second stop, or `kill`, ends it at once. Returns when the run has heard it, not when it has ended, and says what
     was done. Raises UserError where the run does neither, or runs on another machine.
     """
-    if theirs := on_slurm.tasks_of([path]):
-        return on_slurm.stop(theirs, kill=kill)[path]
+    if on_slurm.of_slurm([path]):
+        return on_slurm.stop([path], kill=kill)[path]
     end = time.monotonic() + 3.0
     while True:
         if not is_claimed(path):
@@ -121,9 +139,9 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
     Those that wait come first, or one of them would start on the device that another leaves.
     """
     paths = list(paths)
-    theirs = on_slurm.tasks_of(paths)
+    theirs = on_slurm.of_slurm(paths)
     done = on_slurm.stop(theirs, kill=kill)
-    for path in sorted(set(paths) - theirs.keys(), key=lambda path: not is_file(path / "queued.json")):
+    for path in sorted(set(paths) - set(theirs), key=lambda path: not is_file(path / "queued.json")):
         try:
             done[path] = stop(path, kill=kill)
         except UserError:
@@ -181,8 +199,8 @@ def remove(path: Path) -> int:
         raise UserError(f"There is no run directory {path}.")
     if was_on_slurm(path) and observe(path).status in ("running", "starting"):  # its claim may not be seen from here
         raise UserError(f"Run {path.name} is running: stop it first.")
-    if theirs := on_slurm.tasks_of([path]):
-        on_slurm.stop(theirs, kill=True)
+    if on_slurm.of_slurm([path]):
+        on_slurm.stop([path], kill=True)
     freed = size(path)
     with queue.owned(path):
         doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
@@ -245,17 +263,28 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
 
 
 def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
-    """Queue the runs on Slurm: first in their directories, for a task may start at once."""
-    if queue.read(runs[0]).device == "cpu":
-        request = replace(request, gpus=0)
-    try:
-        queue.enqueue_all(runs, resume=resume, on=queue.SLURM)
-        for folder in dict.fromkeys(path.parent for path in runs):
-            submit([path for path in runs if path.parent == folder], request)
-    except UserError:
-        for path in runs:
-            (path / "queued.json").unlink(missing_ok=True)
-        raise
+    """Queue the runs on Slurm: first in their directories, for a task may start at once. All or none."""
+    for folder in dict.fromkeys(path.parent for path in runs):
+        with tasks.locked(folder):
+            # what runs on the CPU asks for no GPU
+            on_cpu = {path: queue.Waiting(path).device == "cpu" for path in runs if path.parent == folder}
+            for cpu in sorted(set(on_cpu.values())):
+                theirs = [path for path in on_cpu if on_cpu[path] == cpu]
+                try:
+                    queue.enqueue_all(theirs, resume=resume, on=queue.SLURM)
+                    submit(theirs, replace(request, gpus=0) if cpu else request)
+                except BaseException:
+                    for path in theirs:
+                        (path / "queued.json").unlink(missing_ok=True)
+                    raise
+
+
+def _leave_slurm(runs: list[Path]) -> None:
+    """Forget the tasks that these runs had: what Slurm says of them is theirs no more."""
+    for folder in {path.parent for path in runs}:
+        if tasks.has_open_tasks(folder):
+            with tasks.locked(folder):
+                tasks.close(folder, [path.name for path in runs if path.parent == folder])
 
 
 def _withdraw(path: Path) -> bool:

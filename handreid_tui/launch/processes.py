@@ -100,8 +100,16 @@ def mark_asked(path: Path) -> None:
 
 
 def note_task(path: Path, task: str) -> None:
-    """Note in process.json which task of Slurm the run was, where that never began. Raises OSError."""
-    write_json(path / "process.json", read_json(path / "process.json") | {"slurm": task})
+    """Note in process.json which task of Slurm the run was, where that is over without a shim. Raises OSError."""
+    own = {"slurm": task, "asked": round(time.time(), 3)}
+    write_json(path / "process.json", read_json(path / "process.json") | own)
+
+
+def take_back_asked(path: Path) -> None:
+    """The run never heard of it. Raises OSError."""
+    about = read_json(path / "process.json")
+    about.pop("asked", None)
+    write_json(path / "process.json", about)
 
 
 def was_asked_to_stop(path: Path) -> bool:

@@ -33,6 +33,7 @@ from handreid_tui.state import boot_id, claim, process_started
 
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume goes on from the one before, if there is one."
+TIME_SHORT = "Slurm's time limit was near before a first checkpoint: ask for more time, then resume."
 TIME_IS_UP, KILL = signal.SIGUSR1, signal.SIGUSR2  # from Slurm, and by way of it
 STOP = (signal.SIGTERM, signal.SIGINT, TIME_IS_UP, KILL)
 
@@ -65,7 +66,7 @@ def main() -> int:
     received = supervise(trainer, run, task)
     if received and trainer.returncode < 0:
         with suppress(OSError, UserError):
-            tell_ended(run, "stopped", CUT_SHORT, started_at)
+            tell_ended(run, "stopped", TIME_SHORT if TIME_IS_UP in received else CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
     goes_on = task is not None and is_cut_short(task, run, received, started_at)
     if goes_on:

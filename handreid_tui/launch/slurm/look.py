@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
-from handreid_tui.files import is_file, read_json, write_json
-from handreid_tui.launch import locks, queue
+from handreid_tui.files import is_file, plain, read_json, write_json
+from handreid_tui.launch import queue
 from handreid_tui.launch.ending import events_size, tell_ended
-from handreid_tui.launch.processes import note_task, was_asked_to_stop
+from handreid_tui.launch.processes import Attempt, note_task, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
 from handreid_tui.launch.slurm.commands import call
+from handreid_tui.launch.slurm.submit import this_cluster
 from handreid_tui.launch.slurm.tasks import Task
 from handreid_tui.state import is_claimed, observe
 
@@ -59,24 +60,21 @@ def take_in(runs: Path, *, every: float = LOOK_EVERY) -> None:
     """
     if not tasks.has_open_tasks(runs) or _age(runs) < every:
         return
-    with suppress(OSError):  # somebody else's runs, or a full disk: nothing is noted
-        lock = locks.take(tasks.folder(runs) / ".lock")
-        if lock is None:
-            return
-        try:
-            if _age(runs) >= every:
-                _look(runs)
-        finally:
-            os.close(lock)
+    with suppress(OSError, UserError), tasks.locked(runs, 0):  # somebody looks, somebody else's runs, a full disk
+        if _age(runs) >= every:
+            _look(runs)
 
 
 def why_waiting(runs: Path) -> dict[str, str]:
     """Why Slurm lets each of its tasks wait, in Slurm's words, by the name of the run."""
-    last = read_json(_snapshot(runs))
-    said = last.get("waits")
-    if isinstance(last.get("error"), str):
-        return dict.fromkeys(tasks.open_tasks(runs), f"Slurm does not answer: {last['error']}")
-    return {str(name): f"Slurm: {why}" for name, why in said.items()} if isinstance(said, dict) else {}
+    last, known = read_json(_snapshot(runs)), tasks.open_tasks(runs)
+    said, error = last.get("waits"), last.get("error")
+    lost = {run.path.name for run in queue.waiting(runs, queue.SLURM)} - known.keys()
+    words = dict.fromkeys(lost, "Slurm has no job for it: stop it, and resume it")
+    if isinstance(error, str):
+        return words | dict.fromkeys(known, plain(f"Slurm does not answer: {error}", 300))
+    told = said if isinstance(said, dict) else {}
+    return words | {name: plain(f"Slurm: {told[name]}", 300) for name in known if name in told}
 
 
 def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
@@ -92,14 +90,16 @@ def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
 
 
 def _look(runs: Path) -> None:
-    asked = time.time()
+    asked, me = time.time(), os.getuid()
     try:
-        words = parse_squeue(call([*SQUEUE, f"--user={os.getuid()}"], seconds=10))
+        cluster = this_cluster().name
+        words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=10))
     except UserError as error:
         write_json(_snapshot(runs), {"t": time.time(), "error": str(error)})
         return
-    open_now, over, waits = tasks.open_tasks(runs), [], {}
-    for name, task in open_now.items():
+    mine = {name: task for name, task in tasks.open_tasks(runs).items() if (task.cluster, task.user) == (cluster, me)}
+    over, waits = [], {}
+    for name, task in mine.items():
         word = words.get((task.job, task.index)) or words.get((task.job, None))
         if word is None and asked - task.since < FORGOTTEN_AFTER:
             continue  # submitted a moment ago
@@ -108,7 +108,7 @@ def _look(runs: Path) -> None:
             waits[name] = word.reason if word and word.reason != "None" else "submitted"
             _queued_again(runs / name, task, asked)
         elif state in OVER and _end(runs / name, task, state):
-            over.append(task)
+            over.append(name)
     if over:
         tasks.close(runs, over)
     write_json(_snapshot(runs), {"t": time.time(), "waits": waits})
@@ -125,29 +125,43 @@ def _queued_again(path: Path, task: Task, asked: float) -> None:
     new = isinstance(started, float | int) and started > asked - 30  # since Slurm was asked, by another clock
     if new or is_file(path / "queued.json") or is_claimed(path) or not _is_resumable(path):
         return
+    if Attempt.read(path).slurm != task.id:  # it has gone on elsewhere since
+        return
     with suppress(UserError), queue.owned(path):
         queue.Waiting(path, place=task.since, resume=True, on="slurm").write()
 
 
 def _is_resumable(path: Path) -> bool:
-    return path.is_dir() and observe(path).status != "finished" and not was_asked_to_stop(path)
+    return _is_there(path) and observe(path).status != "finished" and not was_asked_to_stop(path)
 
 
 def _end(path: Path, task: Task, state: str) -> bool:
-    """Write down the end that no shim could; whether the run is known to have ended now."""
-    if not path.is_dir() or observe(path).final:
+    """Write down the end that no shim could; whether the task is known to be over now."""
+    if not _is_there(path) or observe(path).final or not _is_of(path, task):
         return True
     status, why = OVER[state]
     try:
         with queue.owned(path):
-            if not observe(path).final:
+            if not observe(path).final and _is_of(path, task):
                 log = f"{tasks.folder(path.parent)}/{task.job}.out"
                 tell_ended(path, status, why.format(job=task.id, log=log), events_size(path))
-                note_task(path, task.id)
-            (path / "queued.json").unlink(missing_ok=True)
+                (path / "queued.json").unlink(missing_ok=True)
+                with suppress(OSError):
+                    note_task(path, task.id)
     except UserError:  # its shim lives, and is about to write the end itself
         return False
     return True
+
+
+def _is_of(path: Path, task: Task) -> bool:
+    """Whether the run waits for this task or goes on in it; it may have been resumed elsewhere."""
+    if is_file(path / "queued.json"):
+        return queue.read(path).on == queue.SLURM
+    return Attempt.read(path).slurm == task.id
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _snapshot(runs: Path) -> Path:
@@ -157,5 +171,4 @@ def _snapshot(runs: Path) -> Path:
 def _age(runs: Path) -> float:
     """Seconds since Slurm was asked last."""
     last = read_json(_snapshot(runs)).get("t")
-    age = time.time() - last if isinstance(last, float | int) else float("inf")
-    return age if age >= 0 else float("inf")
+    return time.time() - last if isinstance(last, float | int) and 0 < last <= time.time() else float("inf")

@@ -12,10 +12,13 @@ options = ["--mem=64G", "--cpus-per-task=8"]
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.errors import UserError
+
+OURS = ("array", "clusters", "job-name", "output", "parsable", "wait", "wrap")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Request:
 
     def changed(self, gpus: float | None, options: list[str]) -> Request:
         """This request with what the command line says. Raises UserError for a part of a GPU."""
-        if gpus is not None and gpus != int(gpus):
+        if gpus is not None and not (math.isfinite(gpus) and gpus == int(gpus)):
             raise UserError(f"A run on Slurm takes whole GPUs, but got {gpus:g}; for parts, --gpus 0 and --sbatch.")
         asked = self if gpus is None else replace(self, gpus=int(gpus))
         return check(replace(asked, options=(*asked.options, *options)))
@@ -66,6 +69,14 @@ def check(request: Request) -> Request:
     for option in request.options:
         if not option.startswith("-"):
             raise UserError(f"An option of sbatch begins with a dash, like --mem=64G, but got {option!r}.")
-        if option.split("=")[0] in ("--array", "-a", "--clusters", "-M", "--wrap", "--output", "-o"):
+        if _is_ours(option):
             raise UserError(f"{option} is set by handreid, which submits arrays to the cluster of this login node.")
     return request
+
+
+def _is_ours(option: str) -> bool:
+    """Whether the option would undo what handreid asks for; sbatch takes the beginning of a long name for the name."""
+    if option.startswith("--"):
+        name = option[2:].split("=")[0]
+        return bool(name) and any(own.startswith(name) for own in OURS)
+    return option[1:2] in "aMoW"

@@ -2,66 +2,87 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from engine.errors import UserError
-from handreid_tui.files import is_file
-from handreid_tui.launch import locks, queue
-from handreid_tui.launch.processes import Attempt, mark_asked, note_task
+from handreid_tui.files import explain, in_threads, is_file
+from handreid_tui.launch import queue
+from handreid_tui.launch.processes import Attempt, mark_asked, note_task, take_back_asked
 from handreid_tui.launch.slurm import tasks
 from handreid_tui.launch.slurm.commands import cancel, send
-from handreid_tui.launch.slurm.tasks import Task
 from handreid_tui.state import observe
 
 Stopped = Literal["withdrawn", "stopping", "killed"]
 
 
-def tasks_of(paths: list[Path]) -> dict[Path, Task]:
-    """Those of the runs that are Slurm's and have not ended, with their tasks."""
-    of_folder = {runs: tasks.open_tasks(runs) for runs in {path.parent for path in paths}}
-    found = {path: of_folder[path.parent].get(path.name) for path in paths}
-    return {path: task for path, task in found.items() if task and not observe(path).final}
+def of_slurm(paths: list[Path]) -> list[Path]:
+    """Those of the runs that wait on Slurm or go on there."""
+    return [path for path in paths if _waits(path) or (Attempt.read(path).slurm and not observe(path).final)]
 
 
-def stop(of_run: Mapping[Path, Task], *, kill: bool) -> dict[Path, Stopped]:
-    """Stop all these runs. Raises UserError in Slurm's words where it cannot tell those that run."""
+def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
+    """Stop all these runs, which are Slurm's. Raises UserError in Slurm's words where one that runs was not told."""
     done: dict[Path, Stopped] = {}
-    for runs in {path.parent for path in of_run}:
-        with locks.hold(tasks.folder(runs) / ".lock"):  # or a look at squeue in between would queue them again
-            for path in of_run:
-                if path.parent == runs and _withdraw(path, of_run[path]):
-                    done[path] = "withdrawn"
-            tasks.close(runs, [of_run[path] for path in done if path.parent == runs])
-    with suppress(UserError):  # a task whose run does not wait any more ends as soon as it starts
-        cancel([of_run[path].id for path in done])
-    told: dict[str, list[Path]] = {"TERM": [], "USR2": []}
-    for path in of_run.keys() - done.keys():
-        at_once = kill or Attempt.read(path).stopping
-        done[path] = "killed" if at_once else "stopping"
-        told["USR2" if at_once else "TERM"].append(path)
-        with suppress(OSError):
-            mark_asked(path)
-    for signal, paths in told.items():
-        try:
-            send([of_run[path].id for path in paths], signal)
-        except UserError:
-            if not all(Attempt.read(path).stopping or observe(path).final for path in paths):
-                raise  # else scancel tried twice, and the first signal was enough
+    for runs in dict.fromkeys(path.parent for path in paths):
+        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
+            done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
+    told: dict[str, dict[Path, str]] = {"TERM": {}, "USR2": {}}
+    for path in paths:
+        if path not in done:
+            attempt = Attempt.read(path)
+            at_once = kill or attempt.stopping
+            done[path] = "killed" if at_once else "stopping"
+            told["USR2" if at_once else "TERM"][path] = attempt.slurm
+            with suppress(OSError):
+                mark_asked(path)
+    problems = [problem for signal, ids in told.items() if (problem := _send(ids, signal))]
+    if problems:
+        raise problems[0]
     return done
 
 
-def _withdraw(path: Path, task: Task) -> bool:
-    if not is_file(path / "queued.json"):
-        return False
+def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
+    """Take those that wait out of the queue, and cancel their tasks."""
+    known = tasks.open_tasks(runs)
+    done: dict[Path, Stopped] = {}
+
+    def withdraw(path: Path) -> None:
+        with suppress(UserError):  # its shim was faster
+            if _waits(path) and queue.withdraw(path):
+                done[path] = "withdrawn"
+                if path.name in known:
+                    note_task(path, known[path.name].id)
+
     try:
-        withdrawn = queue.withdraw(path)
-    except UserError:
-        return False  # its shim was faster
-    if withdrawn:
-        with suppress(OSError):
-            note_task(path, task.id)
-            mark_asked(path)
-    return withdrawn
+        in_threads(withdraw, paths)
+        tasks.close(runs, [path.name for path in done])
+    except OSError as error:
+        raise UserError(f"{runs} cannot be changed: {explain(error)}") from None
+    with suppress(UserError):  # a task whose run does not wait any more ends as soon as it starts
+        cancel([known[path.name].id for path in paths if path in done and path.name in known])
+    return done
+
+
+def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
+    """Signal the tasks; what went wrong, if a run did not hear of it. scancel may fail for one and tell the others."""
+    try:
+        send(list(ids.values()), signal)
+    except UserError as error:
+        end = time.monotonic() + 2.0
+        deaf = list(ids)
+        while deaf and time.monotonic() < end:
+            time.sleep(0.1)
+            deaf = [path for path in deaf if not (Attempt.read(path).stopping or observe(path).final)]
+        for path in deaf:
+            with suppress(OSError):
+                take_back_asked(path)
+        return error if deaf else None
+    return None
+
+
+def _waits(path: Path) -> bool:
+    return is_file(path / "queued.json") and queue.read(path).on == queue.SLURM

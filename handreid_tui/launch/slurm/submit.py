@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
+from handreid_tui.files import explain
 from handreid_tui.launch.slurm import tasks
-from handreid_tui.launch.slurm.commands import call, cancel
+from handreid_tui.launch.slurm.commands import call
 from handreid_tui.launch.slurm.request import Request
 
 GRACE = 60  # seconds between USR1 and the time limit, to write a checkpoint
 USUAL_ARRAY = 1001  # Slurm's own MaxArraySize
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster of this login node; `largest`: how many tasks an array may have."""
+
+    name: str
+    largest: int
+
+
 def submit(paths: list[Path], request: Request) -> None:
-    """Submit the runs, all in one folder, in this order. Raises UserError in Slurm's words, with nothing submitted."""
-    runs = paths[0].parent
-    tasks.folder(runs).mkdir(exist_ok=True)
-    largest = largest_array()
-    jobs: list[int] = []
-    try:
-        for start in range(0, len(paths), largest):
-            names = [path.name for path in paths[start : start + largest]]
-            # one array after the other, or each would have the limit of running tasks for itself
-            before = jobs[-1] if jobs and request.running else None
-            jobs.append(_sbatch(sbatch_command(runs, len(names), request, before), script(runs, names)))
-            tasks.note_submitted(runs, jobs[-1], names)
-    except UserError:
-        with suppress(UserError):
-            cancel([str(job) for job in jobs])
-        for job in jobs:
-            (tasks.folder(runs) / f"{job}.json").unlink(missing_ok=True)
-        raise
+    """Submit the runs, all in one folder, in this order; all or none. For the holder of the tasks' lock.
+
+    Raises UserError in Slurm's words.
+    """
+    runs, cluster, jobs = paths[0].parent, this_cluster(), list[int]()
+    label = f"handreid-{secrets.token_hex(3)}"
+    arrays = [paths[start : start + cluster.largest] for start in range(0, len(paths), cluster.largest)]
+    held = len(arrays) > 1 and not {"--hold", "-H"} & set(request.options)  # none starts before all were taken
+    with _uninterrupted():
+        try:
+            tasks.close(runs, [path.name for path in paths])
+            for array in arrays:
+                names = [path.name for path in array]
+                # one array after the other, or each would have the limit of running tasks for itself
+                before = jobs[-1] if jobs and request.running else None
+                jobs.append(
+                    _sbatch(sbatch_command(runs, len(names), request, label, before, held), script(runs, names))
+                )
+                tasks.note_submitted(runs, jobs[-1], names, cluster.name)
+            if held:
+                call(["scontrol", "release", *map(str, jobs)])
+        except (UserError, OSError) as error:
+            with suppress(UserError):
+                call(["scancel", f"--name={label}"])  # by name, for sbatch may have submitted more than it told
+            with suppress(OSError):
+                tasks.close(runs, [path.name for path in paths])
+            if isinstance(error, OSError):
+                raise UserError(f"{tasks.folder(runs)} cannot be written: {explain(error)}") from None
+            raise
 
 
 def script(runs: Path, names: list[str]) -> str:
@@ -49,31 +74,37 @@ def script(runs: Path, names: list[str]) -> str:
     return f"#!/bin/bash\nruns=(\n{listed}\n)\nexec {shim} {run} --slurm\n"
 
 
-def sbatch_command(runs: Path, count: int, request: Request, after: int | None = None) -> list[str]:
+def sbatch_command(
+    runs: Path, count: int, request: Request, label: str, after: int | None = None, held: bool = False
+) -> list[str]:
     """The words of sbatch for `count` runs, which reads the script from its standard input."""
     limit = f"%{request.running}" if request.running else ""
     named = {"partition": request.partition, "account": request.account, "time": request.time}
+    output = str(tasks.folder(runs)).replace("%", "%%")
     return [
         "sbatch",
         "--parsable",
-        "--job-name=handreid",
+        f"--job-name={label}",
         f"--array=0-{count - 1}{limit}",
         f"--signal=B:USR1@{GRACE}",
         "--requeue",
         "--open-mode=append",
-        f"--output={tasks.folder(runs)}/%A.out",
+        f"--output={output}/%A.out",
         *(f"--{name}={value}" for name, value in named.items() if value),
         *([f"--gres=gpu:{request.gpus}"] if request.gpus else []),
         *([f"--nodes={request.nodes}", "--ntasks-per-node=1"] if request.nodes > 1 else []),
         *([f"--dependency=afterany:{after}"] if after is not None else []),
+        *(["--hold"] if held else []),
         *request.options,
     ]
 
 
-def largest_array() -> int:
-    """How many tasks an array of this cluster may have."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", call(["scontrol", "show", "config"]), re.MULTILINE)
-    return max(1, int(found[1])) if found else USUAL_ARRAY
+def this_cluster() -> Cluster:
+    """What Slurm says of itself. Raises UserError."""
+    said = call(["scontrol", "show", "config"])
+    name = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
+    largest = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return Cluster(name[1] if name else "", max(1, int(largest[1])) if largest else USUAL_ARRAY)
 
 
 def _sbatch(command: list[str], script_: str) -> int:
@@ -82,3 +113,19 @@ def _sbatch(command: list[str], script_: str) -> int:
     if found := re.fullmatch(r"(\d+)(;.*)?", last):
         return int(found[1])
     raise UserError(f"sbatch named no job; it said: {said[:300] or 'nothing'}")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A Ctrl-C waits until what was submitted is noted; it reaches the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.events import EventWriter
 from handreid_tui.files import inside, is_file, read_json
-from handreid_tui.launch.queue import Waiting
+from handreid_tui.launch.queue import SLURM, Waiting, read
 from handreid_tui.launch.slurm.commands import call
 from handreid_tui.state import claim, observe
 
@@ -56,7 +56,7 @@ class ThisTask:
     def own(self, run: Path) -> int | None:
         """The claim on the run if it waits for this task, None if not. Raises UserError where it stays taken."""
         end = time.monotonic() + PATIENCE
-        while is_file(run / "queued.json") or self._goes_on(run):
+        while self._waits(run) or self._goes_on(run):
             if (owned := claim(run)) is not None:
                 if not is_file(run / "queued.json") and self._goes_on(run):
                     wait_again(run)
@@ -64,6 +64,9 @@ class ThisTask:
             if time.monotonic() > end:
                 raise UserError(f"{run} is still claimed, so its Slurm task {self.id} cannot start it.")
         return None
+
+    def _waits(self, run: Path) -> bool:
+        return is_file(run / "queued.json") and read(run).on == SLURM
 
     def _goes_on(self, run: Path) -> bool:
         """Whether this task ran it before and was cut short by Slurm itself: a node failed, another job had to pass."""
@@ -94,8 +97,11 @@ class ThisTask:
     def stop_trainer(self, trainer: int) -> None:
         """Ask the trainer to stop. On several nodes, Slurm tells its processes: srun would kill them."""
         if self.nodes > 1:
-            with suppress(UserError):
-                call(["scancel", "--signal=TERM", self.id])
+            for _ in range(3):
+                with suppress(UserError):
+                    call(["scancel", "--signal=TERM", self.id])
+                    break
+                time.sleep(1)
         else:
             os.kill(trainer, signal.SIGTERM)
 
@@ -122,7 +128,7 @@ class ThisTask:
 
 def wait_again(run: Path) -> None:
     """Put the run back into the queue, to go on from its checkpoint."""
-    Waiting(run, place=time.time(), resume=True, on="slurm").write()
+    Waiting(run, place=time.time(), resume=True, on=SLURM).write()
 
 
 def newest_checkpoint(run: Path) -> tuple[int, int] | None:

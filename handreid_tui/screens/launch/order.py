@@ -64,16 +64,8 @@ def headline(order: Order, runs: Path) -> str:
 
 def launch(order: Order, runs: Path) -> list[Path]:
     """Make the run directories and queue them. Raises UserError, with nothing made, where they cannot run."""
-    from handreid_tui import rundir
     from handreid_tui.launch import control
     from handreid_tui.launch.plan import plan
 
     planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
-    paths = rundir.create_all(runs, planned.configs, tags=order.tags)
-    try:
-        control.launch(paths, slurm=order.slurm)
-    except UserError:
-        for path in paths:
-            control.remove(path)
-        raise
-    return paths
+    return control.create_and_launch(runs, planned.configs, tags=order.tags, slurm=order.slurm)

@@ -46,12 +46,18 @@ class QueueTable(RowTable[int]):
             self, lambda _: _waiting(folder), self._show, lambda _: None
         )
 
+    def on_mount(self) -> None:
+        self.set_interval(5.0, self._read_again)  # Slurm changes its reasons without a change of the run
+
+    def _read_again(self) -> None:
+        if any(run.status == "queued" for run in self._runs.values()):
+            self._reader.ask(None)
+
     def show_queue(self, runs: Mapping[int, RunRow]) -> None:
         """Show these runs; the order of the queue is read in a thread."""
         self._runs = runs
         self._show(self._waiting)
-        if any(run.status == "queued" for run in runs.values()):
-            self._reader.ask(None)
+        self._read_again()
 
     def _show(self, order: dict[int, str]) -> None:
         self._waiting, runs = order, self._runs
