@@ -20,7 +20,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from handreid_tui.compare.statistics import bootstrap, holm, paired_difference
+from handreid_tui.compare.resampling import bootstrap
+from handreid_tui.compare.statistics import holm, paired_difference
 
 Floats = NDArray[np.float64]
 TRIALS = 5

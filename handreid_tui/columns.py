@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
@@ -23,27 +24,34 @@ class Line(NamedTuple):
     length: int
 
 
-def line(*parts: tuple[str, Style | None]) -> Line:
-    """A line of one or more styled texts. What would move the cursor or start a line becomes a blank: texts may come
-    from someone else's files."""
-    told = tuple((printable(text), style) for text, style in parts)
-    return Line(told, sum(len(text) if text.isascii() else cell_len(text) for text, _ in told))
+Cells = Sequence[Sequence[Line]]
+
+
+def line(text: str, style: Style | None = None) -> Line:
+    """A line of one style. What would move the cursor or start a line becomes a blank: texts may come from someone
+    else's files."""
+    text = printable(text)
+    return Line(((text, style),), len(text) if text.isascii() else cell_len(text))
+
+
+def joined(first: Line, second: Line) -> Line:
+    return Line(first.parts + second.parts, first.length + second.length)
 
 
 def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
-EMPTY = line()
+EMPTY = Line((), 0)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A header and cells, each of some lines. Where the table is too wide, columns are folded, but none to less than
-    `least`: first those that have one, then, to no less than a few characters, the others."""
+    """A header and cells, each of some lines. `least`: how narrow it may become where the table is too wide; columns
+    without it give way only after those that have one, and numbers last."""
 
     header: Sequence[Line]
-    cells: Sequence[Sequence[Line]]
+    cells: Cells
     number: bool = False
     least: int | None = None
     width: int = field(init=False)
@@ -55,10 +63,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns side by side, `gap` blanks apart; numbers stand to the right, all else to the left."""
+    """Columns side by side, `gap` blanks apart; numbers stand to the right, all else to the left.
+
+    What is longer than its column is cut with an ellipsis, or, with `fold`, goes on in the next line.
+    """
 
     columns: Sequence[Column]
     gap: int = 2
+    fold: bool = False
 
     @property
     def width(self) -> int:
@@ -67,7 +79,11 @@ class Columns:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = self.columns
         if self.width > options.max_width:
-            columns = _narrowed(columns, self.width - options.max_width, console)
+            shorter = _folded if self.fold else _cut
+            columns = [
+                Column(shorter([column.header], width)[0], shorter(column.cells, width), column.number)
+                for column, width in zip(columns, _narrowed(columns, self.width - options.max_width), strict=True)
+            ]
         yield from _drawn(columns, " " * self.gap)
 
 
@@ -75,7 +91,9 @@ def _drawn(columns: Sequence[Column], gap: str) -> Iterable[Segment]:
     """Parts of one style after another are one segment: thousands of rows have many."""
     sides = [(column.width, column.number) for column in columns]
     end = Segment.line()
-    for row in zip(*((column.header, *column.cells) for column in columns), strict=True):
+    top = max((len(column.header) for column in columns), default=0)
+    headers = ([EMPTY] * (top - len(column.header)) + list(column.header) for column in columns)  # down at the cells
+    for row in zip(*((header, *column.cells) for header, column in zip(headers, columns, strict=True)), strict=True):
         for lines in zip_longest(*row, fillvalue=EMPTY):
             plain, blank = "", ""
             for (width, number), (parts, length) in zip(sides, lines, strict=True):
@@ -97,32 +115,40 @@ def _drawn(columns: Sequence[Column], gap: str) -> Iterable[Segment]:
             yield end
 
 
-def _narrowed(columns: Sequence[Column], excess: int, console: Console) -> list[Column]:
-    """The columns, some of them folded, so that they take `excess` cells less; as near to it as can be."""
+def _narrowed(columns: Sequence[Column], excess: int) -> list[int]:
+    """Widths that are `excess` less together; as near to it as can be."""
     widths = [column.width for column in columns]
     limits = (
         [column.width if column.least is None else column.least for column in columns],
         [column.width if column.number else 8 for column in columns],
+        [column.width if column.number else 1 for column in columns],
         [1 for _ in columns],
     )
     for limit in limits:
         while excess > 0 and (spare := [place for place, width in enumerate(widths) if width > limit[place]]):
             widths[max(spare, key=lambda place: widths[place])] -= 1
             excess -= 1
-    return [
-        Column(
-            _folded(column.header, width, console), [_folded(cell, width, console) for cell in column.cells], column.number
-        )
-        for column, width in zip(columns, widths, strict=True)
-    ]
+    return widths
 
 
-def _folded(lines: Sequence[Line], width: int, console: Console) -> Sequence[Line]:
-    if all(each.length <= width for each in lines):
-        return lines
-    return [
-        line((part.plain.rstrip(), style))
-        for each in lines
-        for text, style in each.parts
-        for part in Text(text).wrap(console, width, overflow="fold")
-    ]
+def _cut(cells: Cells, width: int) -> Cells:
+    def cut(one: Line) -> Line:
+        text = "".join(text for text, _ in one.parts)
+        return line(set_cell_size(text, width - 1) + "…", one.parts[0][1]) if one.length > width else one
+
+    return [[cut(one) for one in cell] for cell in cells]
+
+
+def _folded(cells: Cells, width: int) -> Cells:
+    def folded(one: Line) -> list[Line]:
+        if one.length <= width:
+            return [one]
+        return [line(part, style) for text, style in one.parts for part in _wrapped(text, width)]
+
+    return [[part for one in cell for part in folded(one)] for cell in cells]
+
+
+@lru_cache(maxsize=1024)  # the same words stand in every row
+def _wrapped(text: str, width: int) -> list[str]:
+    console = Console(width=width)  # Rich asks for one, and for nothing in it
+    return [part.plain.rstrip() for part in Text(text).wrap(console, width, overflow="fold")]

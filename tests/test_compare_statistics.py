@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from handreid_tui.compare.resampling import bootstrap, sign_flip, sign_flips
 from handreid_tui.compare.statistics import (
-    bootstrap,
+    differences_of_sums,
+    half_widths,
     holm,
     paired_difference,
     seed_verdict,
-    sign_flip,
     spread,
 )
 
@@ -109,6 +111,41 @@ def test_an_identity_whose_queries_have_no_match_in_a_trial_is_allowed():
     a[:, 1, 4] = b[:, 1, 4] = counts[1, 4] = 0
     found = paired_difference(a, b, counts)
     assert np.isfinite([found.estimate, found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 7])
+@pytest.mark.parametrize("equal_counts", [True, False])
+def test_many_differences_at_once_are_each_as_it_is_alone(seeds, equal_counts):
+    _, b, counts = sampled(seeds, 4, 15)
+    if not equal_counts:  # and an identity that is not searched in one trial
+        counts = np.random.default_rng(1).integers(1, 20, size=(4, 15)).astype(float)
+        counts[2, 3] = 0
+        b = b * (counts > 0)
+    rng = np.random.default_rng(2)
+    models = [b + rng.normal(0.3, 1, size=b.shape) * (counts > 0) for _ in range(80)]
+    together = differences_of_sums((a - b for a in models), counts, resamples=500)
+    for a, found in zip(models, together, strict=True):
+        alone = paired_difference(a, b, counts, resamples=500)
+        numbers = [{key: value for key, value in asdict(one).items() if value is not None} for one in (found, alone)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-9)
+
+
+def test_p_is_the_level_at_which_the_interval_touches_zero():
+    found = paired_difference(*sampled(1, 3, 20, gain=0.04), resamples=2000)
+    error = (found.high - found.low) / 2 / stats.t.ppf(0.975, 19)
+    expected = 2 * stats.t.sf(abs(found.estimate) / error, 19)
+    assert found.p == pytest.approx(max(expected, found.p_identities))
+    assert half_widths([(np.array([error]), 19)], expected) == pytest.approx(abs(found.estimate))
+
+
+@pytest.mark.parametrize("n", [5, 13, 14, 40])
+def test_sign_flips_of_many_rows_are_those_of_each(n):
+    values = np.random.default_rng(n).normal(0.3, 1, size=(400, n))
+    assert sign_flips(values, 700).tolist() == [sign_flip(row, 700) for row in values]
+
+
+def test_differences_that_cancel_are_no_evidence_whatever_the_rounding():
+    assert sign_flip(np.array([0.1, 0.2, -0.3, 0.7, -0.7])) == 1
 
 
 @pytest.mark.parametrize("n", [3, 6, 10])

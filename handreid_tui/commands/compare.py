@@ -10,18 +10,22 @@ from rich.console import Console
 
 from engine.errors import UserError
 from handreid_tui.commands.runs import up_to_date
+from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.compare import FORMATS, Format, compare_history, render
 from handreid_tui.compare.table import By
 from handreid_tui.places import Places
 
 
+@uncollected()
 def show_comparison(
     places: Places, names: list[str], by: str | None, baseline: str, claims: bool, published: bool, format: str
 ) -> None:
     """Print the comparison in one of the formats. Raises UserError where there is nothing to compare."""
     if format not in FORMATS:
         raise UserError(f"There is no format {format!r}, only {', '.join(FORMATS)}.")
-    comparison = compare_history(up_to_date(places), names, _by(by), baseline, claims, published)
+    history = up_to_date(places)
+    with Console(stderr=True).status("Reading final reports"):  # the first time of thousands of runs
+        comparison = compare_history(history, names, _by(by), baseline, claims, published)
     shown = render(comparison, cast(Format, format))
     if isinstance(shown, str):
         print(shown, end="" if shown.endswith("\n") else "\n")

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +19,7 @@ from handreid_tui import history as past
 from handreid_tui import rundir
 from handreid_tui.columns import BOLD, Column, Columns, line
 from handreid_tui.commands.follow import follow
+from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.filter import parse_filter
 from handreid_tui.filter_values import matching, missing_settings, read_settings
 from handreid_tui.formatting import duration, percent, size
@@ -43,6 +43,7 @@ def up_to_date(places: Places) -> Engine:
     return opened
 
 
+@uncollected()
 def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     chosen = parse_filter(filter)
     opened = up_to_date(places)
@@ -57,8 +58,8 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     gives_way = ("data", "tags")  # where the terminal is narrow
     columns = [
         Column(
-            [line((header, BOLD))],
-            [[line((text, None))] for text in texts],
+            [line(header, BOLD)],
+            [[line(text)] for text in texts],
             number=header in ("run", "seed", "rank-1", "mAP", "time"),
             least=4 if header in gives_way else None,
         )

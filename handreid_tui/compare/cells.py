@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from handreid_tui.compare.claims import Finding
 from handreid_tui.compare.comparison import Section
@@ -11,6 +12,7 @@ from handreid_tui.compare.statistics import Spread
 from handreid_tui.compare.table import COLUMNS, TESTED, Column, Compared, Row, Table
 
 _NAMED = {"combo": "combination", "run": "run"}
+MOST_COLUMNS = 12  # of settings side by side
 TITLES = {"mAP": "mAP", "rank1": "rank-1"}
 
 
@@ -35,7 +37,7 @@ class Sheet:
     rows: list[list[Cell]]
     notes: list[str]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers, to be aligned to the right."""
         columns = zip(*self.rows, strict=True)
@@ -97,12 +99,26 @@ def _over_seeds(rows: list[Row]) -> list[str]:
 
 
 def configuration_sheet(table: Table) -> Sheet | None:
-    """Only the settings that differ between the rows; None where none does."""
+    """Only the settings that differ between the rows; None where none does. Rows with equal ones share a column.
+
+    A setting a line, or, with more columns than can be read, a column.
+    """
     if not table.configuration:
         return None
-    headers = ["setting", *(row.label for row in table.rows if row.runs)]
-    rows = [[Cell(key), *(Cell(show(value)) for value in values)] for key, values in table.configuration.items()]
-    return Sheet("Settings that differ", headers, rows, [])
+    alike: dict[str, list[str]] = {}
+    values: list[list[Cell]] = []
+    labels = [row.label for row in table.rows if row.runs]
+    for label, settings in zip(labels, zip(*table.configuration.values(), strict=True), strict=True):
+        alike.setdefault(repr(settings), []).append(label)
+        if len(alike) > len(values):
+            values.append([Cell(show(value)) for value in settings])
+    names = [", ".join(n) if len(n) < 4 else f"{n[0]} and {len(n) - 1} more" for n in alike.values()]
+    if len(names) > MOST_COLUMNS:
+        rows = [[Cell(name), *settings] for name, settings in zip(names, values, strict=True)]
+        return Sheet("Settings that differ", [_NAMED[table.by], *table.configuration], rows, [])
+    settings_first = zip(table.configuration, zip(*values, strict=True), strict=True)
+    rows = [[Cell(key), *settings] for key, settings in settings_first]
+    return Sheet("Settings that differ", ["setting", *names], rows, [])
 
 
 def claims_sheet(section: Section) -> Sheet | None:

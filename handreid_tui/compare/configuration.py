@@ -13,12 +13,15 @@ Usual = dict[tuple[str, str], Any]
 
 def usual_values(runs: Sequence[FinishedRun]) -> Usual:
     """The most frequent value of each setting, the earlier one in a tie; options of losses counted per combination."""
+    ordered = sorted(runs, key=lambda run: run.number)
+    alike = Counter((run.combo, run.setup) for run in ordered)
+    first = {(run.combo, run.setup): run for run in reversed(ordered)}
     counts: dict[tuple[str, str], Counter[str]] = {}
     values: dict[str, Any] = {}
-    for run in sorted(runs, key=lambda run: run.number):
-        for key, value in run.settings.items():
+    for group, number in alike.items():
+        for key, value in first[group].settings.items():
             values[repr(value)] = value
-            counts.setdefault(_scope(run.combo, key), Counter())[repr(value)] += 1
+            counts.setdefault(_scope(group[0], key), Counter())[repr(value)] += number
     return {scope: values[counter.most_common(1)[0][0]] for scope, counter in counts.items()}
 
 
@@ -35,9 +38,10 @@ def label(run: FinishedRun, usual: Usual, combo: str | None = None, prefixes: tu
 
 def differing(runs: Sequence[FinishedRun]) -> dict[str, list[Any]]:
     """The settings that are not equal in all of `runs`, each with every run's value (None: it has no such setting)."""
-    keys = dict.fromkeys(key for run in runs for key in run.settings)
-    rows = {key: [run.settings.get(key) for run in runs] for key in keys}
-    return {key: values for key, values in rows.items() if any(value != values[0] for value in values)}
+    distinct = list({run.setup: run.settings for run in runs}.values())
+    keys = dict.fromkeys(key for settings in distinct for key in settings)
+    unequal = [key for key in keys if any(settings.get(key) != distinct[0].get(key) for settings in distinct)]
+    return {key: [run.settings.get(key) for run in runs] for key in unequal}
 
 
 def show(value: Any) -> str:

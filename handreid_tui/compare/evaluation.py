@@ -180,7 +180,7 @@ def score(evaluation: Evaluation) -> Scores:
 
     def summed(values: Floats) -> Floats:
         sums = np.bincount(cell[matched], weights=values[matched], minlength=shape[0] * shape[1])
-        return sums.reshape(shape)[:, searched]
+        return sums.reshape(shape)[:, searched].astype(float)
 
     of_trial = np.array([trial.matched.sum() for trial in trials])
     queries = hashlib.sha256(of_trial.tobytes() + images.digests[rows[matched]].tobytes()).hexdigest()

@@ -8,9 +8,10 @@ from sqlalchemy import Engine
 
 from engine.errors import UserError
 from handreid_tui.compare.comparison import Comparison, compare
-from handreid_tui.compare.runs import FinishedRun, read_run
+from handreid_tui.compare.remembered import read_runs
+from handreid_tui.compare.runs import FinishedRun
 from handreid_tui.compare.table import By
-from handreid_tui.history import RunRow, find_run, list_runs
+from handreid_tui.history import find_run, list_runs
 
 
 def finished_runs(history: Engine, names: Sequence[str] = ()) -> tuple[list[FinishedRun], list[str]]:
@@ -20,14 +21,20 @@ def finished_runs(history: Engine, names: Sequence[str] = ()) -> tuple[list[Fini
     """
     if names:
         rows = list({row.number: row for row in (find_run(history, name) for name in names)}.values())
-        return [_named(row) for row in rows], []
+        for row in rows:
+            if row.status != "finished":
+                name = f"{row.number} ({row.path.name})"
+                raise UserError(f"Run {name} is {row.status}: only a finished run can be compared.")
+    else:
+        rows = [row for row in list_runs(history) if row.status == "finished"]
     runs, notes = [], []
-    for row in list_runs(history):
-        if row.status == "finished":
-            try:
-                runs.append(read_run(row.path, row.number, row.name or row.path.name))
-            except UserError as error:
-                notes.append(f"Left out: {error}")
+    for read in read_runs(history, rows):
+        if not isinstance(read, UserError):
+            runs.append(read)
+        elif names:
+            raise read
+        else:
+            notes.append(f"Left out: {read}")
     return runs, notes
 
 
@@ -45,9 +52,3 @@ def compare_history(
     """
     runs, notes = finished_runs(history, names)
     return compare(runs, by or ("run" if names else "combo"), baseline, claims, published, notes)
-
-
-def _named(row: RunRow) -> FinishedRun:
-    if row.status != "finished":
-        raise UserError(f"Run {row.number} ({row.path.name}) is {row.status}: only a finished run can be compared.")
-    return read_run(row.path, row.number, row.name or row.path.name)

@@ -7,19 +7,15 @@ the queries, divided by their number. Shapes: S seeds, T trials, I identities.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from handreid_tui.compare.resampling import RESAMPLES, Array, blocks, bootstrap_std, by_denominator, sign_flips
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
-RESAMPLES = 10_000
-BLOCK = 1 << 21  # values worked on at a time, 16 MiB: thousands of runs need no more memory than ten
 SEEDS_FOR_A_VERDICT = 6  # 2 / 2^6 = 0.031 is the first exact two-sided p below 0.05
 
 
@@ -79,7 +75,7 @@ def differences_of_sums(
     Ten thousand of them cost little more than their sums over identities: what does not depend on the runs is computed
     once.
     """
-    parts = [_parts(np.stack(block), counts) for block in _blocks(sums)]
+    parts = [_parts(np.stack(block), counts) for block in blocks(sums)]
     estimate, by_seed, of_seeds, scatter, contributions, summed = map(np.concatenate, zip(*parts, strict=True))
     seeds, identities = by_seed.shape[1], contributions.shape[1]
     p_identities = sign_flips(contributions, resamples, seed)
@@ -88,48 +84,17 @@ def differences_of_sums(
         half, p = np.full(len(estimate), math.nan), np.ones(len(estimate))
     else:
         # a resample varies by (I - 1) / I of the variance of a new sample
-        of_identities = _bootstrap_std(summed, counts, resamples, seed) * math.sqrt(identities / (identities - 1))
+        of_identities = bootstrap_std(summed, counts, resamples, seed) * math.sqrt(identities / (identities - 1))
         errors = [(of_identities, identities - 1)]
         reach = [*errors, (of_seeds, seeds - 1)] if seeds > 1 else errors
         half = half_widths(reach, ALPHA)
         # one degree of freedom cannot tell scatter from interaction: a claim from two seeds must survive all of it
         p = np.maximum(_p_values(np.abs(estimate), [*errors, (scatter, 1)] if seeds == 2 else reach), p_identities)
-    columns = (estimate, estimate - half, estimate + half, p, p_identities)
-    rows = zip(*(column.tolist() for column in columns), p_seeds, strict=True)
-    return [Difference(*row, identities, seeds) for row in rows]
-
-
-def bootstrap(sums: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """The statistic on `resamples` draws of the identities with replacement: [resamples].
-
-    How often each identity is drawn is multinomial, so that a resample is a row of weights and all of them together
-    are one matrix product. sums, counts: [T, I].
-    """
-    replicates: Array = _resampled(counts, resamples, seed) @ _by_denominator(sums, counts)
-    return replicates
-
-
-def sign_flip(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p of the sign-flip test that `values` are symmetric about zero (Fisher 1935, section 21).
-
-    Exact, over all 2^n sign patterns, up to n = 13; from `resamples` random ones above, the observed one counted in.
-    """
-    return float(sign_flips(values[None], resamples, seed)[0])
-
-
-def sign_flips(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """`sign_flip` for each row of `values`, [R, n]."""
-    n = values.shape[1]
-    rounding = 1e-12 * np.abs(values).sum(axis=1)  # equal sums must not differ by it, nor be it where they are zero
-    observed = np.abs(values.sum(axis=1)) * (1 - 1e-9) - rounding
-    signs = _all_signs(n) if n <= 13 else _random_signs(n, resamples, seed)
-    reached = np.zeros(len(values), dtype=int)
-    for rows in _slices(len(signs), n):
-        some = signs[rows].astype(float)
-        for columns in _slices(len(values), len(some)):
-            flipped = some @ values[columns].T
-            reached[columns] += (np.abs(flipped, out=flipped) >= observed[columns]).sum(axis=0)
-    return reached / len(signs) if n <= 13 else (reached + 1) / (resamples + 1)
+    columns = [column.tolist() for column in (estimate, estimate - half, estimate + half, p, p_identities)]
+    return [
+        Difference(middle, low, high, claimed, by_identity, by_seeds, identities, seeds)
+        for middle, low, high, claimed, by_identity, by_seeds in zip(*columns, p_seeds, strict=True)
+    ]
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -171,7 +136,13 @@ def half_widths(parts: Errors, alpha: float | Array) -> Array:
 
 
 def _p_values(estimates: Array, parts: Errors) -> Array:
-    """The alphas at which the intervals just touch zero, by bisection; not below 1e-12."""
+    """The alphas at which the intervals just touch zero, not below 1e-12: of several parts by bisection."""
+    if len(parts) == 1:
+        from scipy.special import stdtr
+
+        (error, freedom), nothing = parts[0], estimates == 0
+        quantile = np.divide(estimates, error, out=np.full(len(error), math.inf), where=error > 0)
+        return np.where(nothing, 1.0, np.maximum(2 * stdtr(freedom, -quantile), 1e-12))
     low, high = np.full(len(estimates), 1e-12), np.ones(len(estimates))
     clear = half_widths(parts, low) <= estimates
     for _ in range(60):
@@ -195,7 +166,7 @@ def _parts(difference: Array, counts: Array) -> tuple[Array, ...]:
         cells.mean(axis=2),
         *_errors_of_seeds(cells),
         contributions,
-        _by_denominator(mean, counts),
+        by_denominator(mean, counts),
     )
 
 
@@ -224,76 +195,3 @@ def _errors_of_seeds(cells: Array) -> tuple[Array, Array]:
     interaction = (residual**2).sum(axis=(1, 2)) / ((seeds - 1) * (identities - 1)) / (seeds * identities)
     scatter = by_seed[..., 0].var(axis=1, ddof=1) / seeds
     return np.sqrt(np.maximum(scatter - interaction, 0.0)), np.sqrt(scatter)
-
-
-def _by_denominator(sums: Array, counts: Array) -> Array:
-    """Sums [..., T, I] added over the trials with equal counts: [..., K * I], in the order of `_resampled`.
-
-    Such trials have the same denominator in any resample, so one quotient serves them all.
-    """
-    distinct, kind = np.unique(counts, axis=0, return_inverse=True)
-    added = np.stack([sums[..., kind == k, :].sum(axis=-2) for k in range(len(distinct))], axis=-2)
-    return added.reshape(*sums.shape[:-2], -1)
-
-
-def _resampled(counts: Array, resamples: int, seed: int) -> Array:
-    """What each resample multiplies the sums of `_by_denominator` with, to give the mean over its trials: [B, K * I].
-
-    A trial of which a resample holds no query takes no part in its mean.
-    """
-    weights = _resampling_weights(counts.shape[1], resamples, seed)
-    distinct, trials = np.unique(counts, axis=0, return_counts=True)
-    totals = weights @ distinct.T
-    used = (trials * (totals > 0)).sum(axis=1, keepdims=True)
-    inverse = np.divide(1.0, totals * used, out=np.zeros(totals.shape), where=totals > 0)
-    inverse[used[:, 0] == 0] = math.nan
-    return (inverse[:, :, None] * weights[:, None, :]).reshape(resamples, -1)
-
-
-def _bootstrap_std(summed: Array, counts: Array, resamples: int, seed: int) -> Array:
-    """Standard deviations of the bootstrap of R differences, given as `_by_denominator` does, [R, K * I]: [R].
-
-    With more differences than columns, the resamples are first brought to as many rows as columns that give the same
-    variances (a QR decomposition; the deviations from the mean are what varies).
-    """
-    factors = _resampled(counts, resamples, seed)
-    if len(summed) > summed.shape[1]:
-        triangle = np.linalg.qr(factors - factors.mean(axis=0), mode="r")
-        lengths: Array = np.linalg.norm(summed @ triangle.T, axis=1) / math.sqrt(resamples)
-        return lengths
-    return np.concatenate([(factors @ summed[rows].T).std(axis=0) for rows in _slices(len(summed), resamples)])
-
-
-@lru_cache(maxsize=4)
-def _resampling_weights(identities: int, resamples: int, seed: int) -> Array:
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(identities, np.full(identities, 1 / identities), size=resamples).astype(float)
-
-
-def _all_signs(n: int) -> NDArray[np.int8]:
-    return (1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)).astype(np.int8)
-
-
-@lru_cache(maxsize=4)
-def _random_signs(n: int, resamples: int, seed: int) -> NDArray[np.int8]:
-    generator, signs = np.random.default_rng(seed), np.array([-1, 1], dtype=np.int8)
-    drawn = [generator.choice(signs, size=(rows.stop - rows.start, n)) for rows in _slices(resamples, n)]
-    return np.concatenate(drawn)
-
-
-def _slices(count: int, values: int) -> Iterator[slice]:
-    """Parts of `count` rows of so many values, each about a BLOCK."""
-    step = max(1, BLOCK // max(values, 1))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
-def _blocks(arrays: Iterable[Array]) -> Iterator[list[Array]]:
-    """Lists of arrays, each about a BLOCK."""
-    block: list[Array] = []
-    for array in arrays:
-        block.append(array)
-        if len(block) * array.size >= BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block

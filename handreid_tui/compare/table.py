@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -18,8 +19,8 @@ from handreid_tui.compare.statistics import (
     RESAMPLES,
     Difference,
     Spread,
+    differences_of_sums,
     holm,
-    paired_difference,
     seed_verdict,
     spread,
 )
@@ -95,11 +96,16 @@ class Table:
 
     def best(self, key: str) -> float | None:
         """The best mean of a column; None where there is nothing to be better than."""
-        column = next(column for column in COLUMNS if column.key == key)
-        means = [row.metrics[key].mean for row in self.rows if key in row.metrics]
-        if len(means) < 2:
-            return None
-        return max(means) if column.better == "higher" else min(means)
+        return self._best.get(key)
+
+    @cached_property
+    def _best(self) -> dict[str, float]:
+        found = {}
+        for column in COLUMNS:
+            means = [row.metrics[column.key].mean for row in self.rows if column.key in row.metrics]
+            if len(means) > 1:
+                found[column.key] = max(means) if column.better == "higher" else min(means)
+        return found
 
 
 def compare_runs(
@@ -139,7 +145,7 @@ def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
     """A row for each combination and configuration; of runs that differ in nothing, the latest."""
     groups: dict[tuple[str, str], dict[int, FinishedRun]] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.number):
-        groups[run.combo, repr(sorted(run.settings.items()))][run.seed] = run
+        groups[run.combo, run.setup][run.seed] = run
     usual = usual_values(runs)
     rows = [_row(label(group[min(group)], usual), [group[s] for s in sorted(group)]) for group in groups.values()]
     rows += _rows_before_training(rows, usual)
@@ -151,9 +157,11 @@ def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
     """Where each model started, from the reports that its trained runs made first, unless a zero_shot run says it."""
     known = {_encoder(row.runs[0]) for row in rows if row.combo == UNTRAINED}
     found: dict[str, dict[int, FinishedRun]] = defaultdict(dict)
-    for run in (run for row in rows for run in row.runs if run.trained and run.summary.get("before")):
-        if _encoder(run) not in known:
-            found[_encoder(run)].setdefault(run.seed, run)
+    for row in rows:
+        encoder = _encoder(row.runs[0])
+        for run in row.runs:
+            if encoder not in known and run.trained and run.summary.get("before"):
+                found[encoder].setdefault(run.seed, run)
     return [
         Row(
             label(next(iter(runs.values())), usual, combo=UNTRAINED, prefixes=("model.", "evaluation.")),
@@ -192,7 +200,7 @@ def _spreads(summaries: list[dict[str, Any]]) -> dict[str, Spread]:
 
 def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: list[str]) -> list[Row]:
     """The rows with their differences to the baseline row of the same configuration, or else to the first baseline."""
-    found: dict[tuple[int, str], tuple[str, Difference]] = {}
+    paired: dict[tuple[int, str], dict[int, tuple[str, Pairs]]] = defaultdict(dict)
     for place, row in enumerate(rows):
         if not row.runs or not mains or row is mains[0]:
             continue
@@ -202,8 +210,13 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
         except UserError as error:
             notes.append(f"{row.label} against {main.label}: no interval. {error}")
             continue
+        paired[len(pairs), pairs[0][0].scores.queries][place] = main.label, pairs
+    found: dict[tuple[int, str], tuple[str, Difference]] = {}
+    for alike in paired.values():
         for metric in TESTED:
-            found[place, metric] = (main.label, difference_of_runs(pairs, metric, resamples))
+            differences = differences_of_runs([pairs for _, pairs in alike.values()], metric, resamples)
+            for (place, (against, _)), difference in zip(alike.items(), differences, strict=True):
+                found[place, metric] = against, difference
     adjusted = dict(zip(found, holm([difference.p for _, difference in found.values()]), strict=True))
     used = {against for against, _ in found.values()} or {main.label for main in mains[:1]}
     return [
@@ -249,11 +262,10 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
     return pairs
 
 
-def difference_of_runs(pairs: Pairs, metric: str, resamples: int = RESAMPLES) -> Difference:
-    """The difference of `metric` ("mAP" or "rank1") over pairs of runs that share their queries."""
-    ours = np.stack([a.scores.sums[metric] for a, _ in pairs])
-    theirs = np.stack([b.scores.sums[metric] for _, b in pairs])
-    return paired_difference(ours, theirs, pairs[0][0].scores.counts, resamples)
+def differences_of_runs(rows: Sequence[Pairs], metric: str, resamples: int = RESAMPLES) -> list[Difference]:
+    """The difference of `metric` ("mAP" or "rank1") for each row's pairs; all have as many, and the same queries."""
+    sums = (np.stack([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs]) for pairs in rows)
+    return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples)
 
 
 def _place(names: list[str], name: str) -> int:

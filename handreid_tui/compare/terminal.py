@@ -1,14 +1,14 @@
-"""A comparison as Rich tables, for the terminal."""
+"""A comparison as tables, for the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from handreid_tui.columns import BOLD, DIM, Column, Columns, Line, joined, line, printable
 from handreid_tui.compare.cells import Cell, Sheet, sheets
 from handreid_tui.compare.comparison import Comparison
 
@@ -25,35 +25,49 @@ class ComparisonView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for section in self.comparison.sections:
             for sheet in sheets(section):
-                yield Text(sheet.title, style="bold")
+                yield Text(printable(sheet.title), style="bold")
                 if sheet.headers:
-                    table = _table(sheet, stacked=False)
-                    yield table if _fits(console, options, table) else _table(sheet, stacked=True)
+                    table = _side_by_side(sheet)
+                    yield table if table.width <= options.max_width else _stacked(sheet)
                 for note in sheet.notes:
-                    yield Text(note, style="dim")
+                    yield Text(printable(note), style="dim")
                 yield Text()
         for note in self.comparison.notes:
-            yield Text(note, style="yellow")
+            yield Text(printable(note), style="yellow")
 
 
-def _fits(console: Console, options: ConsoleOptions, table: Table) -> bool:
-    return Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width
+def _side_by_side(sheet: Sheet) -> Columns:
+    """Every cell on one line, its detail behind its text."""
+    return Columns(
+        [
+            Column([line(header, DIM)], [[_line(cell)] for cell in cells], number)
+            for header, cells, number in _columns(sheet)
+        ]
+    )
 
 
-def _table(sheet: Sheet, stacked: bool) -> Table:
-    table = Table(box=None, padding=(0, 1 if stacked else 2, 0, 0), pad_edge=False, header_style="dim")
-    for header, number in zip(sheet.headers, sheet.numeric, strict=True):
-        title = _BREAKS.get(header, header.replace(" %", "\n%")) if stacked else header
-        least = LONGEST_NAME if stacked and header in ("combination", "run") else None
-        justify: JustifyMethod = "right" if number else "left"
-        table.add_column(title, justify=justify, no_wrap=not stacked, overflow="fold", min_width=least)
-    for row in sheet.rows:
-        table.add_row(*(_text(cell, stacked) for cell in row), end_section=stacked)
-    return table
+def _stacked(sheet: Sheet) -> Columns:
+    """Headers over several lines, details below their texts."""
+    found = []
+    for header, cells, number in _columns(sheet):
+        title = _BREAKS.get(header, header.replace(" %", "\n%")).split("\n")
+        least = LONGEST_NAME if header in ("combination", "run") else None if number else 1
+        found.append(Column([line(part, DIM) for part in title], [_lines(cell) for cell in cells], number, least))
+    return Columns(found, gap=1, fold=True)
 
 
-def _text(cell: Cell, stacked: bool) -> Text:
-    text = Text(cell.text, style="bold" if cell.bold else "")
-    if cell.detail:
-        text.append("\n" + cell.detail.replace("± ", "±") if stacked else " " + cell.detail, style="not bold dim")
-    return text
+def _columns(sheet: Sheet) -> Iterator[tuple[str, tuple[Cell, ...], bool]]:
+    cells = zip(*sheet.rows, strict=True) if sheet.rows else [()] * len(sheet.headers)
+    return zip(sheet.headers, cells, sheet.numeric, strict=True)
+
+
+def _line(cell: Cell) -> Line:
+    return joined(_text(cell), line(f" {cell.detail}", DIM)) if cell.detail else _text(cell)
+
+
+def _lines(cell: Cell) -> list[Line]:
+    return [_text(cell), line(cell.detail.replace("± ", "±"), DIM)] if cell.detail else [_text(cell)]
+
+
+def _text(cell: Cell) -> Line:
+    return line(cell.text, BOLD if cell.bold else None)
