@@ -85,7 +85,7 @@ def events(path: Path, kind: str) -> list[dict[str, Any]]:
     return [event for event in read_events(path / "events.jsonl").events if event["kind"] == kind]
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait until `condition()` is true, and return it."""
     end = time.monotonic() + seconds
     while not (value := condition()):

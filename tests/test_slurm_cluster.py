@@ -1,4 +1,4 @@
-"""Real trainings on a real Slurm of one machine: `pytest -m slurm`, as root, with Debian's slurm-wlm and munge.
+"""Real trainings on a real Slurm of one machine: `pytest -m slurm -n 0`, as root, with Debian's slurm-wlm and munge.
 
 What is asked of Slurm's own behaviour is asked here; everything else is in `test_slurm.py`.
 """
