@@ -29,9 +29,9 @@ def inside(run: Path, *parts: str) -> Path:
     return path
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file; {} where it is missing, damaged, a link, or no object."""
-    return parse_json(read_bytes(path) or b"")
+def read_json(path: Path, limit: int = _LARGEST_JSON) -> dict[str, Any]:
+    """The JSON object in a file of at most `limit` bytes; {} where it is missing, damaged, a link, or no object."""
+    return parse_json(read_bytes(path, limit=limit) or b"")
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

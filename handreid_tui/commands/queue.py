@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from handreid_tui import rundir
+from handreid_tui.columns import BOLD, Column, Columns, line
 from handreid_tui.launch import control, queue
 from handreid_tui.launch.devices import list_gpus, why_waiting
 from handreid_tui.launch.slurm.look import why_waiting as slurm_words
@@ -38,7 +37,9 @@ def show_queue(places: Places, as_json: bool) -> None:
     if not rows:
         print("The queue is empty.")
         return
-    table = Table("run", "name", "priority", "waits for", box=None, padding=(0, 2, 0, 0))
-    for run, name, priority, reason in rows:
-        table.add_row(str(run), name, str(priority), Text(reason))
-    Console().print(table)
+    headers = ("run", "name", "priority", "waits for")
+    columns = [
+        Column([line(header, BOLD)], [[line(str(value))] for value in values], number=header in ("run", "priority"))
+        for header, values in zip(headers, zip(*rows, strict=True), strict=True)
+    ]
+    Console().print(Columns(columns))

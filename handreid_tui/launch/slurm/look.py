@@ -67,7 +67,7 @@ def take_in(runs: Path, *, every: float = LOOK_EVERY) -> None:
 
 def why_waiting(runs: Path) -> dict[str, str]:
     """Why Slurm lets each of its tasks wait, in Slurm's words, by the name of the run."""
-    last, known = read_json(_snapshot(runs)), tasks.open_tasks(runs)
+    last, known = read_json(_snapshot(runs), tasks.LARGEST), tasks.open_tasks(runs)
     said, error = last.get("waits"), last.get("error")
     lost = {run.path.name for run in queue.waiting(runs, queue.SLURM)} - known.keys()
     words = dict.fromkeys(lost, "Slurm has no job for it: stop it, and resume it")
@@ -170,5 +170,5 @@ def _snapshot(runs: Path) -> Path:
 
 def _age(runs: Path) -> float:
     """Seconds since Slurm was asked last."""
-    last = read_json(_snapshot(runs)).get("t")
+    last = read_json(_snapshot(runs), tasks.LARGEST).get("t")
     return time.time() - last if isinstance(last, float | int) and 0 < last <= time.time() else float("inf")

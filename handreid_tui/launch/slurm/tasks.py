@@ -21,6 +21,8 @@ from handreid_tui.files import explain, is_file, read_json, write_json
 from handreid_tui.launch import locks
 from handreid_tui.rundir import number
 
+LARGEST = 64 << 20  # bytes of a JSON file here: some have a line for each of very many runs
+
 
 @dataclass(frozen=True)
 class Task:
@@ -74,7 +76,7 @@ def open_tasks(runs: Path) -> dict[str, Task]:
     """The tasks that are not over by the name of their run; of several for one run, the newest."""
     found: dict[str, Task] = {}
     for path in _files(runs):
-        raw = read_json(path)
+        raw = read_json(path, LARGEST)
         since, user, cluster = raw.get("t"), raw.get("user"), raw.get("cluster")
         if not isinstance(since, float | int) or not 0 <= since < 1e11 or not isinstance(user, int):
             continue  # damaged
@@ -88,7 +90,7 @@ def close(runs: Path, names: Iterable[str]) -> None:
     """Forget the tasks of these runs: they are over, or new ones come. For the holder of the lock. Raises OSError."""
     over = set(names)
     for path in _files(runs):
-        raw = read_json(path)
+        raw = read_json(path, LARGEST)
         before = _indices(raw)
         after = {name: index for name, index in before.items() if name not in over}
         if after and after != before:
