@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything e
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
 
 
+Several = Annotated[list[str], typer.Argument(metavar="RUN...", help="As elsewhere, or from-to: 12-40.")]
 On = Annotated[str | None, typer.Option("--on", help="here, or slurm [default: here; a resumed run, where it was]")]
 Sbatch = Annotated[list[str] | None, typer.Option(metavar="OPTION", help="For sbatch, like --time=4:00:00. Repeats.")]
 
@@ -60,7 +61,9 @@ def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
 @app.command()
 def run(
     combo: Annotated[list[str], typer.Option(help="Combination to train, or terms: ce+triplet:0.5. Repeats.")],
-    seed: Annotated[list[int] | None, typer.Option(help="Seed. Repeats; every pair with a combo is a run.")] = None,
+    seed: Annotated[
+        list[str] | None, typer.Option(help="Seed, or 0-4. Repeats; every pair with a combo is a run.")
+    ] = None,
     data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
     format: Annotated[str | None, typer.Option(help="auto, 11k, hd, prepared or folder.")] = None,
     subset: Annotated[
@@ -91,10 +94,11 @@ def run(
     """Train combinations, one run for each combo and seed.
 
     Examples: `handreid run --combo ce_triplet_center` on drawn hands ·
-    `handreid run --combo ce --combo ce_arcface --seed 0 --seed 1 --data ~/11k --subset palmar-left`
+    `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left`
     """
     from engine.config import parse_setting
     from handreid_tui.commands.run import run as train
+    from handreid_tui.seeds import read_seeds
 
     user = read_user_file()
     given = {
@@ -112,7 +116,7 @@ def run(
     }
     settings: dict[str, Any] = user.settings | {key: value for key, value in given.items() if value is not None}
     settings |= dict(parse_setting(each) for each in set or [])
-    seeds = list(dict.fromkeys(seed or [0]))
+    seeds = read_seeds(" ".join(seed or []))
     status = train(
         list(dict.fromkeys(combo)),
         seeds,
@@ -316,32 +320,32 @@ def logs(
 
 @app.command()
 def stop(
-    run: Run,
+    run: Several,
     kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the end of the step.")] = False,
     runs: Runs = None,
 ) -> None:
-    """Stop a run after its step, with a checkpoint; or take it out of the queue."""
-    from handreid_tui.commands.runs import stop_run
+    """Stop runs after their step, with a checkpoint; or take them out of the queue."""
+    from handreid_tui.commands.runs import stop_runs
 
-    stop_run(_places(None, runs), run, kill)
+    stop_runs(_places(None, runs), run, kill)
 
 
 @app.command()
 def resume(
-    run: Run,
+    run: Several,
     on: On = None,
     sbatch: Sbatch = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Continue a stopped, failed or lost run from its last checkpoint."""
-    from handreid_tui.commands.runs import resume_run, where_it_was
+    """Continue stopped, failed or lost runs from their last checkpoint."""
+    from handreid_tui.commands.runs import resume_runs
 
     user = read_user_file()
-    places = _places(db, runs, user)
-    slurm = _request(user, on or where_it_was(places, run), None, sbatch)
-    raise typer.Exit(resume_run(places, run, slurm, detach))
+    _request(user, on or "slurm", None, sbatch)  # for its complaints
+    slurm = (user.slurm or Request()).changed(None, sbatch or [])
+    raise typer.Exit(resume_runs(_places(db, runs, user), run, on, slurm, detach))
 
 
 @app.command()
@@ -364,7 +368,7 @@ def queue(
 
 @app.command()
 def rm(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    run: Several,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = None,
     runs: Runs = None,

@@ -1,7 +1,8 @@
-"""Which run directory a user means by RUN: a number, a unique beginning of a name, or `last`."""
+"""Which run directory a user means by RUN: a number, a unique beginning of a name, or `last`; 12-40 means several."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from engine.errors import UserError
@@ -27,6 +28,21 @@ def find_run(runs: Path, text: str) -> Path:
         raise UserError(f"There is no run {text!r} in {runs}: see `handreid runs`.")
     shown = ", ".join(path.name for path in fitting[:5])
     raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
+
+
+def find_runs(runs: Path, texts: list[str]) -> list[Path]:
+    """The run directories that all these texts name; `12-40` is each run from 12 to 40 that there is."""
+    found: dict[Path, None] = {}
+    for text in texts:
+        if numbers := re.fullmatch(r"([0-9]+)-([0-9]+)", text):
+            first, last = int(numbers[1]), int(numbers[2])
+            fitting = [path for path in rundir.list_runs(runs) if first <= rundir.number(path) <= last]
+            if not fitting:
+                raise UserError(f"There is no run from {first} to {last} in {runs}: see `handreid runs`.")
+            found |= dict.fromkeys(fitting)
+        else:
+            found[find_run(runs, text)] = None
+    return list(found)
 
 
 def _names(path: Path) -> list[str]:

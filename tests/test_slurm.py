@@ -542,3 +542,22 @@ def test_damaged_and_hostile_notes_lead_nowhere(runs: Path, slurm: Slurm, tmp_pa
     assert not (runs.parent / "queued.json").exists()
     words = [sys.executable, "-m", "handreid_tui.cli", "queue", "--runs", str(runs)]
     assert "[/red]" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def test_stop_and_resume_take_several_runs_by_their_numbers(runs: Path, slurm: Slurm) -> None:
+    paths = queued(runs, 4)
+
+    def types(*words: str, status: int = 0) -> str:
+        command = [sys.executable, "-m", "handreid_tui.cli", *words, "--runs", str(runs)]
+        done = subprocess.run(command, cwd=runs.parent, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        return done.stderr
+
+    types("stop", "1-2", "4")
+    assert [observe(path).status for path in paths] == ["stopped", "stopped", "queued", "stopped"]
+    assert slurm.calls("scancel") == ["scancel 41_0 41_1 41_3"]
+    types("resume", "1-4", "--detach")
+    assert [observe(path).status for path in paths] == ["queued"] * 4
+    assert "--array=0-2" in slurm.calls("sbatch")[-1]  # the third waited still
+    assert "no run from 7 to 9" in types("resume", "7-9", status=2)
+    assert "is here or slurm" in types("resume", "1", "--on", "mars", status=2)

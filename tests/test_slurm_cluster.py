@@ -195,12 +195,16 @@ def test_the_doctor_looks_at_the_cluster_from_a_node(cluster: dict[str, str], tm
 
 def test_a_thousand_runs_are_queued_by_one_command(cluster: dict[str, str], tmp_path: Path) -> None:
     there = Place(tmp_path / "there", cluster)
-    seeds = [word for seed in range(250) for word in ("--seed", str(seed))]
     combos = [word for combo in ("ce", "ce_triplet", "ce_triplet_center", "ce_arcface") for word in ("--combo", combo)]
     began = time.monotonic()
-    there.types("run", *combos, *seeds, "--on", "slurm", "--sbatch=--hold", "--detach")
+    there.types("run", *combos, "--seed", "0-249", "--on", "slurm", "--sbatch=--hold", "--detach")
     print(f"\n1,000 runs queued in {time.monotonic() - began:.1f} s")
     assert len(there.slurm("squeue", "--noheader", "--array", "--format=%F_%K").split()) == 1000
     assert set(there.statuses().values()) == {"queued"}
     there.slurm("scancel", "--user=root")
     until(lambda: set(there.statuses().values()) == {"stopped"}, 60)
+    there.types("resume", "1-1000", "--on", "slurm", "--sbatch=--hold", "--detach")
+    assert set(there.statuses().values()) == {"queued"}
+    there.types("stop", "1-1000")
+    assert set(there.statuses().values()) == {"stopped"}
+    assert not there.slurm("squeue", "--noheader")

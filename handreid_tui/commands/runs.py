@@ -28,7 +28,7 @@ from handreid_tui.launch import control
 from handreid_tui.launch.slurm.look import take_in
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
-from handreid_tui.runs import find_run
+from handreid_tui.runs import find_run, find_runs
 from handreid_tui.state import observe
 
 SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3")
@@ -142,37 +142,46 @@ def show_log(places: Places, text: str, follow_it: bool) -> None:
         print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
 
 
-def stop_run(places: Places, text: str, kill: bool) -> None:
-    run = find_run(places.runs, text)
+def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
+    runs = find_runs(places.runs, texts)
     said = {
         "withdrawn": "taken out of the queue.",
         "stopping": "stops after its step. A second stop kills it.",
         "killed": "killed.",
     }
-    print(f"{run.name} {said[control.stop(run, kill=kill)]}", file=sys.stderr)
+    stopped = {runs[0]: control.stop(runs[0], kill=kill)} if len(runs) == 1 else control.stop_all(runs, kill=kill)
+    for run, how in stopped.items():
+        print(f"{run.name} {said[how]}", file=sys.stderr)
+    if not stopped:
+        raise UserError(f"None of the {len(runs)} runs goes on or waits.")
 
 
-def where_it_was(places: Places, text: str) -> str:
-    """slurm or here: where the latest attempt of a run was."""
-    return "slurm" if control.was_on_slurm(find_run(places.runs, text)) else "here"
-
-
-def resume_run(places: Places, text: str, slurm: Request | None, detach: bool) -> int:
-    run = find_run(places.runs, text)
-    control.resume([run], slurm=slurm)
+def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool) -> int:
+    """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
+    runs = find_runs(places.runs, texts)
+    if len(runs) > 1:
+        runs = [run for run in runs if observe(run).status in ("stopped", "failed", "lost")]
+    there = [run for run in runs if on == "slurm" or (on is None and control.was_on_slurm(run))]
+    here = [run for run in runs if run not in there]
+    if not runs:
+        raise UserError("None of these runs was stopped, failed or lost.")
+    if there:
+        control.resume(there, slurm=slurm)
+    if here:
+        control.resume(here)
     if detach:
-        print(f"{run.name} is queued.", file=sys.stderr)
+        print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
         return 0
-    runs, interrupted = follow([run], lambda progress: None)
+    ended, interrupted = follow(runs, lambda progress: None)
     up_to_date(places)
-    ended = runs[0]
-    why = f": {ended.reason['message']}" if ended.reason.get("message") else ""
-    print(f"{run.name} {ended.status}{why}", file=sys.stderr)
-    return 130 if interrupted else 0 if ended.status == "finished" else 1
+    for progress in ended:
+        why = f": {progress.reason['message']}" if progress.reason.get("message") else ""
+        print(f"{progress.path.name} {progress.status}{why}", file=sys.stderr)
+    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in ended) else 1
 
 
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
-    runs = list(dict.fromkeys(find_run(places.runs, text) for text in texts))
+    runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
     freed = size(sum(control.size(run) for run in runs))
     _agree(f"Delete {names} ({freed}) with checkpoints and results?", yes)

@@ -78,11 +78,13 @@ class ThisTask:
         """How to start a process for each GPU on each of several nodes; they meet at this one."""
         port = 20000 + int(re.sub(r"\D", "", self.id)) % 20000
         gpus = len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
+        cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not take over by itself
         return [
             "srun",
             f"--nodes={self.nodes}",
             "--ntasks-per-node=1",
             "--kill-on-bad-exit=1",
+            *([f"--cpus-per-task={cpus}"] if cpus else []),
             sys.executable,
             "-P",
             "-m",
@@ -129,11 +131,3 @@ class ThisTask:
 def wait_again(run: Path) -> None:
     """Put the run back into the queue, to go on from its checkpoint."""
     Waiting(run, place=time.time(), resume=True, on=SLURM).write()
-
-
-def newest_checkpoint(run: Path) -> tuple[int, int] | None:
-    """Differs after each checkpoint that was written."""
-    with suppress(OSError):
-        found = (run / "checkpoints" / "last").stat()
-        return found.st_ino, found.st_mtime_ns
-    return None

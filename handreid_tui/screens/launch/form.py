@@ -16,6 +16,7 @@ from textual.widgets import Input, Label
 
 from engine.combos import COMBOS
 from engine.errors import UserError
+from handreid_tui.seeds import read_seeds
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -186,22 +187,6 @@ def read_entry(entry: Entry, text: str) -> dict[str, Any]:
         return dict(parse_setting(part) for part in text.split())
     key, value = parse_setting(f"{entry.keys[0]}={text}")
     return {key: str(text) if key in ("data.source", "model.name", "model.pretrained") else value}
-
-
-def read_seeds(text: str) -> list[int]:
-    """`0,1,2`, `0 1 2` or `0-4` as numbers; 0 where empty. Raises UserError otherwise."""
-    seeds: list[int] = []
-    for part in text.replace(",", " ").split():
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UserError(f"Seeds are whole numbers, like 0,1,2 or 0-4, but got {part!r}.")
-        numbers = range(int(first), int(last or first) + 1)
-        if not numbers or len(numbers) > 1000:
-            raise UserError(f"{part!r} is no range of at most 1,000 seeds.")
-        seeds += numbers
-    if any(seed >= 2**32 for seed in seeds):
-        raise UserError("A seed is below 4,294,967,296.")
-    return list(dict.fromkeys(seeds)) or [0]
 
 
 def reason_against(entry: Entry, text: str) -> str:
