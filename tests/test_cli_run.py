@@ -162,7 +162,14 @@ def test_an_unwritable_folder_of_runs_is_said(tmp_path: Path, hands: Path) -> No
 
 def test_ctrl_c_stops_the_run_and_resume_finishes_it(hands: Path, tmp_path: Path) -> None:
     words = _command("run", "--combo", "ce", "--data", hands, *SMALL, "--epochs", "400")
-    running = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test in the background ignores it
+    )
     assert running.stderr is not None
     for line in running.stderr:
         if "epoch 2/" in line:
