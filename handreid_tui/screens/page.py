@@ -59,6 +59,8 @@ class Page(Screen[None]):
         self.call_after_refresh(self.show_snapshot, self.handreid.snapshot, None)
 
     def show_snapshot(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        if not self.query(TopBar):
+            return  # the app is being closed, and the feed has one more word
         self.query_one(TopBar).show(snapshot)
         self.show_problem(self.handreid.problem)
         if snapshot.loaded:
@@ -66,9 +68,9 @@ class Page(Screen[None]):
 
     def show_problem(self, text: str) -> None:
         """Say what is wrong with the history, below the bar; "" when it is well again."""
-        problem = self.query_one("#problem", Static)
-        problem.set_class(bool(text), "there")
-        problem.update(f"! {text}" if text else "")
+        for problem in self.query("#problem").results(Static):
+            problem.set_class(bool(text), "there")
+            problem.update(f"! {text}" if text else "")
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A short word to the user in the corner."""
