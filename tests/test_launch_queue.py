@@ -169,7 +169,8 @@ def test_a_run_that_cannot_be_started_does_not_hold_up_the_others(runs: Path) ->
     (broken / "trainer.log").mkdir()
     control.launch([broken, sound])
     assert control.wait([sound], 10)[sound].status == "finished"
-    assert observe(broken).status == "queued"
+    until(lambda: observe(broken).status == "queued")  # while a try lasts, it is starting
+    assert not events(broken, "started")
     (broken / "trainer.log").rmdir()
     assert control.wait([broken], 20)[broken].status == "finished"
 
