@@ -33,7 +33,6 @@ from engine.device import Device
 from engine.events import EventWriter
 from engine.meter import Meter
 from engine.optimizers import set_rates
-from engine.randomness import generator
 from engine.schedule import rate_factor
 from engine.setup import Setup, prepare
 
@@ -157,22 +156,15 @@ class OurLoop:
 
     def train(self, steps: int) -> None:
         for _ in range(steps):
-            self._step(*self._batch())
+            self._step(*self.setup.batch(self.step))
         self.meter.flush()
 
     def train_ready(self, steps: int) -> None:
         """The same steps on one batch that lies on the device, augmented: what is left when input costs nothing."""
-        self.ready = self.ready or self._batch()
+        self.ready = self.ready or self.setup.batch(self.step)
         for _ in range(steps):
             self._step(*self.ready)
         self.meter.flush()
-
-    def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        setup = self.setup
-        chosen = setup.sampler.batch(self.step)
-        images = setup.images[setup.train[chosen].to(setup.images.device)].to(setup.device.torch, non_blocking=True)
-        images = setup.augmentation.random(images, generator(setup.config.seed, "augment", self.step))
-        return images, setup.target[chosen.to(setup.target.device)]
 
     def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         setup = self.setup

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch import device as TorchDevice
 from torch import dtype as DType
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -38,6 +39,13 @@ class Device:
     def synchronise(self) -> None:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
+
+
+def send(values: Tensor, device: TorchDevice) -> Tensor:
+    """`values` on `device`. Where that is a GPU, from pinned memory, so that the host does not wait for its turn."""
+    if device.type == "cuda" and not values.is_cuda:
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def open_device(config: RunConfig) -> Device:

@@ -16,7 +16,7 @@ from engine.data.catalog import Split, Trial
 from engine.data.places import cache_folder
 from engine.data.sampler import PKSampler
 from engine.data.split import check_batch, open_split
-from engine.device import Device, open_device
+from engine.device import Device, open_device, send
 from engine.model import ReIDModel, build_model
 from engine.objective import Objective
 from engine.optimizers import build_optimizers
@@ -39,8 +39,15 @@ class Setup:
     augmentation: Augmentation
     sampler: PKSampler
     train: Tensor  # [M] positions of the training images in `images`
-    target: Tensor  # [M] their classes, on the device
+    target: Tensor  # [M] their classes
     validation: Trial
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images of a step, augmented [B, 3, S, S], and their classes [B]: on the device, without a wait."""
+        chosen = self.sampler.batch(step)
+        images = send(self.images[send(self.train[chosen], self.images.device)], self.device.torch)
+        images = self.augmentation.random(images, generator(self.config.seed, "augment", step))
+        return images, send(self.target[chosen], self.device.torch)
 
     def weights(self) -> dict[str, Tensor]:
         """Every learnt value by name, the encoder's under open_clip's names."""
@@ -95,7 +102,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
         augmentation=Augmentation(config.augment, model.mean, model.std, device.torch),
         sampler=sampler,
         train=train,
-        target=target.to(device.torch),
+        target=target,
         validation=validation_trial(split),
     )
 

@@ -8,14 +8,15 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.checkpoint import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from engine.checkpoint import Checkpoint, load_checkpoint, load_newest
+from engine.checkpoint_writer import CheckpointWriter
 from engine.config import RunConfig
 from engine.environment import describe_environment
 from engine.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
@@ -24,7 +25,6 @@ from engine.geometry import geometry
 from engine.meter import Meter
 from engine.optimizers import set_rates
 from engine.parallel import join_workers
-from engine.randomness import generator
 from engine.schedule import rate_factor
 from engine.setup import Setup, prepare
 from engine.stopping import StopRequest
@@ -72,19 +72,18 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         setup.model.encoder.compile()
     encode = workers.wrap(setup.model.encoder)
     weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
+    writer = CheckpointWriter(checkpoints, events)
     saved = time.monotonic()
     started = saved - progress.seconds
     setup.model.train()
 
     for step in range(progress.step, epochs * steps_per_epoch):
         rate = set_rates(setup.optimizers, rate_factor(config.train, step, steps_per_epoch))
-        chosen = setup.sampler.batch(step)
-        images = setup.images[setup.train[chosen].to(setup.images.device)].to(setup.device.torch, non_blocking=True)
-        images = setup.augmentation.random(images, generator(config.seed, "augment", step))
+        images, target = setup.batch(step)
         with setup.device.precision():
             encoded = encode(workers.share(images))
         features = setup.model.through_necks(workers.gather(encoded))
-        loss = setup.objective(features, setup.target[chosen.to(setup.target.device)])
+        loss = setup.objective(features, target)
         loss.total.backward()
         setup.objective.unscale_centers()
         if config.train.clip_norm:
@@ -110,9 +109,11 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             meter.flush()
             progress.seconds = time.monotonic() - started
             progress.loss_sums, progress.loss_count = meter.sums, meter.count
-            _save(checkpoints, setup, progress, best, events)
+            _save(writer, setup, progress, best)
             saved = time.monotonic()
+        writer.look()
         if stopping and progress.step < epochs * steps_per_epoch:
+            writer.wait()
             return "stopped"
 
     progress.seconds = time.monotonic() - started
@@ -120,7 +121,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         return "finished"
     if best:
         setup.load_weights(best)
-    _finish(run, setup, events, progress)
+    _finish(run, setup, events, progress, writer)
     return "finished"
 
 
@@ -157,8 +158,9 @@ def _evaluate(
     return report, features, identity
 
 
-def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress) -> None:
+def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
     """The final report on the test identities, the weights it was made with, and the end of the events."""
+    best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
     report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
     summary: dict[str, Any] = {
         **report.metrics,
@@ -170,27 +172,19 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress) ->
     }
     images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
     write_evaluation(run / "evaluation", setup.split, images, features, report, summary)
-    checkpoints = run / "checkpoints"
-    save_checkpoint(checkpoints / "best", setup.checkpoint(setup.weights(), progress.best_step))
+    best.result()
     events.write("checkpoint", path="checkpoints/best", epoch=progress.best_epoch, step=progress.best_step, best=True)
     for leftover in ("last", "previous"):  # only an unfinished run needs them
-        shutil.rmtree(checkpoints / leftover, ignore_errors=True)
+        shutil.rmtree(writer.folder / leftover, ignore_errors=True)
     events.write("ended", status="finished", reason=None, summary=summary)
 
 
-def _save(checkpoints: Path, setup: Setup, progress: Progress, best: dict[str, Tensor], events: EventWriter) -> None:
-    """Write best and last; a full disk is reported, and training goes on."""
-    epoch = progress.step // setup.sampler.steps_per_epoch
-    try:
-        if best:
-            save_checkpoint(checkpoints / "best", setup.checkpoint(best, progress.best_step))
-        states = [optimizer.state_dict() for optimizer in setup.optimizers]
-        last = Checkpoint(setup.weights(), vars(progress), states)
-        save_checkpoint(checkpoints / "last", last, keep_previous=True)
-        events.write("checkpoint", path="checkpoints/last", epoch=epoch, step=progress.step, best=False)
-    except OSError as error:
-        text = f"No checkpoint at step {progress.step}: {error.strerror or error}. Training goes on."
-        events.write("message", level="warning", text=text)
+def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
+    """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
+    states = [optimizer.state_dict() for optimizer in setup.optimizers]
+    last = Checkpoint(setup.weights(), asdict(progress), states)
+    kept = setup.checkpoint(best, progress.best_step) if best else None
+    writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 
 
 def _best_weights(checkpoints: Path, progress: Progress) -> dict[str, Tensor]:

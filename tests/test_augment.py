@@ -4,7 +4,7 @@ import torch
 from torchvision.transforms import v2
 
 from engine.config import AugmentConfig
-from engine.data.augment import Augmentation, erased_boxes, shift_and_flip
+from engine.data.augment import Augmentation, erased_boxes, inside, shift_and_flip
 from engine.randomness import generator
 
 OFF = {"flip": 0.0, "pad": 0, "erase": 0.0}
@@ -52,7 +52,7 @@ def test_a_flip_mirrors_about_half_of_the_images() -> None:
 
 
 def test_erased_boxes_follow_random_erasing() -> None:
-    ours = erased_boxes(3000, 64, 0.5, generator(0))
+    ours = inside(erased_boxes(3000, 64, 0.5, generator(0)), 64)
     hit = ours.flatten(1).any(1)
     assert 0.46 < hit.float().mean() < 0.54
     area = ours[hit].flatten(1).float().mean(1)

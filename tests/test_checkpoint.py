@@ -4,12 +4,16 @@ import pickle
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine import checkpoint_writer
 from engine.checkpoint import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from engine.checkpoint_writer import CheckpointWriter
+from engine.events import EventWriter, read_events
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -98,3 +102,29 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     manifest.write_text(json.dumps(hashes))
     assert load_checkpoint(tmp_path / "last") is None
     assert not (tmp_path / "harmed").exists()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_is_ready = threading.Event()
+
+    def slowly(place: Path, written: Checkpoint, keep_previous: bool = False) -> None:
+        disk_is_ready.wait(60)
+        save_checkpoint(place, written, keep_previous)
+
+    monkeypatch.setattr(checkpoint_writer, "save_checkpoint", slowly)
+    writer = CheckpointWriter(tmp_path, EventWriter(tmp_path / "events.jsonl"))
+    last = checkpoint(3)
+    writer.save(last, checkpoint(2), epoch=1)
+    for values in (last.weights["visual.weight"], last.optimizers[0]["state"][0]["exp_avg"]):
+        values.zero_()  # the next step
+    writer.look()
+    assert not (tmp_path / "last").exists()
+    assert not read_events(tmp_path / "events.jsonl").events
+    disk_is_ready.set()
+    writer.wait()
+    loaded, best = load_newest(tmp_path), load_checkpoint(tmp_path / "best")
+    assert loaded and torch.equal(loaded.weights["visual.weight"], torch.full((4,), 3.0))
+    assert torch.equal(loaded.optimizers[0]["state"][0]["exp_avg"], torch.ones(3))
+    assert best and best.state["step"] == 2
+    (event,) = read_events(tmp_path / "events.jsonl").events
+    assert (event["kind"], event["step"], event["path"]) == ("checkpoint", 3, "checkpoints/last")

@@ -17,6 +17,7 @@ from engine.__main__ import explain
 from engine.checkpoint import load_newest
 from engine.config import RunConfig, resolve
 from engine.events import EventWriter, read_events
+from engine.setup import prepare
 from tests.training import small_config
 
 
@@ -88,7 +89,8 @@ events.write("step", step=3)
 
 
 def trained(run: Path, config: RunConfig, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
-    """`python -m engine train`, its log in the run as a shim has it."""
+    """`python -m engine train`, its log in the run as a shim has it; the images were decoded before."""
+    prepare(config)
     config.save(run / "config.json")
 
     def limit() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.setup import prepare
 from engine.stopping import StopRequest
 from tests.training import events_of, small_config, train_in
 
@@ -113,3 +114,27 @@ def test_events_tell_the_whole_story(hands: Path, tmp_path: Path) -> None:
     (ended,) = events_of(run, "ended")
     assert ended["status"] == "finished"
     assert {"before", "pixels", "geometry", "best_epoch", "seconds"} <= ended["summary"].keys()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_waits_for_the_gpu(hands: Path) -> None:
+    setup = prepare(small_config("ce_triplet_center", hands, device="cuda", augment__erase=0.5, augment__flip=0.5))
+    setup.model.train()
+
+    def step(number: int) -> None:
+        images, target = setup.batch(number)
+        with setup.device.precision():
+            encoded = setup.model.encoder(images)
+        setup.objective(setup.model.through_necks(encoded), target).total.backward()
+        setup.objective.unscale_centers()
+        torch.nn.utils.clip_grad_norm_(setup.model.parameters(), 5.0)
+        for optimizer in setup.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    step(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.config import AugmentConfig
+from engine.device import send
 
 
 class Augmentation:
@@ -29,18 +30,16 @@ class Augmentation:
 
     def random(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Shift, mirror, turn, scale, change the light of, and erase a box from each image, as configured."""
-        config, device = self.config, images.device
-        count, size = images.shape[:2]
+        config, (count, size) = self.config, images.shape[:2]
         images = shift_and_flip(images, config.pad, config.flip, random)
         floats = self._normalise(images)
         if config.rotate or config.zoom:
-            floats = F.grid_sample(
-                floats, _turned_grid(count, size, config, random).to(device), padding_mode="border", align_corners=False
-            )
+            floats = _turn(floats, config.rotate, config.zoom, random)
         if config.jitter:
             floats = _change_light(floats, config.jitter, random)
         if config.erase:
-            floats = floats.masked_fill(erased_boxes(count, size, config.erase, random).to(device)[:, None], 0.0)
+            boxes = send(erased_boxes(count, size, config.erase, random), images.device)
+            floats = floats.masked_fill(inside(boxes, size)[:, None], 0.0)
         return floats
 
     def _normalise(self, images: Tensor) -> Tensor:
@@ -56,13 +55,16 @@ def shift_and_flip(images: Tensor, pad: int, flip: float, random: torch.Generato
     columns = (positions + left).clamp(0, size - 1)
     mirrored = torch.rand((count, 1), generator=random) < flip
     columns = torch.where(mirrored, columns.flip(1), columns)
-    device = images.device
-    each = torch.arange(count, device=device)
-    return images[each[:, None, None], rows.to(device)[:, :, None], columns.to(device)[:, None, :]]
+    rows, columns = send(torch.stack([rows, columns]), images.device)
+    each = torch.arange(count, device=images.device)
+    return images[each[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def erased_boxes(count: int, size: int, chance: float, random: torch.Generator) -> Tensor:
-    """Masks [count, size, size], true in the box to erase (Zhong et al. 2020: area 2-40 %, ratio 0.3-3.3)."""
+    """The box to erase of each image, [count, 4]: top, bottom, left, right in pixels, bottom and right outside it.
+
+    Zhong et al. 2020: area 2-40 %, ratio 0.3-3.3, with chance `chance`; else an empty box.
+    """
     area = size * size * torch.empty(count).uniform_(0.02, 0.4, generator=random)
     ratio = torch.empty(count).uniform_(math.log(0.3), math.log(3.3), generator=random).exp()
     height = (area * ratio).sqrt().round().clamp(1, size)
@@ -70,23 +72,31 @@ def erased_boxes(count: int, size: int, chance: float, random: torch.Generator) 
     top = (torch.rand(count, generator=random) * (size - height + 1)).floor()
     left = (torch.rand(count, generator=random) * (size - width + 1)).floor()
     erased = torch.rand(count, generator=random) < chance
-    positions = torch.arange(size)
-    rows = (positions >= top[:, None]) & (positions < (top + height)[:, None])
-    columns = (positions >= left[:, None]) & (positions < (left + width)[:, None])
-    return rows[:, :, None] & columns[:, None, :] & erased[:, None, None]
+    return torch.stack([top, top + height * erased, left, left + width], dim=1)
 
 
-def _turned_grid(count: int, size: int, config: AugmentConfig, random: torch.Generator) -> Tensor:
-    angle = torch.empty(count).uniform_(-config.rotate, config.rotate, generator=random).deg2rad()
-    scale = torch.empty(count).uniform_(1 - config.zoom, 1 + config.zoom, generator=random)
+def inside(boxes: Tensor, size: int) -> Tensor:
+    """Masks [B, size, size], true inside of `boxes` [B, 4] as `erased_boxes` gives them."""
+    top, bottom, left, right = boxes[:, :, None].unbind(1)
+    positions = torch.arange(size, device=boxes.device)
+    rows = (positions >= top) & (positions < bottom)
+    columns = (positions >= left) & (positions < right)
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def _turn(images: Tensor, rotate: float, zoom: float, random: torch.Generator) -> Tensor:
+    count = len(images)
+    angle = torch.empty(count).uniform_(-rotate, rotate, generator=random).deg2rad()
+    scale = torch.empty(count).uniform_(1 - zoom, 1 + zoom, generator=random)
     cos, sin, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros(count)
     affine = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(count, 2, 3)
-    return F.affine_grid(affine, [count, 3, size, size], align_corners=False)
+    grid = F.affine_grid(send(affine, images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def _change_light(images: Tensor, most: float, random: torch.Generator) -> Tensor:
-    count, device = len(images), images.device
-    contrast = torch.empty((count, 1, 1, 1)).uniform_(1 - most, 1 + most, generator=random).to(device)
-    brightness = torch.empty((count, 1, 1, 1)).uniform_(-most, most, generator=random).to(device)
+    contrast = torch.empty((len(images), 1, 1, 1)).uniform_(1 - most, 1 + most, generator=random)
+    brightness = torch.empty((len(images), 1, 1, 1)).uniform_(-most, most, generator=random)
+    contrast, brightness = send(torch.stack([contrast, brightness]), images.device)
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - middle) * contrast + middle + brightness
