@@ -1,4 +1,4 @@
-"""A thousand and ten thousand runs on Slurm: what queueing, looking and stopping cost. Nothing is trained.
+"""A thousand and ten thousand runs on Slurm: what queueing, looking, the screens and stopping cost. Nothing is trained.
 
     python benchmarks/slurm.py [--runs 1000 10000]
 
@@ -9,7 +9,10 @@ waits, held; times are those of one call.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,12 +21,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import machine
+from tui import first_frame, measure_app
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from handreid_tui.history import ingest, open_history
 from handreid_tui.launch import control
 from handreid_tui.launch.slurm import look, tasks
 from handreid_tui.launch.slurm.request import Request
+from handreid_tui.places import Places
 from handreid_tui.rundir import create_all, list_runs
 from handreid_tui.state import observe
 from tests import slurm_cluster
@@ -60,6 +65,7 @@ def measure(folder: Path, count: int) -> None:
     places = ["--runs", str(runs), "--db", str(db)]
     timed("handreid runs", lambda: quietly([*command, "runs", *places]))
     timed("handreid queue", lambda: quietly([*command, "queue", "--runs", str(runs)]))
+    screens(folder, runs, db)
     timed("stop one", lambda: control.stop(paths[0]))
     timed("stop all", lambda: control.stop_all(paths[1:]))
     timed("look after that", lambda: look.take_in(runs, every=0))
@@ -67,6 +73,19 @@ def measure(folder: Path, count: int) -> None:
     assert not tasks.has_open_tasks(runs)
     files = sum(path.stat().st_size for path in runs.rglob("*") if path.is_file())
     print(f"  {'bytes a run':<50}{files / count:>9,.0f}")
+
+
+def screens(folder: Path, runs: Path, db: Path) -> None:
+    """The terminal UI with the waiting runs and ten that go on, which are taken away again."""
+    waiting = set(list_runs(runs))
+    app = [sys.executable, "-m", "handreid_tui.cli", "--runs", str(runs), "--db", str(db)]
+    own = {"XDG_CONFIG_HOME": str(folder / "config")}
+    frames = [first_frame(app, folder, b"Combinations", own) for _ in range(5)]
+    print(f"  {'terminal UI, first frame':<50}{statistics.median(frames):>9.2f} s")
+    asyncio.run(measure_app(Places(db, runs), folder / "ui.json"))
+    for path in set(list_runs(runs)) - waiting:
+        shutil.rmtree(path)
+    ingest(open_history(db), runs)
 
 
 def timed(what: str, work: Callable[[], object]) -> None:

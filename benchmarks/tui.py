@@ -139,18 +139,16 @@ def compare_first_frames(folder: Path, leet: str | None, repeats: int = 7) -> No
 # --- inside the app
 
 
-async def measure_app(folder: Path) -> None:
-    places = Places(folder / "ten" / "runs.db", folder / "ten" / "runs")
-    places.db.parent.mkdir()
+async def measure_app(places: Places, state: Path) -> None:
+    """Shares and key latencies with ten runs that go on, beside what `places` holds already."""
     runs = [write_run(places.runs, COMBOS[n % 4], n, 200, ended=False) for n in range(10)]
     for n in range(30):
         write_run(places.runs, COMBOS[n % 4], 100 + n, 20)
-    state = folder / "ui.json"
     state.write_text('{"app": {"page": "live"}}')
     app = HandreidApp(places, state)
     stop = threading.Event()
     async with app.run_test(size=(160, 48)) as pilot:
-        while not app.snapshot.loaded:
+        while len(app.snapshot.runs) < 40:
             await pilot.pause(0.05)
         await pilot.pause(2)
         await _share(pilot, "idle (no event), share of one core", 5)
@@ -293,7 +291,7 @@ def main() -> None:
         print("First frame")
         compare_first_frames(folder, chosen.leet)
         print("App")
-        asyncio.run(measure_app(folder))
+        asyncio.run(measure_app(Places(folder / "runs.db", folder / "runs"), folder / "ui.json"))
         if not chosen.quick:
             print("A million points")
             asyncio.run(measure_redraw(folder))

@@ -40,9 +40,13 @@ class CheckpointWriter:
         self.wait()
         return self._thread.submit(save_checkpoint, self.folder / "best", best)
 
+    @property
+    def busy(self) -> bool:
+        return self._writing is not None and not self._writing[0].done()
+
     def look(self) -> None:
         """Tell of a checkpoint that was written meanwhile."""
-        if self._writing and self._writing[0].done():
+        if not self.busy:
             self.wait()
 
     def wait(self) -> None:
