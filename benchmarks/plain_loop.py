@@ -90,6 +90,7 @@ class PlainLoop:
             self._step(*self.ready)
 
     def _step(self, images: Tensor, target: Tensor) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = False  # PyTorch's default, which ours changes
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, dtype=self.half, enabled=self.amp):
             features = self.model(images)

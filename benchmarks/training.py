@@ -33,6 +33,7 @@ from engine.device import Device
 from engine.events import EventWriter
 from engine.meter import Meter
 from engine.optimizers import set_rates
+from engine.parallel import Workers
 from engine.schedule import rate_factor
 from engine.setup import Setup, prepare
 
@@ -150,8 +151,7 @@ class OurLoop:
         self.setup, self.device, self.step = setup, setup.device, 0
         self.meter = Meter(EventWriter(events), list(setup.config.loss), 64, setup.sampler.steps_per_epoch)
         self.ready: tuple[torch.Tensor, torch.Tensor] | None = None
-        if setup.config.train.compile:
-            setup.model.encoder.compile()
+        self.encode = Workers().wrap(setup.model.encoder, setup.config.train.compile)
         setup.model.train()
 
     def train(self, steps: int) -> None:
@@ -169,8 +169,9 @@ class OurLoop:
     def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         setup = self.setup
         rate = set_rates(setup.optimizers, rate_factor(setup.config.train, self.step, setup.sampler.steps_per_epoch))
+        torch.backends.cuda.matmul.allow_tf32 = True  # as open_device sets it; the plain loop takes it back
         with setup.device.precision():
-            encoded = setup.model.encoder(images)
+            encoded = self.encode(images)
         loss = setup.objective(setup.model.through_necks(encoded), target)
         loss.total.backward()
         weights = [w for group in setup.optimizers[0].param_groups for w in group["params"]]

@@ -1,8 +1,9 @@
 """Checkpoints that a kill at any moment cannot damage, and that nobody can hide code in.
 
 A checkpoint is a folder: `model.safetensors` (the encoder under open_clip's names, necks, and what the loss learns),
-`optimizer.pt` (read with weights_only), `state.json` (step and what else the loop knows) and `manifest.json` (a hash of
-each). It is written beside its place, synced, and renamed; the one before stays as `previous` until the next is good.
+`optimizer.pt` (read with weights_only), `state.json` (step and what else the loop knows), in one to resume from
+`best.safetensors` (the best model until then), and `manifest.json` (a hash of each). It is written beside its place,
+synced, and renamed; the one before stays as `previous` until the next is good.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 FILES = ("model.safetensors", "optimizer.pt", "state.json")
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after `state["step"]` steps."""
+    """The state of a run after `state["step"]` steps; `best`: the weights of its best model, where they are kept."""
 
     weights: dict[str, Tensor]
     state: dict[str, Any]
     optimizers: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
 
 
-def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = False) -> None:
-    """Write `checkpoint` as the folder `place`, all or nothing: on a full disk OSError, `place` as it was."""
+def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = False, best: Path | None = None) -> None:
+    """Write `checkpoint` as the folder `place`, all or nothing: on a full disk OSError, `place` as it was.
+
+    `best`: the checkpoint whose model is kept in this one too, so that a kill cannot part what belongs together.
+    """
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights.items()}
     unfinished = place.with_name(place.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -43,7 +49,10 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
         save_file(weights, unfinished / "model.safetensors")
         torch.save(checkpoint.optimizers, unfinished / "optimizer.pt")
         (unfinished / "state.json").write_text(json.dumps(checkpoint.state))
-        (unfinished / "manifest.json").write_text(json.dumps({name: _hash(unfinished / name) for name in FILES}))
+        if best:
+            _link(best / "model.safetensors", unfinished / BEST)
+        hashes = {file.name: _hash(file) for file in sorted(unfinished.iterdir())}
+        (unfinished / "manifest.json").write_text(json.dumps(hashes))
         for file in [*unfinished.iterdir(), unfinished]:
             _sync(file)
     except Exception as error:
@@ -65,12 +74,16 @@ def load_checkpoint(place: Path) -> Checkpoint | None:
     """The checkpoint in the folder `place`; None where there is none or it is damaged in any way."""
     try:
         manifest = json.loads((place / "manifest.json").read_text())
-        if any(manifest[name] != _hash(place / name) for name in FILES):
+        if any(manifest[name] != _hash(place / name) for name in {*FILES, *(manifest.keys() & {BEST})}):
             return None
         state = json.loads((place / "state.json").read_text())
         optimizers = torch.load(place / "optimizer.pt", map_location="cpu", weights_only=True)
-        whole = isinstance(state, dict) and isinstance(optimizers, list)
-        return Checkpoint(load_file(place / "model.safetensors"), state, optimizers) if whole else None
+        if not isinstance(state, dict) or not isinstance(optimizers, list):
+            return None
+        # Read, not mapped: NFS keeps a file that is mapped in its folder, which could then not be replaced.
+        weights = load((place / "model.safetensors").read_bytes())
+        best = load((place / BEST).read_bytes()) if BEST in manifest else {}
+        return Checkpoint(weights, state, optimizers, best)
     except Exception:  # torch's reader meets damage with nearly every kind of error
         return None
 
@@ -79,6 +92,14 @@ def load_newest(checkpoints: Path) -> Checkpoint | None:
     """The last good checkpoint of a run: `last`, or `previous` where `last` is damaged or was being replaced."""
     found = (load_checkpoint(checkpoints / name) for name in ("last", "previous"))
     return next((checkpoint for checkpoint in found if checkpoint), None)
+
+
+def _link(file: Path, place: Path) -> None:
+    """`place` as another name of `file`, or as a copy where the file system has no hard links."""
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def _hash(file: Path) -> str:

@@ -65,7 +65,7 @@ class CheckpointWriter:
         try:
             if best:
                 save_checkpoint(self.folder / "best", best)
-            save_checkpoint(self.folder / "last", last, keep_previous=True)
+            save_checkpoint(self.folder / "last", last, keep_previous=True, best=self.folder / "best" if best else None)
         except OSError as error:
             return error.strerror or str(error)
         return ""

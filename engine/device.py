@@ -55,8 +55,9 @@ def open_device(config: RunConfig) -> Device:
     """
     device = _choose(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    torch.backends.cuda.matmul.allow_tf32 = True
-    torch.backends.cudnn.allow_tf32 = True
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.train.precision == "auto"
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -69,16 +70,16 @@ def open_device(config: RunConfig) -> Device:
 
 def _choose(wanted: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "auto":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if count else torch.device("cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        if not count:
-            raise UserError(f"There is no GPU for --device {wanted}: use --device cpu, or see `handreid doctor`.")
-        if (device.index or 0) >= count:
-            raise UserError(f"There is no device {wanted}: this machine has cuda:0 to cuda:{count - 1}.")
-        return torch.device("cuda", device.index or 0)
-    return device
+    device = torch.device("cuda" if wanted == "auto" and count else "cpu" if wanted == "auto" else wanted)
+    if device.type != "cuda":
+        return device
+    if not count:
+        raise UserError(f"There is no GPU for --device {wanted}: use --device cpu, or see `handreid doctor`.")
+    of_this_process = int(os.environ.get("LOCAL_RANK", "0"))
+    index = of_this_process if device.index is None else device.index
+    if index >= count:
+        raise UserError(f"There is no device cuda:{index}: this machine has cuda:0 to cuda:{count - 1}.")
+    return torch.device("cuda", index)
 
 
 def _compute_type(precision: str, device: torch.device) -> torch.dtype:

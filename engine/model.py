@@ -17,6 +17,7 @@ from engine.errors import UserError
 from engine.hub import go_offline, hub_reachable
 from engine.model_names import OWN_CONFIGS, check_model_name
 from engine.pretrained import fill, load_weights, recorded_model
+from engine.quick_gelu import lighten
 from engine.randomness import derived_seed
 
 
@@ -114,6 +115,7 @@ def build_model(config: ModelConfig, seed: int) -> ReIDModel:
     quick_gelu = _quick_gelu(config, tag)
     clip = _create(config, tag, quick_gelu)
     visual = clip.visual
+    lighten(visual)
     if hasattr(visual, "output_tokens"):
         visual.output_tokens = False
     if config.pretrained != "none" and not tag:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import atexit
 import os
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
+
+from engine.errors import UserError
 
 AGREE_EVERY = 8  # steps: asking all whether to stop makes them wait for each other
 
@@ -30,21 +33,29 @@ class Workers:
     def main(self) -> bool:
         return self.rank == 0
 
+    def check(self, batch: int) -> None:
+        """Raises UserError where a batch of so many images cannot be divided evenly."""
+        if batch % self.size:
+            raise UserError(
+                f"{self.size} GPUs cannot share a batch of {batch} images evenly: "
+                f"choose another number with --gpus, or --ids-per-batch so that it is a multiple of {self.size}."
+            )
+
     def share(self, batch: Tensor) -> Tensor:
         """This process's part of a batch [B, …]; B must be a multiple of the number of processes."""
         return batch.chunk(self.size)[self.rank] if self.size > 1 else batch
 
-    def wrap(self, encoder: nn.Module) -> nn.Module:
-        """The encoder, its gradients averaged over the processes.
+    def wrap(self, encoder: nn.Module, compiled: bool) -> nn.Module:
+        """The encoder as the steps call it, its gradients averaged over the processes.
 
         The gather's backward pass adds up the gradient of each process's copy of the loss: times the number of
         processes. The average takes that back, and what is left is the sum over the shares.
         """
-        if self.size == 1:
-            return encoder
-        if next(encoder.parameters()).is_cuda:
+        if self.size > 1 and next(encoder.parameters()).is_cuda:
             encoder = nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
-        return DistributedDataParallel(encoder)
+        if compiled:  # not in place: evaluation is short, and would be compiled for itself
+            encoder = cast(nn.Module, torch.compile(encoder))
+        return DistributedDataParallel(encoder) if self.size > 1 else encoder
 
     def gather(self, features: tuple[Tensor, ...]) -> list[Tensor]:
         """The features [B / size, D] of all processes as [B, D], in the order of the batch."""

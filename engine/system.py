@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psutil
 import torch
 
@@ -22,11 +24,15 @@ class SystemProbe:
             return values
         import pynvml
 
-        return values | {
-            "gpu_util": pynvml.nvmlDeviceGetUtilizationRates(self.gpu).gpu / 100,
-            "gpu_memory": float(pynvml.nvmlDeviceGetMemoryInfo(self.gpu).used),
-            "gpu_power": pynvml.nvmlDeviceGetPowerUsage(self.gpu) / 1000,
+        readings = {
+            "gpu_util": lambda: pynvml.nvmlDeviceGetUtilizationRates(self.gpu).gpu / 100,
+            "gpu_memory": lambda: float(pynvml.nvmlDeviceGetMemoryInfo(self.gpu).used),
+            "gpu_power": lambda: pynvml.nvmlDeviceGetPowerUsage(self.gpu) / 1000,
         }
+        for name, reading in readings.items():
+            with suppress(pynvml.NVMLError):  # a part of a GPU tells less
+                values[name] = reading()
+        return values
 
 
 def _nvml_handle() -> object | None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.checkpoint import Checkpoint, load_checkpoint, load_newest
+from engine.checkpoint import Checkpoint, load_newest
 from engine.checkpoint_writer import CheckpointWriter
 from engine.config import RunConfig
 from engine.environment import describe_environment
@@ -54,11 +54,14 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     checkpoints = run / "checkpoints"
     workers = join_workers()
     setup = prepare(config, _decoding(events))
+    workers.check(config.train.ids_per_batch * config.train.images_per_id)
     checkpoint = load_newest(checkpoints)
     progress = Progress(**checkpoint.state) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
-    best = _best_weights(checkpoints, progress)
+    best = checkpoint.best if checkpoint else {}
+    if not best:  # none yet, or a checkpoint that does not hold it: from here on
+        progress.best_mAP, progress.best_epoch, progress.best_step = -1.0, 0, progress.step
     steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
     if workers.main:
         _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
@@ -68,9 +71,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
 
     meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
     meter.restore(progress.loss_sums, progress.loss_count)
-    if config.train.compile:
-        setup.model.encoder.compile()
-    encode = workers.wrap(setup.model.encoder)
+    encode = workers.wrap(setup.model.encoder, config.train.compile)
     weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
     writer = CheckpointWriter(checkpoints, events)
     saved = time.monotonic()
@@ -91,7 +92,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         for optimizer in setup.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        meter.add(step, loss, rate)
+        if workers.main:
+            meter.add(step, loss, rate)
         progress.step = step + 1
 
         stopping = workers.agree(stop.requested, step, setup.device.torch)
@@ -185,14 +187,6 @@ def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict
     last = Checkpoint(setup.weights(), asdict(progress), states)
     kept = setup.checkpoint(best, progress.best_step) if best else None
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
-
-
-def _best_weights(checkpoints: Path, progress: Progress) -> dict[str, Tensor]:
-    """The best weights so far, where the run had any; written together with the checkpoint it resumes from."""
-    if not progress.best_step:
-        return {}
-    found = load_checkpoint(checkpoints / "best")
-    return found.weights if found else {}
 
 
 def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed_from: int | None) -> None:

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from engine import checkpoint_writer
-from engine.checkpoint import Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from engine.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
 from engine.checkpoint_writer import CheckpointWriter
 from engine.events import EventWriter, read_events
 
@@ -33,11 +34,12 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert loaded.optimizers[0]["state"][0]["step"] == 3
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "state.json", "manifest.json"])
+@pytest.mark.parametrize("file", [*FILES, BEST, "manifest.json"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, file: str, harm: str) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path / "last", checkpoint(step), keep_previous=True)
+        save_checkpoint(tmp_path / "best", checkpoint(step))
+        save_checkpoint(tmp_path / "last", checkpoint(step), keep_previous=True, best=tmp_path / "best")
     place = tmp_path / "last" / file
     content = bytearray(place.read_bytes())
     if harm == "cut":
@@ -50,6 +52,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
     newest = load_newest(tmp_path)
     assert newest is not None
     assert newest.state["step"] == 1
+    assert torch.equal(newest.best["visual.weight"], torch.full((4,), 1.0))  # and the best of that time
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
@@ -107,9 +110,9 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_is_ready = threading.Event()
 
-    def slowly(place: Path, written: Checkpoint, keep_previous: bool = False) -> None:
+    def slowly(*what: Any, **how: Any) -> None:
         disk_is_ready.wait(60)
-        save_checkpoint(place, written, keep_previous)
+        save_checkpoint(*what, **how)
 
     monkeypatch.setattr(checkpoint_writer, "save_checkpoint", slowly)
     writer = CheckpointWriter(tmp_path, EventWriter(tmp_path / "events.jsonl"))
@@ -122,9 +125,23 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypa
     assert not read_events(tmp_path / "events.jsonl").events
     disk_is_ready.set()
     writer.wait()
-    loaded, best = load_newest(tmp_path), load_checkpoint(tmp_path / "best")
+    loaded = load_newest(tmp_path)
     assert loaded and torch.equal(loaded.weights["visual.weight"], torch.full((4,), 3.0))
     assert torch.equal(loaded.optimizers[0]["state"][0]["exp_avg"], torch.ones(3))
-    assert best and best.state["step"] == 2
+    assert torch.equal(loaded.best["visual.weight"], torch.full((4,), 2.0))
     (event,) = read_events(tmp_path / "events.jsonl").events
     assert (event["kind"], event["step"], event["path"]) == ("checkpoint", 3, "checkpoints/last")
+
+
+def test_a_checkpoint_that_was_read_can_be_replaced_where_mapped_files_stay(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last", checkpoint(1))
+    held = load_checkpoint(tmp_path / "last")
+    assert held and str(tmp_path) not in Path("/proc/self/maps").read_text()  # NFS would keep it in its folder
+
+
+def test_a_file_system_without_hard_links_gets_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+    save_checkpoint(tmp_path / "best", checkpoint(1))
+    save_checkpoint(tmp_path / "last", checkpoint(2), best=tmp_path / "best")
+    loaded = load_checkpoint(tmp_path / "last")
+    assert loaded and torch.equal(loaded.best["visual.weight"], torch.full((4,), 1.0))

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.checkpoint import FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from engine.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
 from engine.combos import TERMS, find_combo
 from engine.config import DataConfig, RunConfig, parse_setting, resolve, setting_keys
 from engine.data.layouts.eleven_k import COLUMNS
@@ -220,8 +220,10 @@ def sound() -> dict[str, bytes]:
     optimizer = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
     weights = {"visual.weight": torch.ones(2, 3), "visual.bias": torch.zeros(2)}
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder) / "last", Checkpoint(weights, {"step": 1}, [optimizer]))
-        return {file.name: file.read_bytes() for file in (Path(folder) / "last").iterdir()}
+        best, last = Path(folder) / "best", Path(folder) / "last"
+        save_checkpoint(best, Checkpoint(weights, {"step": 1}))
+        save_checkpoint(last, Checkpoint(weights, {"step": 1}, [optimizer]), best=best)
+        return {file.name: file.read_bytes() for file in last.iterdir()}
 
 
 def checkpoint(name: str, changes: list[tuple[int, str, bytes]], replaced: bytes | None) -> None:
@@ -316,7 +318,7 @@ TARGETS: list[tuple[Callable[..., None], list[Any], int]] = [  # the function, w
     (
         checkpoint,
         [
-            st.sampled_from([*FILES, "manifest.json"]),
+            st.sampled_from([*FILES, BEST, "manifest.json"]),
             edits,
             st.none() | st.binary(max_size=40) | any_json.map(json.dumps).map(str.encode),
         ],

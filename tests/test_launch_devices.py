@@ -14,7 +14,7 @@ import pytest
 
 from engine.errors import UserError
 from handreid_tui.launch import devices, locks
-from handreid_tui.launch.devices import Gpu, Lease, visible_gpus, why_waiting
+from handreid_tui.launch.devices import Gpu, Lease, check, visible_gpus, why_waiting
 from handreid_tui.launch.queue import Waiting
 
 GIB = 1 << 30
@@ -137,9 +137,31 @@ def test_without_a_gpu_auto_takes_the_cpu_and_leaves_the_environment_alone(tmp_p
     assert (lease.device, lease.environment) == ("CPU", {})
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("cuda:7", 1), ("auto", 8), ("cuda", 1)])
-def test_a_run_that_asks_for_what_is_not_there_is_let_through_to_say_so(tmp_path: Path, device: str, gpus: int) -> None:
-    assert take(run(tmp_path, device, gpus=gpus), [] if device == "cuda" else GPUS).device == "CPU"
+@pytest.mark.parametrize(("device", "gpus"), [("cuda:7", GPUS), ("cuda", [])])
+def test_a_run_that_asks_for_what_is_not_there_is_let_through_to_say_so(
+    tmp_path: Path, device: str, gpus: list[Gpu]
+) -> None:
+    assert take(run(tmp_path, device), gpus).device == "CPU"
+
+
+def test_a_run_of_more_gpus_than_there_are_waits_and_is_refused_where_it_is_launched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert take(run(tmp_path, gpus=8)) is None
+    assert why_waiting(run(tmp_path, gpus=8), GPUS) == "8 GPUs are more than the 4 that it sees"
+    monkeypatch.setenv("HANDREID_FAKE_GPUS", "4")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    check("auto", 4)
+    check("cuda:1", 0.5)
+    for device, gpus, told in (("auto", 8, "there are 4 here"), ("cuda:1", 2, "goes with"), ("cpu", 2, "goes with")):
+        with pytest.raises(UserError, match=told):
+            check(device, gpus)
+
+
+def test_a_trainer_has_a_process_for_each_gpu_that_is_leased_not_for_each_that_it_sees(tmp_path: Path) -> None:
+    assert take(run(tmp_path, "cuda:3")).processes == 1
+    assert take(run(tmp_path, gpus=3)).processes == 3
+    assert take(run(tmp_path, "cpu")).processes == 1
 
 
 def test_asking_whether_a_lock_is_taken_does_not_disturb_it(tmp_path: Path) -> None:

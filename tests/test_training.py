@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_a_stopped_and_resumed_run_is_bit_for_bit_the_uninterrupted_one(hands: P
     assert steps == {event["step"]: event["total"] for event in events_of(tmp_path / "whole", "step")}
     means = [[(e["step"], e["total"]) for e in events_of(tmp_path / name, "epoch")] for name in ("whole", "broken")]
     assert means[0] == means[1]
+
+
+def test_a_resumed_run_needs_its_last_checkpoint_alone(hands: Path, tmp_path: Path) -> None:
+    config = small_config("ce", hands, train__epochs=3)
+    train_in(tmp_path / "whole", config)
+    assert train_in(tmp_path / "broken", config, StopAtStep(5)) == "stopped"
+    shutil.rmtree(tmp_path / "broken" / "checkpoints" / "best")  # as a kill between two renames leaves it
+    assert train_in(tmp_path / "broken", config) == "finished"
+    assert same_weights(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_step_and_term(hands: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Augmentation:
             floats = _change_light(floats, config.jitter, random)
         if config.erase:
             boxes = send(erased_boxes(count, size, config.erase, random), images.device)
-            floats = floats.masked_fill(inside(boxes, size)[:, None], 0.0)
+            floats = torch.where(inside(boxes, size)[:, None], 0.0, floats)  # which keeps the memory channels-last
         return floats
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
-from handreid_tui.launch import locks, queue
+from handreid_tui.launch import devices, locks, queue
 from handreid_tui.launch.processes import Attempt, mark_stopping
 from handreid_tui.launch.slurm import look, tasks
 from handreid_tui.launch.slurm import stop as on_slurm
@@ -247,6 +247,8 @@ def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Pa
             raise UserError(f"There is no configuration in {path}.")
         if link := next((inner for inner in path.rglob("*") if inner.is_symlink()), None):
             raise UserError(f"{link} is a link, and a run writes into its own directory only; remove it to go on.")
+        if gpus > 1:
+            devices.check(queue.Waiting(path).device, gpus)
     return runs
 
 

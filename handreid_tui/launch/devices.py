@@ -45,11 +45,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Lease:
-    """What a run may compute on: its name, the locks to pass on to it, and what to set in its environment."""
+    """What a run may compute on: its name, the locks to pass on to it, and what to set in its environment.
+
+    processes: how many the trainer has, one for each GPU that is leased; others may be visible beside them.
+    """
 
     device: str
     locks: tuple[int, ...]
     environment: dict[str, str]
+    processes: int = 1
 
     def close(self) -> None:
         """Give up our copies; the lease lasts as long as a process that inherited them."""
@@ -60,7 +64,7 @@ class Lease:
 def take(run: Waiting, gpus: list[Gpu]) -> Lease | None:
     """Lease what the run asks for, out of the GPUs `gpus` of this machine; None where it has to wait.
 
-    A run that asks for a GPU which is not there is let through: its trainer says so best.
+    A run that names a GPU which is not there is let through: its trainer says so best.
     """
     visible = visible_gpus(gpus, run.visible)
     wanted = run.device
@@ -68,10 +72,18 @@ def take(run: Waiting, gpus: list[Gpu]) -> Lease | None:
         return _take_cpu(run, {"CUDA_VISIBLE_DEVICES": ""} if wanted == "cpu" else {})
     if named := re.fullmatch(r"cuda:(\d+)", wanted):
         return _take_named(run, visible, int(named[1]))
-    count = max(1, math.ceil(run.gpus))
-    if count > len(visible):
-        return _take_cpu(run, {})
-    return _take_any(run, visible, count)
+    return _take_any(run, visible, max(1, math.ceil(run.gpus)))
+
+
+def check(device: str, gpus: float) -> None:
+    """Raises UserError where this machine never has so many GPUs for a run with `--device`."""
+    if gpus <= 1:
+        return
+    if device not in ("auto", "cuda"):
+        raise UserError(f"--gpus {gpus:g} goes with --device auto or cuda, but not with {device}.")
+    there = len(visible_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")))
+    if gpus > there:
+        raise UserError(f"--gpus {gpus:g}: there {'is' if there == 1 else 'are'} {there or 'none'} here.")
 
 
 def obstacle(gpu: Gpu, share: float = 1.0) -> str | None:
@@ -96,7 +108,10 @@ def why_waiting(run: Waiting, gpus: list[Gpu]) -> str:
         taken = gpu and _free_place(gpu, _parts(run.gpus)) is None
         return f"GPU {gpu.index} is taken by another run" if gpu and taken else ""
     found = [obstacle(gpu, min(run.gpus, 1.0)) for gpu in visible]
-    missing = sum(reason is None for reason in found) < math.ceil(run.gpus)
+    wanted = math.ceil(run.gpus)
+    if wanted > len(visible):
+        return f"{wanted} GPUs are more than the {len(visible)} that it sees"
+    missing = sum(reason is None for reason in found) < wanted
     return "; ".join(reason for reason in found if reason) if missing else ""
 
 
@@ -142,7 +157,8 @@ def _take_named(run: Waiting, visible: list[Gpu], index: int) -> Lease | None:
 def _gpu_lease(gpus: list[Gpu], held: tuple[int, ...], share: float, visible: list[Gpu]) -> Lease:
     part = "" if share == 1 else f" ({share:.2g} of it)"
     names = " + ".join(f"GPU {gpu.index} {gpu.name}" for gpu in gpus)
-    return Lease(names + part, held, {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in visible)})
+    environment = {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in visible)}
+    return Lease(names + part, held, environment, processes=len(gpus))
 
 
 def _take_cpu(run: Waiting, environment: dict[str, str]) -> Lease | None:

@@ -1,6 +1,6 @@
 """One small process for each run: it starts the trainer, tells who it is, waits, and writes how it ended.
 
-    python -P -m handreid_tui.launch.shim RUN_DIR [--device NAME] [--hold FD]... [--queue] [--slurm]
+    python -P -m handreid_tui.launch.shim RUN_DIR [--device NAME] [--hold FD]... [--processes N] [--queue] [--slurm]
 
 Only a parent can read an exit status, and whoever launched the run may be gone by then; this process stays. It starts
 nothing unless it owns the run (claim.lock) and the run still waits (queued.json). The trainer inherits the claim and
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="", help="name of the leased device, for process.json")
     parser.add_argument("--hold", type=int, action="append", default=[], help="descriptor of a lease, for the trainer")
+    parser.add_argument("--processes", type=int, default=1, help="of the trainer: one for each leased GPU")
     parser.add_argument("--queue", action="store_true", help="look after the queue when the run has ended")
     parser.add_argument("--slurm", action="store_true", help="this is a task of Slurm")
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> int:
     started_at = events_size(run)
     about = whoami(options.device, started_at) | ({"device": task.device, "slurm": task.id} if task else {})
     write_json(run / "process.json", about)
-    trainer = start_trainer(run, [owned, *options.hold], task)
+    trainer = start_trainer(run, [owned, *options.hold], task.gpus if task else options.processes, task)
     about |= {"trainer": trainer.pid, "trainer_started": process_started(trainer.pid)}
     with suppress(OSError):  # a full disk must not stop a run that trains
         write_json(run / "process.json", about)
@@ -110,12 +111,14 @@ def whoami(device: str, events: int) -> dict[str, Any]:
     }
 
 
-def start_trainer(run: Path, inherited: list[int], task: ThisTask | None) -> subprocess.Popen[bytes]:
+def start_trainer(run: Path, inherited: list[int], processes: int, task: ThisTask | None) -> subprocess.Popen[bytes]:
     # -P: a folder called `engine` where the user stands is not ours
     python, script = [sys.executable, "-P"], os.environ.get("HANDREID_TRAINER")
     if task and task.nodes > 1:
         python = task.torchrun()
-    what = [script] if script else [*several_processes(), "-m", "engine", "train"]
+    elif processes > 1 and not script:
+        python += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    what = [script] if script else ["-m", "engine", "train"]
     libc = ctypes.CDLL(None)
     shim = os.getpid()
 
@@ -133,12 +136,6 @@ def start_trainer(run: Path, inherited: list[int], task: ThisTask | None) -> sub
         process_group=0,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},
     )
-
-
-def several_processes() -> list[str]:
-    """torchrun's words where the lease holds several GPUs: a process for each."""
-    gpus = len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
-    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"] if gpus > 1 else []
 
 
 def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None) -> set[int]:

@@ -101,7 +101,14 @@ class Work:
 
     def _start(self, run: Waiting, lease: devices.Lease) -> None:
         command = [sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(run.path)]
-        command += ["--queue", "--device", lease.device, *(f"--hold={lock}" for lock in lease.locks)]
+        command += [
+            "--queue",
+            "--device",
+            lease.device,
+            "--processes",
+            str(lease.processes),
+            *(f"--hold={lock}" for lock in lease.locks),
+        ]
         environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
         if run.visible is not None:
             environment["CUDA_VISIBLE_DEVICES"] = run.visible

@@ -49,6 +49,11 @@ class ThisTask:
         )
 
     @property
+    def gpus(self) -> int:
+        """On this node; Slurm shows a task only those that are its own."""
+        return len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
+
+    @property
     def device(self) -> str:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         return f"Slurm {self.id}" + (f", GPU {gpus}" if gpus else "")
@@ -77,7 +82,6 @@ class ThisTask:
     def torchrun(self) -> list[str]:
         """How to start a process for each GPU on each of several nodes; they meet at this one."""
         port = 20000 + int(re.sub(r"\D", "", self.id)) % 20000
-        gpus = len(os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))
         cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not take over by itself
         return [
             "srun",
@@ -90,7 +94,7 @@ class ThisTask:
             "-m",
             "torch.distributed.run",
             f"--nnodes={self.nodes}",
-            f"--nproc-per-node={gpus}",
+            f"--nproc-per-node={self.gpus}",
             f"--rdzv-id={self.id}",
             "--rdzv-backend=c10d",
             f"--rdzv-endpoint={socket.gethostname()}:{port}",
