@@ -511,10 +511,13 @@ def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) 
             Request().changed(wrong, [])
 
 
-@pytest.mark.parametrize("option", ["-a0-0", "--arr=0-0", "-Mother", "--clus=b", "--wait", "-W", "--wrap=true"])
+@pytest.mark.parametrize(
+    "option", ["-a0-0", "--arr=0-0", "-Mother", "--clus=b", "--wait", "-W", "--wrap=true", "-Jx", "-HJx", "-"]
+)
 def test_an_option_that_would_undo_the_array_is_refused(option: str) -> None:
     with pytest.raises(UserError, match="set by handreid"):
         Request().changed(None, [option])
+    assert Request().changed(None, ["-H", "-pgpu", "--mem=1G"]).options == ("-H", "-pgpu", "--mem=1G")
 
 
 def test_a_percent_sign_in_the_folder_is_no_pattern_of_slurm(tmp_path: Path) -> None:
