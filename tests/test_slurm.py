@@ -201,6 +201,25 @@ def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circl
     assert not any("requeue" in call for call in slurm.calls("scontrol"))
 
 
+def test_a_run_that_cannot_write_its_checkpoints_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300, full=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_many_warnings_before_the_first_step_do_not_hide_the_checkpoint(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300, warnings=600)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "queued"
+
+
 def test_a_run_that_another_job_pushes_out_asks_to_be_queued_again(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=300)
     task = start_task(path)

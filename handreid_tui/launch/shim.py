@@ -26,7 +26,7 @@ from typing import Any
 
 from engine.errors import UserError
 from handreid_tui.files import write_json
-from handreid_tui.launch.ending import events_size, has_trained, how_ended, tell_ended
+from handreid_tui.launch.ending import events_size, has_checkpoint, how_ended, tell_ended
 from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop
 from handreid_tui.launch.slurm.this_task import ThisTask, wait_again
 from handreid_tui.state import boot_id, claim, process_started
@@ -84,7 +84,7 @@ def main() -> int:
 
 def is_cut_short(task: ThisTask, run: Path, received: set[int], started_at: int) -> bool:
     """Whether Slurm stopped the trainer, nobody else, and it got far enough that another start would get farther."""
-    if how_ended(run, started_at) != "stopped" or was_asked_to_stop(run) or not has_trained(run, started_at):
+    if how_ended(run, started_at) != "stopped" or was_asked_to_stop(run) or not has_checkpoint(run, started_at):
         return False
     return TIME_IS_UP in received or task.is_preempted()
 
