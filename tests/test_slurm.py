@@ -276,7 +276,7 @@ def test_a_running_run_is_told_by_its_shim_and_a_second_stop_kills(runs: Path, s
     [path] = queued(runs, steps=3000, deaf=True)
     task = start_task(path)
     until(lambda: events(path, "step"))
-    slurm.says("scancel", f'case "$*" in *TERM*) kill -TERM {task.pid};; *USR2*) kill -USR2 {task.pid};; esac')
+    slurm.says("scancel", kills(task))
     assert control.stop(path) == "stopping"
     assert slurm.calls("scancel") == ["scancel --signal=TERM --batch 41_0"]
     until(lambda: control.is_stopping(path))
@@ -284,6 +284,39 @@ def test_a_running_run_is_told_by_its_shim_and_a_second_stop_kills(runs: Path, s
     task.wait(20)
     assert observe(path).status == "stopped"
     assert "checkpoint" in observe(path).reason
+
+
+def kills(task: subprocess.Popen[bytes]) -> str:
+    """What scancel does of its signals."""
+    return f'case "$*" in *TERM*) kill -TERM {task.pid};; *USR2*) kill -USR2 {task.pid};; esac'
+
+
+def test_the_first_stop_after_slurm_asked_waits_for_the_checkpoint(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, saving=0.5)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", kills(task))
+    task.send_signal(signal.SIGUSR1)
+    until(lambda: control.is_stopping(path))
+    assert control.stop(path) == "stopping"
+    task.wait(20)
+    assert (observe(path).status, len(events(path, "checkpoint"))) == ("stopped", 1)
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_a_kill_near_the_time_limit_is_not_blamed_on_the_limit(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, deaf=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    until(lambda: control.is_stopping(path))
+    slurm.says("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(UserError, match="Unable to contact"):  # that it is stopping was Slurm's wish
+        control.stop(path)
+    slurm.says("scancel", kills(task))
+    assert [control.stop(path), control.stop(path)] == ["stopping", "killed"]
+    task.wait(20)
+    assert (observe(path).status, "limit" in observe(path).reason) == ("stopped", False)
 
 
 def test_a_stop_that_comes_just_before_the_time_limit_is_a_stop(runs: Path, slurm: Slurm) -> None:

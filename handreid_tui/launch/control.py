@@ -151,7 +151,7 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
 
 
 def is_stopping(path: Path) -> bool:
-    """Whether the run was asked to stop and has not ended yet; another stop would kill it."""
+    """Whether the run was asked to stop, by a user or by Slurm, and has not ended yet."""
     return Attempt.read(path).stopping and not observe(path).final
 
 

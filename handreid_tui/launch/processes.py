@@ -94,6 +94,11 @@ def mark_stopping(path: Path) -> None:
     _mark(path, "stopping")
 
 
+def heard_at(path: Path) -> Any:
+    """When the shim last heard a wish to stop, the user's or Slurm's; None where it never did."""
+    return read_json(path / "process.json").get("stopping")
+
+
 def mark_asked(path: Path) -> None:
     """Note in process.json that a user asked to stop: then nobody else queues the run again. Raises OSError."""
     _mark(path, "asked")

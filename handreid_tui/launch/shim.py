@@ -66,7 +66,8 @@ def main() -> int:
     received = supervise(trainer, run, task)
     if received and trainer.returncode < 0:
         with suppress(OSError, UserError):
-            tell_ended(run, "stopped", TIME_SHORT if TIME_IS_UP in received else CUT_SHORT, started_at)
+            short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
+            tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
     goes_on = task is not None and is_cut_short(task, run, received, started_at)
     if goes_on:
@@ -153,9 +154,8 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
                 task.stop_trainer(trainer.pid)
             else:
                 os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
-            if not asked:
-                with suppress(OSError):
-                    mark_stopping(run)
+            with suppress(OSError):
+                mark_stopping(run)
             asked.add(received)
         elif os.waitid(os.P_PID, trainer.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             with suppress(ProcessLookupError, PermissionError):

@@ -11,7 +11,7 @@ from typing import Literal
 from engine.errors import UserError
 from handreid_tui.files import explain, in_threads, is_file
 from handreid_tui.launch import queue
-from handreid_tui.launch.processes import Attempt, mark_asked, note_task, take_back_asked
+from handreid_tui.launch.processes import Attempt, heard_at, mark_asked, note_task, take_back_asked, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
 from handreid_tui.launch.slurm.commands import cancel, send
 from handreid_tui.state import observe
@@ -34,7 +34,7 @@ def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
     for path in paths:
         if path not in done:
             attempt = Attempt.read(path)
-            at_once = kill or attempt.stopping
+            at_once = kill or was_asked_to_stop(path)  # `stopping` may be Slurm's wish
             done[path] = "killed" if at_once else "stopping"
             told["USR2" if at_once else "TERM"][path] = attempt.slurm
             with suppress(OSError):
@@ -69,6 +69,7 @@ def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
 
 def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
     """Signal the tasks; what went wrong, if a run did not hear of it. scancel may fail for one and tell the others."""
+    before = {path: heard_at(path) for path in ids}
     try:
         send(list(ids.values()), signal)
     except UserError as error:
@@ -76,7 +77,7 @@ def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
         deaf = list(ids)
         while deaf and time.monotonic() < end:
             time.sleep(0.1)
-            deaf = [path for path in deaf if not (Attempt.read(path).stopping or observe(path).final)]
+            deaf = [path for path in deaf if heard_at(path) == before[path] and not observe(path).final]
         for path in deaf:
             with suppress(OSError):
                 take_back_asked(path)
