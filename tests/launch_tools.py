@@ -44,6 +44,8 @@ for _ in range(plan.get("warnings", 0)):
     events.write("message", level="warning", text="A picture of " + 100 * "x")
 for step in range(first, plan.get("steps", 5)):
     if stopping:
+        if plan.get("mute"):
+            sys.exit(1)
         time.sleep(plan.get("saving", 0))
         if not plan.get("full"):
             events.write("checkpoint", step=step, path="checkpoints/last", best=False)
@@ -80,8 +82,8 @@ def pretending(folder: Path) -> Iterator[Path]:
 
 
 def make_run(runs: Path, device: str = "cpu", **plan: Any) -> Path:
-    """A run directory whose trainer will pretend by `plan`: steps, pause, deaf, unprepared, warnings, status, and for
-    its checkpoint: saving (the seconds it takes), full (the disk).
+    """A run directory whose trainer will pretend by `plan`: steps, pause, deaf, unprepared, mute (it ends without a
+    word), warnings, status, and for its checkpoint: saving (the seconds it takes), full (the disk).
     """
     path = create(runs, resolve("ce", **{"device": device}))
     (path / "plan.json").write_text(json.dumps(plan))

@@ -24,7 +24,7 @@ from handreid_tui.launch.slurm.request import Request, read_request
 from handreid_tui.launch.slurm.submit import sbatch_command, script
 from handreid_tui.launch.supervisor import supervise
 from handreid_tui.state import observe
-from tests.launch_tools import events, make_run, pretending, until
+from tests.launch_tools import events, make_run, pretending, processes_of, until
 from tests.slurm_commands import CONFIG, Slurm
 
 
@@ -254,6 +254,65 @@ def test_after_a_node_failed_the_task_that_slurm_starts_again_goes_on(runs: Path
     assert start_task(path, restarts=1).wait(20) == 0
     assert observe(path).status == "finished"
     assert len(events(path, "started")) == 2
+
+
+# Several GPUs
+
+TORCHRUN = """
+import os, signal, subprocess, sys, time
+
+worker = subprocess.Popen([sys.executable, os.environ["TRAINER"], sys.argv[-1], "-m", "engine", "x"], process_group=0)
+
+def impatient(*_):
+    worker.kill()
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, impatient)
+sys.exit(bool(worker.wait()))
+"""
+
+
+@pytest.fixture
+def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torchrun with one worker and no patience."""
+    package = tmp_path / "python" / "torch" / "distributed"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "run.py").write_text(TORCHRUN)
+    monkeypatch.setenv("TRAINER", os.environ["HANDREID_TRAINER"])
+    monkeypatch.delenv("HANDREID_TRAINER")
+    monkeypatch.setenv("PYTHONPATH", f"{package.parents[1]}:{Path(__file__).parents[1]}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+
+def test_on_several_gpus_the_checkpoint_has_the_time_that_slurm_gives(runs: Path, slurm: Slurm, torchrun: None) -> None:
+    [path] = queued(runs, steps=3000, saving=0.3)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    assert task.wait(20) == 0
+    assert (observe(path).status, len(events(path, "checkpoint"))) == ("queued", 1)
+
+
+def test_a_kill_on_several_gpus_reaches_each(runs: Path, slurm: Slurm, torchrun: None) -> None:
+    [path] = queued(runs, steps=3000, deaf=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR2)
+    task.wait(20)
+    until(lambda: not processes_of(path))
+    assert observe(path).status == "stopped"
+
+
+def test_a_trainer_that_was_asked_to_stop_and_ends_without_a_word_is_stopped(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, mute=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGTERM)
+    assert task.wait(20) == 1
+    assert observe(path).status == "stopped"
+    assert "before it could write a checkpoint" in observe(path).reason
 
 
 # Stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,17 @@ class Attempt:
         """Shim and trainer, those of them that are alive on this machine."""
         known = (self.shim, self.trainer) if self.here else ()
         return tuple(process for process in known if process and process.alive)
+
+
+def workers(torchrun: int) -> list[int]:
+    """The processes of `-m engine` that this torchrun started; each is the leader of a group of its own."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
+        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if parent == torchrun and b"\0-m\0engine\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
 
 
 def _process(raw: dict[str, Any], name: str) -> Process | None:

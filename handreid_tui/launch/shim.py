@@ -27,7 +27,7 @@ from typing import Any
 from engine.errors import UserError
 from handreid_tui.files import write_json
 from handreid_tui.launch.ending import events_size, has_checkpoint, how_ended, tell_ended
-from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop
+from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop, workers
 from handreid_tui.launch.slurm.this_task import ThisTask, wait_again
 from handreid_tui.state import boot_id, claim, process_started
 
@@ -64,7 +64,7 @@ def main() -> int:
         write_json(run / "process.json", about)
     (run / "queued.json").unlink()  # last: killed before this line, the run still waits for its start
     received = supervise(trainer, run, task)
-    if received and trainer.returncode < 0:
+    if received:  # whatever the exit status: torchrun has its own
         with suppress(OSError, UserError):
             short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
             tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
@@ -149,11 +149,12 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
         received = signal.sigwait((*STOP, signal.SIGCHLD))
         if received in STOP:
             if received == KILL:
+                tell(workers_of(trainer), signal.SIGKILL)
                 os.killpg(trainer.pid, signal.SIGKILL)
-            elif task:
-                task.stop_trainer(trainer.pid)
+            elif task and task.nodes > 1:
+                task.stop_step()
             else:
-                os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
+                tell(workers_of(trainer) or [trainer.pid], signal.SIGTERM)
             with suppress(OSError):
                 mark_stopping(run)
             asked.add(received)
@@ -162,6 +163,17 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
                 os.killpg(trainer.pid, signal.SIGKILL)  # what it left behind; its pid is ours until it is reaped
             trainer.wait()
             return asked | (signal.sigpending() & set(STOP))
+
+
+def workers_of(trainer: subprocess.Popen[bytes]) -> list[int]:
+    """The processes on several GPUs: torchrun itself would kill them after 30 s, whatever time there is for them."""
+    return workers(trainer.pid) if "torch.distributed.run" in trainer.args else []  # type: ignore[operator]
+
+
+def tell(pids: list[int], name: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, name)  # not `send_signal`, which might reap it
 
 
 def open_log(run: Path) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import sys
 import time
@@ -96,16 +95,13 @@ class ThisTask:
             f"--rdzv-endpoint={socket.gethostname()}:{port}",
         ]
 
-    def stop_trainer(self, trainer: int) -> None:
-        """Ask the trainer to stop. On several nodes, Slurm tells its processes: srun would kill them."""
-        if self.nodes > 1:
-            for _ in range(3):
-                with suppress(UserError):
-                    call(["scancel", "--signal=TERM", self.id])
-                    break
-                time.sleep(1)
-        else:
-            os.kill(trainer, signal.SIGTERM)
+    def stop_step(self) -> None:
+        """Ask a trainer on several nodes to stop. Slurm tells its processes: srun would kill them."""
+        for _ in range(3):
+            with suppress(UserError):
+                call(["scancel", "--signal=TERM", self.id])
+                break
+            time.sleep(1)
 
     def is_preempted(self) -> bool:
         """Whether Slurm takes the place for another job. It tells the processes that srun started, and not us."""
