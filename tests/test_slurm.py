@@ -588,6 +588,36 @@ def test_a_sweep_of_which_slurm_takes_a_part_leaves_nothing_and_says_what_slurm_
     assert not list(runs.glob("0*"))
 
 
+def test_a_stop_while_the_shim_asks_whether_it_was_pushed_out_is_a_stop(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    asks, goes_on = slurm.folder / "asks", slurm.folder / "goes_on"
+    slurm.says("scontrol", f"touch {asks}; while [ ! -e {goes_on} ]; do sleep 0.05; done; echo PreemptTime=2026")
+    task.send_signal(signal.SIGTERM)
+    until(asks.exists)
+    stopping = threading.Thread(target=lambda: control.stop_all([path]))
+    stopping.start()
+    until(lambda: slurm.calls("scancel"))
+    goes_on.touch()
+    task.wait(20)
+    stopping.join()
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_run_that_waits_again_just_as_it_is_stopped_is_withdrawn(status: int, runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    again = (path / "queued.json").read_text()
+    running_elsewhere(path)
+    (runs / "again.json").write_text(again)
+    slurm.says("scancel", f'case "$*" in *TERM*) mv {runs}/again.json {path}/queued.json; exit {status};; esac')
+    assert control.stop(path) == "withdrawn"
+    assert slurm.calls("scancel")[-1] == "scancel 41_0"
+    assert observe(path).status == "stopped"
+
+
 def test_a_stop_that_slurm_did_not_take_leaves_the_run_as_it_was(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=3000)
     task = start_task(path)

@@ -69,9 +69,7 @@ def main() -> int:
             short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
             tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
-    goes_on = task is not None and is_cut_short(task, run, received, started_at)
-    if goes_on:
-        wait_again(run)
+    goes_on = task is not None and is_cut_short(task, run, received, started_at) and wait_again(run)
     for lock in (owned, *options.hold):
         os.close(lock)
     if task and goes_on:
@@ -85,9 +83,9 @@ def main() -> int:
 
 def is_cut_short(task: ThisTask, run: Path, received: set[int], started_at: int) -> bool:
     """Whether Slurm stopped the trainer, nobody else, and it got far enough that another start would get farther."""
-    if how_ended(run, started_at) != "stopped" or was_asked_to_stop(run) or not has_checkpoint(run, started_at):
+    if how_ended(run, started_at) != "stopped" or KILL in received or not has_checkpoint(run, started_at):
         return False
-    return TIME_IS_UP in received or task.is_preempted()
+    return TIME_IS_UP in received or (not was_asked_to_stop(run) and task.is_preempted())
 
 
 def listen_to_signals() -> None:

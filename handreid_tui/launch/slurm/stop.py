@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import UserError
 from handreid_tui.files import explain, in_threads, is_file
@@ -26,10 +26,7 @@ def of_slurm(paths: list[Path]) -> list[Path]:
 
 def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
     """Stop all these runs, which are Slurm's. Raises UserError in Slurm's words where one that runs was not told."""
-    done: dict[Path, Stopped] = {}
-    for runs in dict.fromkeys(path.parent for path in paths):
-        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
-            done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
+    done = _withdraw(paths)
     told: dict[str, dict[Path, str]] = {"TERM": {}, "USR2": {}}
     for path in paths:
         if path not in done:
@@ -40,8 +37,17 @@ def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
             with suppress(OSError):
                 mark_asked(path)
     problems = [problem for signal, ids in told.items() if (problem := _send(ids, signal))]
+    done |= _withdraw([path for ids in told.values() for path in ids if _waits(path)])  # it was about to wait again
     if problems:
         raise problems[0]
+    return done
+
+
+def _withdraw(paths: list[Path]) -> dict[Path, Stopped]:
+    done: dict[Path, Stopped] = {}
+    for runs in dict.fromkeys(path.parent for path in paths):
+        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
+            done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
     return done
 
 
@@ -77,12 +83,17 @@ def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
         deaf = list(ids)
         while deaf and time.monotonic() < end:
             time.sleep(0.1)
-            deaf = [path for path in deaf if heard_at(path) == before[path] and not observe(path).final]
+            deaf = [path for path in deaf if not _heard(path, before[path])]
         for path in deaf:
             with suppress(OSError):
                 take_back_asked(path)
         return error if deaf else None
     return None
+
+
+def _heard(path: Path, before: Any) -> bool:
+    """Whether the run heard of a stop since `before`, has ended, or waits again and can be withdrawn."""
+    return heard_at(path) != before or _waits(path) or observe(path).final
 
 
 def _waits(path: Path) -> bool:

@@ -23,6 +23,7 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.events import EventWriter
 from handreid_tui.files import inside, is_file, read_json
+from handreid_tui.launch.processes import was_asked_to_stop
 from handreid_tui.launch.queue import SLURM, Waiting, read
 from handreid_tui.launch.slurm.commands import call
 from handreid_tui.state import claim, observe
@@ -124,6 +125,13 @@ class ThisTask:
                 os.close(owned)
 
 
-def wait_again(run: Path) -> None:
-    """Put the run back into the queue, to go on from its checkpoint."""
+def wait_again(run: Path) -> bool:
+    """Put the run back into the queue, to go on from its checkpoint, unless a user asked to stop it meanwhile.
+
+    For the owner of the claim. A stop that marks the run after this has looked finds it waiting.
+    """
     Waiting(run, place=time.time(), resume=True, on=SLURM).write()
+    if was_asked_to_stop(run):
+        (run / "queued.json").unlink()
+        return False
+    return True
