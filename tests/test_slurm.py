@@ -191,6 +191,23 @@ def test_where_slurm_does_not_queue_again_the_run_stays_stopped_and_says_why(run
     assert "Requested operation is disabled" in events(path, "message")[-1]["text"]
 
 
+def test_a_late_refusal_to_queue_again_leaves_alone_what_a_user_did_since(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    asks, refuses = slurm.folder / "asks", slurm.folder / "refuses"
+    slow = f"touch {asks}; while [ ! -e {refuses} ]; do sleep 0.05; done; echo disabled >&2; exit 1"
+    slurm.says("scontrol", f'case "$1" in requeue) {slow};; esac; {CONFIG}')
+    task.send_signal(signal.SIGUSR1)
+    until(asks.exists)
+    control.stop(path)
+    control.resume([path], slurm=Request())
+    refuses.touch()
+    task.wait(20)
+    assert observe(path).status == "queued"
+    assert not events(path, "message")
+
+
 def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=1, pause=30, unprepared=True)
     task = start_task(path)

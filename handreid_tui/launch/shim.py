@@ -69,11 +69,12 @@ def main() -> int:
             short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
             tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
-    goes_on = task is not None and is_cut_short(task, run, received, started_at) and wait_again(run)
+    waits = wait_again(run) if task and is_cut_short(task, run, received, started_at) else None
     for lock in (owned, *options.hold):
         os.close(lock)
-    if task and goes_on:
-        task.requeue(run)
+    if task and waits:
+        with suppress(OSError, UserError):  # somebody else has the run by now
+            task.requeue(run, waits)
     if options.queue:
         from handreid_tui.launch.supervisor import look_after
 
