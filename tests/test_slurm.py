@@ -659,7 +659,19 @@ def test_scancel_that_fails_for_one_run_has_told_the_others(runs: Path, slurm: S
 
 def test_runs_on_the_cpu_ask_for_no_gpu_and_the_others_for_theirs(runs: Path, slurm: Slurm) -> None:
     control.launch([make_run(runs, device="cpu"), make_run(runs, device="auto")], slurm=Request(gpus=2))
-    assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [True, False]
+    assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [False, True]
+    assert "scontrol release 41 41" in slurm.calls("scontrol")
+
+
+def test_where_the_runs_on_the_gpu_are_refused_those_on_the_cpu_do_not_wait(runs: Path, slurm: Slurm) -> None:
+    one, two = make_run(runs, device="cpu"), make_run(runs, device="auto")
+    slurm.says("sbatch", 'cat > /dev/null; case "$*" in *gres*) echo no gpu >&2; exit 1;; esac; echo 41')
+    with pytest.raises(UserError, match="no gpu"):
+        control.launch([one, two], slurm=Request())
+    assert all("--hold" in call for call in slurm.calls("sbatch"))
+    assert len(slurm.calls("scancel")) == 1
+    assert not tasks.has_open_tasks(runs)
+    assert not any((path / "queued.json").exists() for path in (one, two))
 
 
 def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) -> None:

@@ -264,19 +264,20 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
 
 def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
     """Queue the runs on Slurm: first in their directories, for a task may start at once. All or none."""
-    for folder in dict.fromkeys(path.parent for path in runs):
-        with tasks.locked(folder):
+    groups: dict[tuple[Path, bool], list[Path]] = {}
+    for path in runs:
+        groups.setdefault((path.parent, queue.Waiting(path).device == "cpu"), []).append(path)
+    with ExitStack() as stack:
+        for folder in sorted({folder for folder, _ in groups}):
+            stack.enter_context(tasks.locked(folder))
+        try:
+            queue.enqueue_all(runs, resume=resume, on=queue.SLURM)
             # what runs on the CPU asks for no GPU
-            on_cpu = {path: queue.Waiting(path).device == "cpu" for path in runs if path.parent == folder}
-            for cpu in sorted(set(on_cpu.values())):
-                theirs = [path for path in on_cpu if on_cpu[path] == cpu]
-                try:
-                    queue.enqueue_all(theirs, resume=resume, on=queue.SLURM)
-                    submit(theirs, replace(request, gpus=0) if cpu else request)
-                except BaseException:
-                    for path in theirs:
-                        (path / "queued.json").unlink(missing_ok=True)
-                    raise
+            submit([(paths, replace(request, gpus=0) if cpu else request) for (_, cpu), paths in groups.items()])
+        except BaseException:
+            for path in runs:
+                (path / "queued.json").unlink(missing_ok=True)
+            raise
 
 
 def _leave_slurm(runs: list[Path]) -> None:
