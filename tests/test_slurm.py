@@ -38,6 +38,7 @@ def runs(tmp_path: Path) -> Iterator[Path]:
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     slurm = Slurm(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{slurm.folder}:{os.environ['PATH']}")
+    look.this_cluster_name.cache_clear()
     return slurm
 
 
@@ -419,6 +420,27 @@ def test_a_waiting_run_shows_why_slurm_lets_it_wait(runs: Path, slurm: Slurm) ->
     assert len(slurm.calls("squeue")) == asked  # that was a moment ago
 
 
+@pytest.mark.parametrize("ahead", [15, -15])
+def test_managers_whose_clocks_differ_ask_slurm_no_more_often(
+    ahead: float, runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(runs)
+    look_now(runs)
+    asked, configured = len(slurm.calls("squeue")), len(slurm.calls("scontrol"))
+    snapshot = tasks.folder(runs) / "squeue.json"
+    for count in range(3):  # another manager asks every now and then, we five times a second
+        write_json(snapshot, {"t": time.time() + ahead + count})
+        os.utime(snapshot, (time.time() + ahead, time.time() + ahead + count))
+        look.take_in(runs)
+        look.take_in(runs)
+    assert len(slurm.calls("squeue")) == asked
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10.1)
+    look.take_in(runs)
+    assert len(slurm.calls("squeue")) == asked + 1  # the other one has gone
+    assert len(slurm.calls("scontrol")) == configured
+
+
 @pytest.mark.parametrize(
     ("word", "status", "said"),
     [
@@ -562,7 +584,9 @@ def test_another_cluster_another_user_and_a_filter_of_squeue_say_nothing_of_our_
     assert look.why_waiting(runs) == {path.name: "Slurm: Priority"}
     slurm.squeue()
     slurm.says("scontrol", CONFIG.replace("alps", "jura"))
+    look.this_cluster_name.cache_clear()  # as another process does
     look_now(runs)
+    look.this_cluster_name.cache_clear()
     assert observe(path).status == "queued"
     slurm.says("scontrol", CONFIG)
     monkeypatch.setattr(os, "getuid", lambda: 4711)

@@ -6,14 +6,16 @@ managers together, for what no shim can tell: why a task waits, and that it ende
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from engine.errors import UserError
-from handreid_tui.files import is_file, plain, read_json, write_json
+from handreid_tui.files import is_file, modified, plain, read_json, write_json
 from handreid_tui.launch import queue
 from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.launch.processes import Attempt, note_task, was_asked_to_stop
@@ -92,7 +94,7 @@ def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
 def _look(runs: Path) -> None:
     asked, me = time.time(), os.getuid()
     try:
-        cluster = this_cluster().name
+        cluster = this_cluster_name()
         words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=10))
     except UserError as error:
         write_json(_snapshot(runs), {"t": time.time(), "error": str(error)})
@@ -168,7 +170,22 @@ def _snapshot(runs: Path) -> Path:
     return tasks.folder(runs) / "squeue.json"
 
 
+@cache
+def this_cluster_name() -> str:
+    """Asked once a process. Raises UserError."""
+    return this_cluster().name
+
+
+_seen: dict[Path, tuple[float, float]] = {}  # by folder of runs: the time of the last snapshot, and when we saw it
+
+
 def _age(runs: Path) -> float:
-    """Seconds since Slurm was asked last."""
-    last = read_json(_snapshot(runs), tasks.LARGEST).get("t")
-    return time.time() - last if isinstance(last, float | int) and 0 < last <= time.time() else float("inf")
+    """Seconds since Slurm was asked last, by this process's own clock: those of two hosts may differ."""
+    written, now = modified(_snapshot(runs)), time.monotonic()
+    if written is None:
+        return math.inf
+    if runs not in _seen:  # written before this process began: the clocks must tell
+        _seen[runs] = written, now - abs(time.time() - written)
+    elif _seen[runs][0] != written:
+        _seen[runs] = written, now
+    return now - _seen[runs][1]
