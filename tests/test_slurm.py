@@ -19,7 +19,7 @@ from engine.errors import UserError
 from engine.events import EventWriter
 from handreid_tui.files import read_json, write_json
 from handreid_tui.launch import control, queue
-from handreid_tui.launch.slurm import look, tasks
+from handreid_tui.launch.slurm import commands, look, tasks
 from handreid_tui.launch.slurm.request import Request, read_request
 from handreid_tui.launch.slurm.submit import sbatch_command, script
 from handreid_tui.launch.supervisor import supervise
@@ -592,6 +592,38 @@ def test_another_cluster_another_user_and_a_filter_of_squeue_say_nothing_of_our_
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     look_now(runs)
     assert observe(path).status == "queued"
+
+
+def test_a_task_that_could_not_be_cancelled_is_cancelled_later(
+    runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = queued(runs, 3)
+    slurm.says("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert control.stop(one) == "withdrawn"
+    control.remove(two)
+    slurm.says("scancel", "")
+    slurm.squeue(*(f"41|{index}|PENDING|Priority" for index in range(3)))
+    look_now(runs)
+    assert len(tasks.open_tasks(runs)) == 3
+    monkeypatch.setattr(look, "LEFT_OVER_AFTER", 0.0)
+    look_now(runs)
+    assert slurm.calls("scancel")[-1] == "scancel 41_0 41_1"
+    assert list(tasks.open_tasks(runs)) == [three.name]
+    assert [observe(path).status for path in (one, three)] == ["stopped", "queued"]
+
+
+def test_where_slurm_hangs_nobody_waits_long(runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    [path] = queued(runs)
+    for module in (look, commands):
+        monkeypatch.setattr(module, "SOON", 0.3)
+    for name in ("squeue", "scancel", "scontrol"):
+        slurm.says(name, "exec sleep 20")
+    began = time.monotonic()
+    look_now(runs)
+    assert "did not answer" in look.why_waiting(runs)[path.name]
+    assert control.stop(path) == "withdrawn"
+    assert time.monotonic() - began < 5
+    assert tasks.has_open_tasks(runs)
 
 
 def test_a_stop_that_comes_while_sbatch_works_is_not_lost(runs: Path, slurm: Slurm) -> None:

@@ -20,13 +20,14 @@ from handreid_tui.launch import queue
 from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.launch.processes import Attempt, note_task, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
-from handreid_tui.launch.slurm.commands import call
+from handreid_tui.launch.slurm.commands import SOON, call, cancel
 from handreid_tui.launch.slurm.submit import this_cluster
 from handreid_tui.launch.slurm.tasks import Task
 from handreid_tui.state import is_claimed, observe
 
 LOOK_EVERY = 10.0  # seconds
 FORGOTTEN_AFTER = 20.0  # seconds after which a task that squeue does not list is over
+LEFT_OVER_AFTER = 120.0  # seconds; a network file system may show that late that a run waits
 FIELDS = "%F|%K|%T|%r"  # job and index of the array, state, reason; every Slurm has these, and not all have --json
 SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}")
 
@@ -95,22 +96,26 @@ def _look(runs: Path) -> None:
     asked, me = time.time(), os.getuid()
     try:
         cluster = this_cluster_name()
-        words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=10))
+        words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=SOON))
     except UserError as error:
         write_json(_snapshot(runs), {"t": time.time(), "error": str(error)})
         return
     mine = {name: task for name, task in tasks.open_tasks(runs).items() if (task.cluster, task.user) == (cluster, me)}
-    over, waits = [], {}
+    over, waits, left_over = [], {}, {}
     for name, task in mine.items():
         word = words.get((task.job, task.index)) or words.get((task.job, None))
         if word is None and asked - task.since < FORGOTTEN_AFTER:
             continue  # submitted a moment ago
         state = word.state if word else _unlisted(runs / name)
-        if state in WAITS:
+        if state in WAITS and not _is_waited_for(runs / name, task, asked):
+            left_over[name] = task.id
+        elif state in WAITS:
             waits[name] = word.reason if word and word.reason != "None" else "submitted"
-            _queued_again(runs / name, task, asked)
         elif state in OVER and _end(runs / name, task, state):
             over.append(name)
+    with suppress(UserError):  # the next look tries again
+        cancel(list(left_over.values()))
+        over += left_over
     if over:
         tasks.close(runs, over)
     write_json(_snapshot(runs), {"t": time.time(), "waits": waits})
@@ -121,16 +126,20 @@ def _unlisted(path: Path) -> str:
     return "GONE" if is_file(path / "queued.json") and not is_claimed(path) else ""
 
 
-def _queued_again(path: Path, task: Task, asked: float) -> None:
-    """Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits."""
+def _is_waited_for(path: Path, task: Task, asked: float) -> bool:
+    """Whether the run of a task that waits still wants it; not where scancel failed as the run was stopped or removed.
+
+    Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits, too.
+    """
     started = read_json(path / "process.json").get("t")
     new = isinstance(started, float | int) and started > asked - 30  # since Slurm was asked, by another clock
-    if new or is_file(path / "queued.json") or is_claimed(path) or not _is_resumable(path):
-        return
-    if Attempt.read(path).slurm != task.id:  # it has gone on elsewhere since
-        return
+    if new or is_file(path / "queued.json") or is_claimed(path):
+        return True
+    if not _is_resumable(path) or Attempt.read(path).slurm != task.id:  # or it has gone on elsewhere since
+        return asked - task.since < LEFT_OVER_AFTER
     with suppress(UserError), queue.owned(path):
         queue.Waiting(path, place=task.since, resume=True, on="slurm").write()
+    return True
 
 
 def _is_resumable(path: Path) -> bool:
@@ -173,7 +182,7 @@ def _snapshot(runs: Path) -> Path:
 @cache
 def this_cluster_name() -> str:
     """Asked once a process. Raises UserError."""
-    return this_cluster().name
+    return this_cluster(SOON).name
 
 
 _seen: dict[Path, tuple[float, float]] = {}  # by folder of runs: the time of the last snapshot, and when we saw it

@@ -65,11 +65,11 @@ def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
 
     try:
         in_threads(withdraw, paths)
-        tasks.close(runs, [path.name for path in done])
+        with suppress(UserError):  # a task whose run does not wait ends as soon as it starts; `look` tries again
+            cancel([known[path.name].id for path in paths if path in done and path.name in known])
+            tasks.close(runs, [path.name for path in done])
     except OSError as error:
         raise UserError(f"{runs} cannot be changed: {explain(error)}") from None
-    with suppress(UserError):  # a task whose run does not wait any more ends as soon as it starts
-        cancel([known[path.name].id for path in paths if path in done and path.name in known])
     return done
 
 

@@ -108,9 +108,9 @@ def sbatch_command(
     ]
 
 
-def this_cluster() -> Cluster:
+def this_cluster(seconds: float = 30.0) -> Cluster:
     """What Slurm says of itself. Raises UserError."""
-    said = call(["scontrol", "show", "config"])
+    said = call(["scontrol", "show", "config"], seconds=seconds)
     name = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
     largest = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
     return Cluster(name[1] if name else "", max(1, int(largest[1])) if largest else USUAL_ARRAY)
