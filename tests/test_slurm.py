@@ -445,7 +445,7 @@ def test_managers_whose_clocks_differ_ask_slurm_no_more_often(
     ("word", "status", "said"),
     [
         ("CANCELLED", "stopped", "cancelled from outside"),
-        ("FAILED", "failed", "41.out"),
+        ("FAILED", "failed", "outside the training."),
         ("NODE_FAIL", "failed", "node"),
         ("TIMEOUT", "failed", "time limit"),
         ("OUT_OF_MEMORY", "failed", "memory"),
@@ -462,6 +462,25 @@ def test_what_no_shim_could_tell_is_written_into_the_run_directory(
     assert not tasks.has_open_tasks(runs)
     look_now(runs)
     assert len(events(path, "ended")) == 1
+
+
+@pytest.mark.parametrize(("squeue", "status"), [(["41|0|FAILED|None"], "failed"), ([], "stopped")])
+def test_where_a_task_printed_something_the_reason_names_the_file(
+    squeue: list[str], status: str, runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [before] = queued(runs)
+    monkeypatch.setattr(look, "FORGOTTEN_AFTER", 0.0)
+    slurm.squeue(*squeue)
+    (tasks.folder(runs) / "41.out").write_text("slurm_script: line 5: python: No such file or directory\n")
+    look_now(runs)
+    assert (observe(before).status, "41.out" in observe(before).reason) == (status, True)
+    assert "from outside" not in observe(before).reason
+    (tasks.folder(runs) / "41.out").write_text("slurmstepd: error: *** JOB 41 ON n1 CANCELLED AT 2026-01-01 ***\n")
+    [after] = queued(runs)
+    (after / "trainer.log").write_text("OSError: [Errno 28] No space left on device\n")
+    look_now(runs)
+    assert (observe(after).status, str(after / "trainer.log") in observe(after).reason) == (status, True)
+    assert "41.out" not in observe(after).reason
 
 
 def test_an_array_cancelled_before_it_began_ends_all_its_runs(runs: Path, slurm: Slurm) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.errors import UserError
-from handreid_tui.files import is_file, modified, plain, read_json, write_json
+from handreid_tui.files import is_file, modified, plain, read_bytes, read_json, size_and_time, write_json
 from handreid_tui.launch import queue
 from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.launch.processes import Attempt, note_task, was_asked_to_stop
@@ -32,13 +32,13 @@ FIELDS = "%F|%K|%T|%r"  # job and index of the array, state, reason; every Slurm
 SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}")
 
 WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task
+OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task, {see} names what it printed
     "CANCELLED": ("stopped", "Its Slurm job {job} was cancelled from outside."),
     "DEADLINE": ("stopped", "Slurm ended its job {job} at its deadline."),
     "PREEMPTED": ("stopped", "Slurm gave the place of its job {job} to another, and does not queue it again."),
     "REVOKED": ("stopped", "Slurm revoked its job {job}."),
-    "COMPLETED": ("failed", "Its Slurm job {job} ended without training; see {log}."),
-    "FAILED": ("failed", "Its Slurm job {job} failed outside the training; see {log}."),
+    "COMPLETED": ("failed", "Its Slurm job {job} ended without training{see}."),
+    "FAILED": ("failed", "Its Slurm job {job} failed outside the training{see}."),
     "TIMEOUT": ("failed", "Slurm ended its job {job} at the time limit, before a checkpoint could be written."),
     "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} took more memory than it had asked for; see --mem of sbatch."),
     "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
@@ -46,6 +46,7 @@ OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is th
     "": ("failed", "Slurm does not know its job {job} any more, and it left no word."),
     "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
 }
+GONE_WITH_A_WORD = "Its Slurm job {job} ended before it began to train, or was cancelled{see}."
 
 
 @dataclass(frozen=True)
@@ -150,18 +151,31 @@ def _end(path: Path, task: Task, state: str) -> bool:
     """Write down the end that no shim could; whether the task is known to be over now."""
     if not _is_there(path) or observe(path).final or not _is_of(path, task):
         return True
+    see = _see(path, task)
     status, why = OVER[state]
+    if state == "GONE" and see:
+        why = GONE_WITH_A_WORD
     try:
         with queue.owned(path):
             if not observe(path).final and _is_of(path, task):
-                log = f"{tasks.folder(path.parent)}/{task.job}.out"
-                tell_ended(path, status, why.format(job=task.id, log=log), events_size(path))
+                tell_ended(path, status, why.format(job=task.id, see=see), events_size(path))
                 (path / "queued.json").unlink(missing_ok=True)
                 with suppress(OSError):
                     note_task(path, task.id)
     except UserError:  # its shim lives, and is about to write the end itself
         return False
     return True
+
+
+def _see(path: Path, task: Task) -> str:
+    """Where to read what the task printed: trainer.log from the moment that its shim had the run, JOB.out before."""
+    log, out = path / "trainer.log", tasks.folder(path.parent) / f"{task.job}.out"
+    lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
+    # Slurm tells there of each task of the array that was cancelled while it ran
+    said = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
+    if size_and_time(log)[0] and (modified(log) or 0.0) > task.since:
+        said.insert(0, str(log))
+    return f"; see {' and '.join(said)}" if said else ""
 
 
 def _is_of(path: Path, task: Task) -> bool:
