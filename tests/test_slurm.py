@@ -558,6 +558,20 @@ def test_a_removed_run_leaves_slurm_too(runs: Path, slurm: Slurm) -> None:
     assert not path.exists()
 
 
+def test_several_runs_are_removed_with_one_word_to_slurm_or_none_of_them(runs: Path, slurm: Slurm) -> None:
+    one, two, three = queued(runs, 3, steps=3000)
+    task = start_task(three, 2)
+    until(lambda: events(three, "step"))
+    with pytest.raises(UserError, match="running"):
+        control.remove_all([one, two, three])
+    assert observe(one).status == "queued"
+    task.terminate()
+    task.wait(20)
+    assert control.remove_all([one, two, three]) > 0
+    assert slurm.calls("scancel") == ["scancel 41_0 41_1"]
+    assert not list(runs.glob("0*"))
+
+
 def test_a_run_resumes_where_it_was(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=300)
     task = start_task(path)

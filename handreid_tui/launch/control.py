@@ -41,9 +41,8 @@ def create_and_launch(runs: Path, configs: list[RunConfig], *, tags: Iterable[st
     try:
         launch(paths, **asked)
     except UserError:
-        for path in paths:
-            with suppress(UserError):
-                remove(path)
+        with suppress(UserError):
+            remove_all(path for path in paths if not is_claimed(path))
         raise
     return paths
 
@@ -194,20 +193,30 @@ def size(path: Path) -> int:
 
 def remove(path: Path) -> int:
     """Delete a run directory that does not run; the bytes freed. One that waits leaves the queue."""
-    number(path)
-    if path.is_symlink() or not path.is_dir():
-        raise UserError(f"There is no run directory {path}.")
-    if was_on_slurm(path) and observe(path).status in ("running", "starting"):  # its claim may not be seen from here
-        raise UserError(f"Run {path.name} is running: stop it first.")
-    if on_slurm.of_slurm([path]):
-        on_slurm.stop([path], kill=True)
-    freed = size(path)
-    with queue.owned(path):
-        doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
-        path.rename(doomed)  # gone at once for everybody else
-        shutil.rmtree(doomed)
-    for leftover in path.parent.glob(".removed-*"):  # of a process killed in here
-        shutil.rmtree(leftover, ignore_errors=True)
+    return remove_all([path])
+
+
+def remove_all(paths: Iterable[Path]) -> int:
+    """Delete run directories, none of which runs; the bytes freed. Those that wait leave the queue."""
+    paths = list(paths)
+    for path in paths:
+        number(path)
+        if path.is_symlink() or not path.is_dir():
+            raise UserError(f"There is no run directory {path}.")
+        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
+        if elsewhere or is_claimed(path):
+            raise UserError(f"Run {path.name} is running: stop it first.")
+    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    freed = 0
+    for path in paths:
+        freed += size(path)
+        with queue.owned(path):
+            doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
+            path.rename(doomed)  # gone at once for everybody else
+            shutil.rmtree(doomed)
+    for folder in {path.parent for path in paths}:
+        for leftover in folder.glob(".removed-*"):  # of a process killed in here
+            shutil.rmtree(leftover, ignore_errors=True)
     return freed
 
 
