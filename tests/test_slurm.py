@@ -323,6 +323,17 @@ def test_a_kill_on_several_gpus_reaches_each(runs: Path, slurm: Slurm, torchrun:
     assert observe(path).status == "stopped"
 
 
+def test_a_kill_on_several_gpus_of_this_machine_reaches_each(runs: Path, torchrun: None) -> None:
+    path = make_run(runs, steps=3000, deaf=True)
+    queue.enqueue_all([path])
+    shim = subprocess.Popen([sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(path)], start_new_session=True)
+    until(lambda: events(path, "step"))
+    assert control.stop(path, kill=True) == "killed"
+    shim.wait(20)
+    until(lambda: not processes_of(path))
+    assert observe(path).status == "stopped"
+
+
 def test_a_trainer_that_was_asked_to_stop_and_ends_without_a_word_is_stopped(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=3000, mute=True)
     task = start_task(path)

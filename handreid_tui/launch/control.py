@@ -6,6 +6,7 @@ None of them needs the run history: the run directories are the truth. What is S
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
 from handreid_tui.launch import locks, queue
-from handreid_tui.launch.processes import Attempt, mark_stopping
+from handreid_tui.launch.processes import Attempt, mark_stopping, workers
 from handreid_tui.launch.slurm import look, tasks
 from handreid_tui.launch.slurm import stop as on_slurm
 from handreid_tui.launch.slurm.request import Request
@@ -313,6 +314,9 @@ def _signal(path: Path, attempt: Attempt, *, kill: bool) -> Stopped:
     shim, trainer = attempt.shim, attempt.trainer
     asked = shim.send(signal.SIGTERM) if shim else False
     if trainer and (kill or not asked):
+        for worker in workers(trainer.pid) if kill and trainer.alive else []:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
         trainer.send(signal.SIGKILL if kill else signal.SIGTERM, group=kill)
     if not asked:
         with suppress(OSError):
