@@ -40,8 +40,15 @@ first = json.loads(checkpoint.read_text())["step"] if checkpoint.exists() else 0
 events = EventWriter(run / "events.jsonl")
 events.write("started", pid=os.getpid(), resumed_from=first or None, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
 print("hello from the trainer")
+for _ in range(plan.get("warnings", 0)):
+    events.write("message", level="warning", text="A picture of " + 100 * "x")
 for step in range(first, plan.get("steps", 5)):
     if stopping:
+        if plan.get("mute"):
+            sys.exit(1)
+        time.sleep(plan.get("saving", 0))
+        if not plan.get("full"):
+            events.write("checkpoint", step=step, path="checkpoints/last", best=False)
         events.write("ended", status="stopped", reason=None, summary={})
         sys.exit(0)
     time.sleep(plan.get("pause", 0.01))
@@ -75,7 +82,9 @@ def pretending(folder: Path) -> Iterator[Path]:
 
 
 def make_run(runs: Path, device: str = "cpu", **plan: Any) -> Path:
-    """A run directory whose trainer will pretend by `plan`: steps, pause, deaf, unprepared, status."""
+    """A run directory whose trainer will pretend by `plan`: steps, pause, deaf, unprepared, mute (it ends without a
+    word), warnings, status, and for its checkpoint: saving (the seconds it takes), full (the disk).
+    """
     path = create(runs, resolve("ce", **{"device": device}))
     (path / "plan.json").write_text(json.dumps(plan))
     return path

@@ -19,12 +19,12 @@ from engine.errors import UserError
 from engine.events import EventWriter
 from handreid_tui.files import read_json, write_json
 from handreid_tui.launch import control, queue
-from handreid_tui.launch.slurm import look, tasks
+from handreid_tui.launch.slurm import commands, look, tasks
 from handreid_tui.launch.slurm.request import Request, read_request
 from handreid_tui.launch.slurm.submit import sbatch_command, script
 from handreid_tui.launch.supervisor import supervise
 from handreid_tui.state import observe
-from tests.launch_tools import events, make_run, pretending, until
+from tests.launch_tools import events, make_run, pretending, processes_of, until
 from tests.slurm_commands import CONFIG, Slurm
 
 
@@ -38,6 +38,7 @@ def runs(tmp_path: Path) -> Iterator[Path]:
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     slurm = Slurm(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{slurm.folder}:{os.environ['PATH']}")
+    look.this_cluster_name.cache_clear()
     return slurm
 
 
@@ -191,6 +192,23 @@ def test_where_slurm_does_not_queue_again_the_run_stays_stopped_and_says_why(run
     assert "Requested operation is disabled" in events(path, "message")[-1]["text"]
 
 
+def test_a_late_refusal_to_queue_again_leaves_alone_what_a_user_did_since(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    asks, refuses = slurm.folder / "asks", slurm.folder / "refuses"
+    slow = f"touch {asks}; while [ ! -e {refuses} ]; do sleep 0.05; done; echo disabled >&2; exit 1"
+    slurm.says("scontrol", f'case "$1" in requeue) {slow};; esac; {CONFIG}')
+    task.send_signal(signal.SIGUSR1)
+    until(asks.exists)
+    control.stop(path)
+    control.resume([path], slurm=Request())
+    refuses.touch()
+    task.wait(20)
+    assert observe(path).status == "queued"
+    assert not events(path, "message")
+
+
 def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=1, pause=30, unprepared=True)
     task = start_task(path)
@@ -199,6 +217,25 @@ def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circl
     task.wait(20)
     assert observe(path).status == "stopped"
     assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_a_run_that_cannot_write_its_checkpoints_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300, full=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_many_warnings_before_the_first_step_do_not_hide_the_checkpoint(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=300, warnings=600)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    task.wait(20)
+    assert observe(path).status == "queued"
 
 
 def test_a_run_that_another_job_pushes_out_asks_to_be_queued_again(runs: Path, slurm: Slurm) -> None:
@@ -237,6 +274,76 @@ def test_after_a_node_failed_the_task_that_slurm_starts_again_goes_on(runs: Path
     assert len(events(path, "started")) == 2
 
 
+# Several GPUs
+
+TORCHRUN = """
+import os, signal, subprocess, sys, time
+
+worker = subprocess.Popen([sys.executable, os.environ["TRAINER"], sys.argv[-1], "-m", "engine", "x"], process_group=0)
+
+def impatient(*_):
+    worker.kill()
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, impatient)
+sys.exit(bool(worker.wait()))
+"""
+
+
+@pytest.fixture
+def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torchrun with one worker and no patience."""
+    package = tmp_path / "python" / "torch" / "distributed"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "run.py").write_text(TORCHRUN)
+    monkeypatch.setenv("TRAINER", os.environ["HANDREID_TRAINER"])
+    monkeypatch.delenv("HANDREID_TRAINER")
+    monkeypatch.setenv("PYTHONPATH", f"{package.parents[1]}:{Path(__file__).parents[1]}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+
+def test_on_several_gpus_the_checkpoint_has_the_time_that_slurm_gives(runs: Path, slurm: Slurm, torchrun: None) -> None:
+    [path] = queued(runs, steps=3000, saving=0.3)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    assert task.wait(20) == 0
+    assert (observe(path).status, len(events(path, "checkpoint"))) == ("queued", 1)
+
+
+def test_a_kill_on_several_gpus_reaches_each(runs: Path, slurm: Slurm, torchrun: None) -> None:
+    [path] = queued(runs, steps=3000, deaf=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR2)
+    task.wait(20)
+    until(lambda: not processes_of(path))
+    assert observe(path).status == "stopped"
+
+
+def test_a_kill_on_several_gpus_of_this_machine_reaches_each(runs: Path, torchrun: None) -> None:
+    path = make_run(runs, steps=3000, deaf=True)
+    queue.enqueue_all([path])
+    shim = subprocess.Popen([sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(path)], start_new_session=True)
+    until(lambda: events(path, "step"))
+    assert control.stop(path, kill=True) == "killed"
+    shim.wait(20)
+    until(lambda: not processes_of(path))
+    assert observe(path).status == "stopped"
+
+
+def test_a_trainer_that_was_asked_to_stop_and_ends_without_a_word_is_stopped(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, mute=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGTERM)
+    assert task.wait(20) == 1
+    assert observe(path).status == "stopped"
+    assert "before it could write a checkpoint" in observe(path).reason
+
+
 # Stop
 
 
@@ -257,7 +364,7 @@ def test_a_running_run_is_told_by_its_shim_and_a_second_stop_kills(runs: Path, s
     [path] = queued(runs, steps=3000, deaf=True)
     task = start_task(path)
     until(lambda: events(path, "step"))
-    slurm.says("scancel", f'case "$*" in *TERM*) kill -TERM {task.pid};; *USR2*) kill -USR2 {task.pid};; esac')
+    slurm.says("scancel", kills(task))
     assert control.stop(path) == "stopping"
     assert slurm.calls("scancel") == ["scancel --signal=TERM --batch 41_0"]
     until(lambda: control.is_stopping(path))
@@ -265,6 +372,39 @@ def test_a_running_run_is_told_by_its_shim_and_a_second_stop_kills(runs: Path, s
     task.wait(20)
     assert observe(path).status == "stopped"
     assert "checkpoint" in observe(path).reason
+
+
+def kills(task: subprocess.Popen[bytes]) -> str:
+    """What scancel does of its signals."""
+    return f'case "$*" in *TERM*) kill -TERM {task.pid};; *USR2*) kill -USR2 {task.pid};; esac'
+
+
+def test_the_first_stop_after_slurm_asked_waits_for_the_checkpoint(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, saving=0.5)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    slurm.says("scancel", kills(task))
+    task.send_signal(signal.SIGUSR1)
+    until(lambda: control.is_stopping(path))
+    assert control.stop(path) == "stopping"
+    task.wait(20)
+    assert (observe(path).status, len(events(path, "checkpoint"))) == ("stopped", 1)
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+def test_a_kill_near_the_time_limit_is_not_blamed_on_the_limit(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000, deaf=True)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    task.send_signal(signal.SIGUSR1)
+    until(lambda: control.is_stopping(path))
+    slurm.says("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(UserError, match="Unable to contact"):  # that it is stopping was Slurm's wish
+        control.stop(path)
+    slurm.says("scancel", kills(task))
+    assert [control.stop(path), control.stop(path)] == ["stopping", "killed"]
+    task.wait(20)
+    assert (observe(path).status, "limit" in observe(path).reason) == ("stopped", False)
 
 
 def test_a_stop_that_comes_just_before_the_time_limit_is_a_stop(runs: Path, slurm: Slurm) -> None:
@@ -291,11 +431,32 @@ def test_a_waiting_run_shows_why_slurm_lets_it_wait(runs: Path, slurm: Slurm) ->
     assert len(slurm.calls("squeue")) == asked  # that was a moment ago
 
 
+@pytest.mark.parametrize("ahead", [15, -15])
+def test_managers_whose_clocks_differ_ask_slurm_no_more_often(
+    ahead: float, runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(runs)
+    look_now(runs)
+    asked, configured = len(slurm.calls("squeue")), len(slurm.calls("scontrol"))
+    snapshot = tasks.folder(runs) / "squeue.json"
+    for count in range(3):  # another manager asks every now and then, we five times a second
+        write_json(snapshot, {"t": time.time() + ahead + count})
+        os.utime(snapshot, (time.time() + ahead, time.time() + ahead + count))
+        look.take_in(runs)
+        look.take_in(runs)
+    assert len(slurm.calls("squeue")) == asked
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10.1)
+    look.take_in(runs)
+    assert len(slurm.calls("squeue")) == asked + 1  # the other one has gone
+    assert len(slurm.calls("scontrol")) == configured
+
+
 @pytest.mark.parametrize(
     ("word", "status", "said"),
     [
         ("CANCELLED", "stopped", "cancelled from outside"),
-        ("FAILED", "failed", "41.out"),
+        ("FAILED", "failed", "outside the training."),
         ("NODE_FAIL", "failed", "node"),
         ("TIMEOUT", "failed", "time limit"),
         ("OUT_OF_MEMORY", "failed", "memory"),
@@ -312,6 +473,25 @@ def test_what_no_shim_could_tell_is_written_into_the_run_directory(
     assert not tasks.has_open_tasks(runs)
     look_now(runs)
     assert len(events(path, "ended")) == 1
+
+
+@pytest.mark.parametrize(("squeue", "status"), [(["41|0|FAILED|None"], "failed"), ([], "stopped")])
+def test_where_a_task_printed_something_the_reason_names_the_file(
+    squeue: list[str], status: str, runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [before] = queued(runs)
+    monkeypatch.setattr(look, "FORGOTTEN_AFTER", 0.0)
+    slurm.squeue(*squeue)
+    (tasks.folder(runs) / "41.out").write_text("slurm_script: line 5: python: No such file or directory\n")
+    look_now(runs)
+    assert (observe(before).status, "41.out" in observe(before).reason) == (status, True)
+    assert "from outside" not in observe(before).reason
+    (tasks.folder(runs) / "41.out").write_text("slurmstepd: error: *** JOB 41 ON n1 CANCELLED AT 2026-01-01 ***\n")
+    [after] = queued(runs)
+    (after / "trainer.log").write_text("OSError: [Errno 28] No space left on device\n")
+    look_now(runs)
+    assert (observe(after).status, str(after / "trainer.log") in observe(after).reason) == (status, True)
+    assert "41.out" not in observe(after).reason
 
 
 def test_an_array_cancelled_before_it_began_ends_all_its_runs(runs: Path, slurm: Slurm) -> None:
@@ -389,6 +569,20 @@ def test_a_removed_run_leaves_slurm_too(runs: Path, slurm: Slurm) -> None:
     assert not path.exists()
 
 
+def test_several_runs_are_removed_with_one_word_to_slurm_or_none_of_them(runs: Path, slurm: Slurm) -> None:
+    one, two, three = queued(runs, 3, steps=3000)
+    task = start_task(three, 2)
+    until(lambda: events(three, "step"))
+    with pytest.raises(UserError, match="running"):
+        control.remove_all([one, two, three])
+    assert observe(one).status == "queued"
+    task.terminate()
+    task.wait(20)
+    assert control.remove_all([one, two, three]) > 0
+    assert slurm.calls("scancel") == ["scancel 41_0 41_1"]
+    assert not list(runs.glob("0*"))
+
+
 def test_a_run_resumes_where_it_was(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=300)
     task = start_task(path)
@@ -434,12 +628,46 @@ def test_another_cluster_another_user_and_a_filter_of_squeue_say_nothing_of_our_
     assert look.why_waiting(runs) == {path.name: "Slurm: Priority"}
     slurm.squeue()
     slurm.says("scontrol", CONFIG.replace("alps", "jura"))
+    look.this_cluster_name.cache_clear()  # as another process does
     look_now(runs)
+    look.this_cluster_name.cache_clear()
     assert observe(path).status == "queued"
     slurm.says("scontrol", CONFIG)
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     look_now(runs)
     assert observe(path).status == "queued"
+
+
+def test_a_task_that_could_not_be_cancelled_is_cancelled_later(
+    runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = queued(runs, 3)
+    slurm.says("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert control.stop(one) == "withdrawn"
+    control.remove(two)
+    slurm.says("scancel", "")
+    slurm.squeue(*(f"41|{index}|PENDING|Priority" for index in range(3)))
+    look_now(runs)
+    assert len(tasks.open_tasks(runs)) == 3
+    monkeypatch.setattr(look, "LEFT_OVER_AFTER", 0.0)
+    look_now(runs)
+    assert slurm.calls("scancel")[-1] == "scancel 41_0 41_1"
+    assert list(tasks.open_tasks(runs)) == [three.name]
+    assert [observe(path).status for path in (one, three)] == ["stopped", "queued"]
+
+
+def test_where_slurm_hangs_nobody_waits_long(runs: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    [path] = queued(runs)
+    for module in (look, commands):
+        monkeypatch.setattr(module, "SOON", 0.3)
+    for name in ("squeue", "scancel", "scontrol"):
+        slurm.says(name, "exec sleep 20")
+    began = time.monotonic()
+    look_now(runs)
+    assert "did not answer" in look.why_waiting(runs)[path.name]
+    assert control.stop(path) == "withdrawn"
+    assert time.monotonic() - began < 5
+    assert tasks.has_open_tasks(runs)
 
 
 def test_a_stop_that_comes_while_sbatch_works_is_not_lost(runs: Path, slurm: Slurm) -> None:
@@ -477,6 +705,36 @@ def test_a_sweep_of_which_slurm_takes_a_part_leaves_nothing_and_says_what_slurm_
     assert not list(runs.glob("0*"))
 
 
+def test_a_stop_while_the_shim_asks_whether_it_was_pushed_out_is_a_stop(runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs, steps=3000)
+    task = start_task(path)
+    until(lambda: events(path, "step"))
+    asks, goes_on = slurm.folder / "asks", slurm.folder / "goes_on"
+    slurm.says("scontrol", f"touch {asks}; while [ ! -e {goes_on} ]; do sleep 0.05; done; echo PreemptTime=2026")
+    task.send_signal(signal.SIGTERM)
+    until(asks.exists)
+    stopping = threading.Thread(target=lambda: control.stop_all([path]))
+    stopping.start()
+    until(lambda: slurm.calls("scancel"))
+    goes_on.touch()
+    task.wait(20)
+    stopping.join()
+    assert observe(path).status == "stopped"
+    assert not any("requeue" in call for call in slurm.calls("scontrol"))
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_run_that_waits_again_just_as_it_is_stopped_is_withdrawn(status: int, runs: Path, slurm: Slurm) -> None:
+    [path] = queued(runs)
+    again = (path / "queued.json").read_text()
+    running_elsewhere(path)
+    (runs / "again.json").write_text(again)
+    slurm.says("scancel", f'case "$*" in *TERM*) mv {runs}/again.json {path}/queued.json; exit {status};; esac')
+    assert control.stop(path) == "withdrawn"
+    assert slurm.calls("scancel")[-1] == "scancel 41_0"
+    assert observe(path).status == "stopped"
+
+
 def test_a_stop_that_slurm_did_not_take_leaves_the_run_as_it_was(runs: Path, slurm: Slurm) -> None:
     [path] = queued(runs, steps=3000)
     task = start_task(path)
@@ -501,7 +759,19 @@ def test_scancel_that_fails_for_one_run_has_told_the_others(runs: Path, slurm: S
 
 def test_runs_on_the_cpu_ask_for_no_gpu_and_the_others_for_theirs(runs: Path, slurm: Slurm) -> None:
     control.launch([make_run(runs, device="cpu"), make_run(runs, device="auto")], slurm=Request(gpus=2))
-    assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [True, False]
+    assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [False, True]
+    assert "scontrol release 41 41" in slurm.calls("scontrol")
+
+
+def test_where_the_runs_on_the_gpu_are_refused_those_on_the_cpu_do_not_wait(runs: Path, slurm: Slurm) -> None:
+    one, two = make_run(runs, device="cpu"), make_run(runs, device="auto")
+    slurm.says("sbatch", 'cat > /dev/null; case "$*" in *gres*) echo no gpu >&2; exit 1;; esac; echo 41')
+    with pytest.raises(UserError, match="no gpu"):
+        control.launch([one, two], slurm=Request())
+    assert all("--hold" in call for call in slurm.calls("sbatch"))
+    assert len(slurm.calls("scancel")) == 1
+    assert not tasks.has_open_tasks(runs)
+    assert not any((path / "queued.json").exists() for path in (one, two))
 
 
 def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) -> None:
@@ -511,10 +781,13 @@ def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) 
             Request().changed(wrong, [])
 
 
-@pytest.mark.parametrize("option", ["-a0-0", "--arr=0-0", "-Mother", "--clus=b", "--wait", "-W", "--wrap=true"])
+@pytest.mark.parametrize(
+    "option", ["-a0-0", "--arr=0-0", "-Mother", "--clus=b", "--wait", "-W", "--wrap=true", "-Jx", "-HJx", "-"]
+)
 def test_an_option_that_would_undo_the_array_is_refused(option: str) -> None:
     with pytest.raises(UserError, match="set by handreid"):
         Request().changed(None, [option])
+    assert Request().changed(None, ["-H", "-pgpu", "--mem=1G"]).options == ("-H", "-pgpu", "--mem=1G")
 
 
 def test_a_percent_sign_in_the_folder_is_no_pattern_of_slurm(tmp_path: Path) -> None:

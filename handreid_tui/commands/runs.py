@@ -161,12 +161,12 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     runs = find_runs(places.runs, texts)
     if len(runs) > 1:
         runs = [run for run in runs if observe(run).status in ("stopped", "failed", "lost")]
-    there = [run for run in runs if on == "slurm" or (on is None and control.was_on_slurm(run))]
+    there = {run for run in runs if on == "slurm" or (on is None and control.was_on_slurm(run))}
     here = [run for run in runs if run not in there]
     if not runs:
         raise UserError("None of these runs was stopped, failed or lost.")
     if there:
-        control.resume(there, slurm=slurm)
+        control.resume([run for run in runs if run in there], slurm=slurm)
     if here:
         control.resume(here)
     if detach:
@@ -185,8 +185,7 @@ def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     names = ", ".join(run.name for run in runs)
     freed = size(sum(control.size(run) for run in runs))
     _agree(f"Delete {names} ({freed}) with checkpoints and results?", yes)
-    for run in runs:
-        control.remove(run)
+    control.remove_all(runs)
     up_to_date(places)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
 

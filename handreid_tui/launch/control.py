@@ -6,6 +6,7 @@ None of them needs the run history: the run directories are the truth. What is S
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import UserError
 from handreid_tui.files import explain, is_file
 from handreid_tui.launch import devices, locks, queue
-from handreid_tui.launch.processes import Attempt, mark_stopping
+from handreid_tui.launch.processes import Attempt, mark_stopping, workers
 from handreid_tui.launch.slurm import look, tasks
 from handreid_tui.launch.slurm import stop as on_slurm
 from handreid_tui.launch.slurm.request import Request
@@ -41,9 +42,8 @@ def create_and_launch(runs: Path, configs: list[RunConfig], *, tags: Iterable[st
     try:
         launch(paths, **asked)
     except UserError:
-        for path in paths:
-            with suppress(UserError):
-                remove(path)
+        with suppress(UserError):
+            remove_all(path for path in paths if not is_claimed(path))
         raise
     return paths
 
@@ -151,7 +151,7 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
 
 
 def is_stopping(path: Path) -> bool:
-    """Whether the run was asked to stop and has not ended yet; another stop would kill it."""
+    """Whether the run was asked to stop, by a user or by Slurm, and has not ended yet."""
     return Attempt.read(path).stopping and not observe(path).final
 
 
@@ -194,20 +194,30 @@ def size(path: Path) -> int:
 
 def remove(path: Path) -> int:
     """Delete a run directory that does not run; the bytes freed. One that waits leaves the queue."""
-    number(path)
-    if path.is_symlink() or not path.is_dir():
-        raise UserError(f"There is no run directory {path}.")
-    if was_on_slurm(path) and observe(path).status in ("running", "starting"):  # its claim may not be seen from here
-        raise UserError(f"Run {path.name} is running: stop it first.")
-    if on_slurm.of_slurm([path]):
-        on_slurm.stop([path], kill=True)
-    freed = size(path)
-    with queue.owned(path):
-        doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
-        path.rename(doomed)  # gone at once for everybody else
-        shutil.rmtree(doomed)
-    for leftover in path.parent.glob(".removed-*"):  # of a process killed in here
-        shutil.rmtree(leftover, ignore_errors=True)
+    return remove_all([path])
+
+
+def remove_all(paths: Iterable[Path]) -> int:
+    """Delete run directories, none of which runs; the bytes freed. Those that wait leave the queue."""
+    paths = list(paths)
+    for path in paths:
+        number(path)
+        if path.is_symlink() or not path.is_dir():
+            raise UserError(f"There is no run directory {path}.")
+        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
+        if elsewhere or is_claimed(path):
+            raise UserError(f"Run {path.name} is running: stop it first.")
+    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    freed = 0
+    for path in paths:
+        freed += size(path)
+        with queue.owned(path):
+            doomed = path.with_name(f".removed-{secrets.token_hex(8)}")
+            path.rename(doomed)  # gone at once for everybody else
+            shutil.rmtree(doomed)
+    for folder in {path.parent for path in paths}:
+        for leftover in folder.glob(".removed-*"):  # of a process killed in here
+            shutil.rmtree(leftover, ignore_errors=True)
     return freed
 
 
@@ -266,19 +276,20 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
 
 def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
     """Queue the runs on Slurm: first in their directories, for a task may start at once. All or none."""
-    for folder in dict.fromkeys(path.parent for path in runs):
-        with tasks.locked(folder):
+    groups: dict[tuple[Path, bool], list[Path]] = {}
+    for path in runs:
+        groups.setdefault((path.parent, queue.Waiting(path).device == "cpu"), []).append(path)
+    with ExitStack() as stack:
+        for folder in sorted({folder for folder, _ in groups}):
+            stack.enter_context(tasks.locked(folder))
+        try:
+            queue.enqueue_all(runs, resume=resume, on=queue.SLURM)
             # what runs on the CPU asks for no GPU
-            on_cpu = {path: queue.Waiting(path).device == "cpu" for path in runs if path.parent == folder}
-            for cpu in sorted(set(on_cpu.values())):
-                theirs = [path for path in on_cpu if on_cpu[path] == cpu]
-                try:
-                    queue.enqueue_all(theirs, resume=resume, on=queue.SLURM)
-                    submit(theirs, replace(request, gpus=0) if cpu else request)
-                except BaseException:
-                    for path in theirs:
-                        (path / "queued.json").unlink(missing_ok=True)
-                    raise
+            submit([(paths, replace(request, gpus=0) if cpu else request) for (_, cpu), paths in groups.items()])
+        except BaseException:
+            for path in runs:
+                (path / "queued.json").unlink(missing_ok=True)
+            raise
 
 
 def _leave_slurm(runs: list[Path]) -> None:
@@ -305,6 +316,9 @@ def _signal(path: Path, attempt: Attempt, *, kill: bool) -> Stopped:
     shim, trainer = attempt.shim, attempt.trainer
     asked = shim.send(signal.SIGTERM) if shim else False
     if trainer and (kill or not asked):
+        for worker in workers(trainer.pid) if kill and trainer.alive else []:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
         trainer.send(signal.SIGKILL if kill else signal.SIGTERM, group=kill)
     if not asked:
         with suppress(OSError):

@@ -8,6 +8,7 @@ from engine.events import EventWriter, read_events
 from handreid_tui.files import inside
 
 TAIL = 65536  # bytes that hold the last event, whatever it is
+PIECE = 1 << 20  # bytes read at once
 
 
 def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
@@ -30,10 +31,14 @@ def how_ended(run: Path, since: int) -> str:
     return str(last[0].get("status")) if last and last[0]["kind"] == "ended" else ""
 
 
-def has_trained(run: Path, since: int) -> bool:
-    """Whether a step was made behind byte `since`: where the trainer stopped cleanly, a checkpoint holds it."""
-    chunk = read_events(inside(run, "events.jsonl"), since, TAIL)
-    return any(event["kind"] == "step" for event in chunk.events)
+def has_checkpoint(run: Path, since: int) -> bool:
+    """Whether a checkpoint was written behind byte `since`: another start goes on from there."""
+    path = inside(run, "events.jsonl")
+    while (chunk := read_events(path, since, PIECE)).end > since:
+        if any(event["kind"] == "checkpoint" for event in chunk.events):
+            return True
+        since = chunk.end
+    return False
 
 
 def events_size(run: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ class Attempt:
         return tuple(process for process in known if process and process.alive)
 
 
+def workers(torchrun: int) -> list[int]:
+    """The processes of `-m engine` that this torchrun started; each is the leader of a group of its own."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
+        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if parent == torchrun and b"\0-m\0engine\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
+
+
 def _process(raw: dict[str, Any], name: str) -> Process | None:
     pid, started = raw.get(name), raw.get(f"{name}_started")
     return Process(pid, started) if isinstance(pid, int) and isinstance(started, int) and pid > 1 else None
@@ -92,6 +104,11 @@ def _process(raw: dict[str, Any], name: str) -> Process | None:
 def mark_stopping(path: Path) -> None:
     """Note in process.json that the run was asked to stop; its shim does, while it lives. Raises OSError."""
     _mark(path, "stopping")
+
+
+def heard_at(path: Path) -> Any:
+    """When the shim last heard a wish to stop, the user's or Slurm's; None where it never did."""
+    return read_json(path / "process.json").get("stopping")
 
 
 def mark_asked(path: Path) -> None:

@@ -26,8 +26,8 @@ from typing import Any
 
 from engine.errors import UserError
 from handreid_tui.files import write_json
-from handreid_tui.launch.ending import events_size, has_trained, how_ended, tell_ended
-from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop
+from handreid_tui.launch.ending import events_size, has_checkpoint, how_ended, tell_ended
+from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop, workers
 from handreid_tui.launch.slurm.this_task import ThisTask, wait_again
 from handreid_tui.state import boot_id, claim, process_started
 
@@ -65,17 +65,17 @@ def main() -> int:
         write_json(run / "process.json", about)
     (run / "queued.json").unlink()  # last: killed before this line, the run still waits for its start
     received = supervise(trainer, run, task)
-    if received and trainer.returncode < 0:
+    if received:  # whatever the exit status: torchrun has its own
         with suppress(OSError, UserError):
-            tell_ended(run, "stopped", TIME_SHORT if TIME_IS_UP in received else CUT_SHORT, started_at)
+            short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
+            tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
     write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
-    goes_on = task is not None and is_cut_short(task, run, received, started_at)
-    if goes_on:
-        wait_again(run)
+    waits = wait_again(run) if task and is_cut_short(task, run, received, started_at) else None
     for lock in (owned, *options.hold):
         os.close(lock)
-    if task and goes_on:
-        task.requeue(run)
+    if task and waits:
+        with suppress(OSError, UserError):  # somebody else has the run by now
+            task.requeue(run, waits)
     if options.queue:
         from handreid_tui.launch.supervisor import look_after
 
@@ -85,9 +85,9 @@ def main() -> int:
 
 def is_cut_short(task: ThisTask, run: Path, received: set[int], started_at: int) -> bool:
     """Whether Slurm stopped the trainer, nobody else, and it got far enough that another start would get farther."""
-    if how_ended(run, started_at) != "stopped" or was_asked_to_stop(run) or not has_trained(run, started_at):
+    if how_ended(run, started_at) != "stopped" or KILL in received or not has_checkpoint(run, started_at):
         return False
-    return TIME_IS_UP in received or task.is_preempted()
+    return TIME_IS_UP in received or (not was_asked_to_stop(run) and task.is_preempted())
 
 
 def listen_to_signals() -> None:
@@ -145,20 +145,31 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
         received = signal.sigwait((*STOP, signal.SIGCHLD))
         if received in STOP:
             if received == KILL:
+                tell(workers_of(trainer), signal.SIGKILL)
                 os.killpg(trainer.pid, signal.SIGKILL)
-            elif task:
-                task.stop_trainer(trainer.pid)
+            elif task and task.nodes > 1:
+                task.stop_step()
             else:
-                os.kill(trainer.pid, signal.SIGTERM)  # not `send_signal`, which might reap it
-            if not asked:
-                with suppress(OSError):
-                    mark_stopping(run)
+                tell(workers_of(trainer) or [trainer.pid], signal.SIGTERM)
+            with suppress(OSError):
+                mark_stopping(run)
             asked.add(received)
         elif os.waitid(os.P_PID, trainer.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(trainer.pid, signal.SIGKILL)  # what it left behind; its pid is ours until it is reaped
             trainer.wait()
             return asked | (signal.sigpending() & set(STOP))
+
+
+def workers_of(trainer: subprocess.Popen[bytes]) -> list[int]:
+    """The processes on several GPUs: torchrun itself would kill them after 30 s, whatever time there is for them."""
+    return workers(trainer.pid) if "torch.distributed.run" in trainer.args else []  # type: ignore[operator]
+
+
+def tell(pids: list[int], name: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, name)  # not `send_signal`, which might reap it
 
 
 def open_log(run: Path) -> int:

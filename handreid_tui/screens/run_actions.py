@@ -68,10 +68,10 @@ def _resume(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch.slurm.request import Request
     from handreid_tui.places import read_user_file
 
-    there = [run.path for run in runs if control.was_on_slurm(run.path)]
+    there = {run.path for run in runs if control.was_on_slurm(run.path)}
     here = [run.path for run in runs if run.path not in there]
     if there:
-        control.resume(there, slurm=read_user_file().slurm or Request())
+        control.resume([run.path for run in runs if run.path in there], slurm=read_user_file().slurm or Request())
     if here:
         control.resume(here)
     return f"{_names(runs)}: queued, to go on from the last checkpoint."

@@ -10,6 +10,8 @@ from engine.errors import UserError
 # they would filter or reshape the answers; those of sbatch that choose a partition or an account are the user's wish
 LEFT_OUT = ("SQUEUE_", "SCANCEL_", "SBATCH_WAIT", "SBATCH_ARRAY", "SLURM_CLUSTERS", "SBATCH_CLUSTERS")
 
+SOON = 5.0  # seconds for what a user waits for, and what the next look makes good
+
 
 def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) -> str:
     """What the command prints; `text` is its standard input. Raises UserError in Slurm's own words."""
@@ -38,15 +40,15 @@ def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) 
 
 
 def cancel(ids: list[str]) -> None:
-    """Cancel jobs or tasks, whatever they do. Raises UserError."""
-    _scancel([], ids)
+    """Cancel jobs or tasks, whatever they do. Raises UserError; some may be cancelled then."""
+    _scancel([], ids, SOON)
 
 
 def send(ids: list[str], signal: str) -> None:
     """Send a signal, like TERM, to the batch process of running tasks, which is their shim. Raises UserError."""
-    _scancel([f"--signal={signal}", "--batch"], ids)
+    _scancel([f"--signal={signal}", "--batch"], ids, 30.0)
 
 
-def _scancel(options: list[str], ids: list[str]) -> None:
+def _scancel(options: list[str], ids: list[str], seconds: float) -> None:
     for start in range(0, len(ids), 500):  # a command line has an end
-        call(["scancel", *options, *ids[start : start + 500]])
+        call(["scancel", *options, *ids[start : start + 500]], seconds=seconds)

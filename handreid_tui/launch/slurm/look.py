@@ -6,36 +6,39 @@ managers together, for what no shim can tell: why a task waits, and that it ende
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from engine.errors import UserError
-from handreid_tui.files import is_file, plain, read_json, write_json
+from handreid_tui.files import is_file, modified, plain, read_bytes, read_json, size_and_time, write_json
 from handreid_tui.launch import queue
 from handreid_tui.launch.ending import events_size, tell_ended
 from handreid_tui.launch.processes import Attempt, note_task, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
-from handreid_tui.launch.slurm.commands import call
+from handreid_tui.launch.slurm.commands import SOON, call, cancel
 from handreid_tui.launch.slurm.submit import this_cluster
 from handreid_tui.launch.slurm.tasks import Task
 from handreid_tui.state import is_claimed, observe
 
 LOOK_EVERY = 10.0  # seconds
 FORGOTTEN_AFTER = 20.0  # seconds after which a task that squeue does not list is over
+LEFT_OVER_AFTER = 120.0  # seconds; a network file system may show that late that a run waits
 FIELDS = "%F|%K|%T|%r"  # job and index of the array, state, reason; every Slurm has these, and not all have --json
 SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}")
 
 WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task
+OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task, {see} names what it printed
     "CANCELLED": ("stopped", "Its Slurm job {job} was cancelled from outside."),
     "DEADLINE": ("stopped", "Slurm ended its job {job} at its deadline."),
     "PREEMPTED": ("stopped", "Slurm gave the place of its job {job} to another, and does not queue it again."),
     "REVOKED": ("stopped", "Slurm revoked its job {job}."),
-    "COMPLETED": ("failed", "Its Slurm job {job} ended without training; see {log}."),
-    "FAILED": ("failed", "Its Slurm job {job} failed outside the training; see {log}."),
+    "COMPLETED": ("failed", "Its Slurm job {job} ended without training{see}."),
+    "FAILED": ("failed", "Its Slurm job {job} failed outside the training{see}."),
     "TIMEOUT": ("failed", "Slurm ended its job {job} at the time limit, before a checkpoint could be written."),
     "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} took more memory than it had asked for; see --mem of sbatch."),
     "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
@@ -43,6 +46,7 @@ OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is th
     "": ("failed", "Slurm does not know its job {job} any more, and it left no word."),
     "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
 }
+GONE_WITH_A_WORD = "Its Slurm job {job} ended before it began to train, or was cancelled{see}."
 
 
 @dataclass(frozen=True)
@@ -92,23 +96,27 @@ def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
 def _look(runs: Path) -> None:
     asked, me = time.time(), os.getuid()
     try:
-        cluster = this_cluster().name
-        words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=10))
+        cluster = this_cluster_name()
+        words = parse_squeue(call([*SQUEUE, f"--user={me}"], seconds=SOON))
     except UserError as error:
         write_json(_snapshot(runs), {"t": time.time(), "error": str(error)})
         return
     mine = {name: task for name, task in tasks.open_tasks(runs).items() if (task.cluster, task.user) == (cluster, me)}
-    over, waits = [], {}
+    over, waits, left_over = [], {}, {}
     for name, task in mine.items():
         word = words.get((task.job, task.index)) or words.get((task.job, None))
         if word is None and asked - task.since < FORGOTTEN_AFTER:
             continue  # submitted a moment ago
         state = word.state if word else _unlisted(runs / name)
-        if state in WAITS:
+        if state in WAITS and not _is_waited_for(runs / name, task, asked):
+            left_over[name] = task.id
+        elif state in WAITS:
             waits[name] = word.reason if word and word.reason != "None" else "submitted"
-            _queued_again(runs / name, task, asked)
         elif state in OVER and _end(runs / name, task, state):
             over.append(name)
+    with suppress(UserError):  # the next look tries again
+        cancel(list(left_over.values()))
+        over += left_over
     if over:
         tasks.close(runs, over)
     write_json(_snapshot(runs), {"t": time.time(), "waits": waits})
@@ -119,16 +127,20 @@ def _unlisted(path: Path) -> str:
     return "GONE" if is_file(path / "queued.json") and not is_claimed(path) else ""
 
 
-def _queued_again(path: Path, task: Task, asked: float) -> None:
-    """Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits."""
+def _is_waited_for(path: Path, task: Task, asked: float) -> bool:
+    """Whether the run of a task that waits still wants it; not where scancel failed as the run was stopped or removed.
+
+    Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits, too.
+    """
     started = read_json(path / "process.json").get("t")
     new = isinstance(started, float | int) and started > asked - 30  # since Slurm was asked, by another clock
-    if new or is_file(path / "queued.json") or is_claimed(path) or not _is_resumable(path):
-        return
-    if Attempt.read(path).slurm != task.id:  # it has gone on elsewhere since
-        return
+    if new or is_file(path / "queued.json") or is_claimed(path):
+        return True
+    if not _is_resumable(path) or Attempt.read(path).slurm != task.id:  # or it has gone on elsewhere since
+        return asked - task.since < LEFT_OVER_AFTER
     with suppress(UserError), queue.owned(path):
         queue.Waiting(path, place=task.since, resume=True, on="slurm").write()
+    return True
 
 
 def _is_resumable(path: Path) -> bool:
@@ -139,18 +151,31 @@ def _end(path: Path, task: Task, state: str) -> bool:
     """Write down the end that no shim could; whether the task is known to be over now."""
     if not _is_there(path) or observe(path).final or not _is_of(path, task):
         return True
+    see = _see(path, task)
     status, why = OVER[state]
+    if state == "GONE" and see:
+        why = GONE_WITH_A_WORD
     try:
         with queue.owned(path):
             if not observe(path).final and _is_of(path, task):
-                log = f"{tasks.folder(path.parent)}/{task.job}.out"
-                tell_ended(path, status, why.format(job=task.id, log=log), events_size(path))
+                tell_ended(path, status, why.format(job=task.id, see=see), events_size(path))
                 (path / "queued.json").unlink(missing_ok=True)
                 with suppress(OSError):
                     note_task(path, task.id)
     except UserError:  # its shim lives, and is about to write the end itself
         return False
     return True
+
+
+def _see(path: Path, task: Task) -> str:
+    """Where to read what the task printed: trainer.log from the moment that its shim had the run, JOB.out before."""
+    log, out = path / "trainer.log", tasks.folder(path.parent) / f"{task.job}.out"
+    lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
+    # Slurm tells there of each task of the array that was cancelled while it ran
+    said = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
+    if size_and_time(log)[0] and (modified(log) or 0.0) > task.since:
+        said.insert(0, str(log))
+    return f"; see {' and '.join(said)}" if said else ""
 
 
 def _is_of(path: Path, task: Task) -> bool:
@@ -168,7 +193,22 @@ def _snapshot(runs: Path) -> Path:
     return tasks.folder(runs) / "squeue.json"
 
 
+@cache
+def this_cluster_name() -> str:
+    """Asked once a process. Raises UserError."""
+    return this_cluster(SOON).name
+
+
+_seen: dict[Path, tuple[float, float]] = {}  # by folder of runs: the time of the last snapshot, and when we saw it
+
+
 def _age(runs: Path) -> float:
-    """Seconds since Slurm was asked last."""
-    last = read_json(_snapshot(runs), tasks.LARGEST).get("t")
-    return time.time() - last if isinstance(last, float | int) and 0 < last <= time.time() else float("inf")
+    """Seconds since Slurm was asked last, by this process's own clock: those of two hosts may differ."""
+    written, now = modified(_snapshot(runs)), time.monotonic()
+    if written is None:
+        return math.inf
+    if runs not in _seen:  # written before this process began: the clocks must tell
+        _seen[runs] = written, now - abs(time.time() - written)
+    elif _seen[runs][0] != written:
+        _seen[runs] = written, now
+    return now - _seen[runs][1]

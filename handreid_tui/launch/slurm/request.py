@@ -13,6 +13,7 @@ options = ["--mem=64G", "--cpus-per-task=8"]
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -79,4 +80,4 @@ def _is_ours(option: str) -> bool:
     if option.startswith("--"):
         name = option[2:].split("=")[0]
         return bool(name) and any(own.startswith(name) for own in OURS)
-    return option[1:2] in "aMoW"
+    return re.match(r"-([HQkOsv]*[aJMoW]|$)", option) is not None  # letters without a value may stand before

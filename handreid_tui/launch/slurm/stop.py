@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import UserError
 from handreid_tui.files import explain, in_threads, is_file
 from handreid_tui.launch import queue
-from handreid_tui.launch.processes import Attempt, mark_asked, note_task, take_back_asked
+from handreid_tui.launch.processes import Attempt, heard_at, mark_asked, note_task, take_back_asked, was_asked_to_stop
 from handreid_tui.launch.slurm import tasks
 from handreid_tui.launch.slurm.commands import cancel, send
 from handreid_tui.state import observe
@@ -26,22 +26,28 @@ def of_slurm(paths: list[Path]) -> list[Path]:
 
 def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
     """Stop all these runs, which are Slurm's. Raises UserError in Slurm's words where one that runs was not told."""
-    done: dict[Path, Stopped] = {}
-    for runs in dict.fromkeys(path.parent for path in paths):
-        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
-            done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
+    done = _withdraw(paths)
     told: dict[str, dict[Path, str]] = {"TERM": {}, "USR2": {}}
     for path in paths:
         if path not in done:
             attempt = Attempt.read(path)
-            at_once = kill or attempt.stopping
+            at_once = kill or was_asked_to_stop(path)  # `stopping` may be Slurm's wish
             done[path] = "killed" if at_once else "stopping"
             told["USR2" if at_once else "TERM"][path] = attempt.slurm
             with suppress(OSError):
                 mark_asked(path)
     problems = [problem for signal, ids in told.items() if (problem := _send(ids, signal))]
+    done |= _withdraw([path for ids in told.values() for path in ids if _waits(path)])  # it was about to wait again
     if problems:
         raise problems[0]
+    return done
+
+
+def _withdraw(paths: list[Path]) -> dict[Path, Stopped]:
+    done: dict[Path, Stopped] = {}
+    for runs in dict.fromkeys(path.parent for path in paths):
+        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
+            done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
     return done
 
 
@@ -59,16 +65,17 @@ def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
 
     try:
         in_threads(withdraw, paths)
-        tasks.close(runs, [path.name for path in done])
+        with suppress(UserError):  # a task whose run does not wait ends as soon as it starts; `look` tries again
+            cancel([known[path.name].id for path in paths if path in done and path.name in known])
+            tasks.close(runs, [path.name for path in done])
     except OSError as error:
         raise UserError(f"{runs} cannot be changed: {explain(error)}") from None
-    with suppress(UserError):  # a task whose run does not wait any more ends as soon as it starts
-        cancel([known[path.name].id for path in paths if path in done and path.name in known])
     return done
 
 
 def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
     """Signal the tasks; what went wrong, if a run did not hear of it. scancel may fail for one and tell the others."""
+    before = {path: heard_at(path) for path in ids}
     try:
         send(list(ids.values()), signal)
     except UserError as error:
@@ -76,12 +83,17 @@ def _send(ids: Mapping[Path, str], signal: str) -> UserError | None:
         deaf = list(ids)
         while deaf and time.monotonic() < end:
             time.sleep(0.1)
-            deaf = [path for path in deaf if not (Attempt.read(path).stopping or observe(path).final)]
+            deaf = [path for path in deaf if not _heard(path, before[path])]
         for path in deaf:
             with suppress(OSError):
                 take_back_asked(path)
         return error if deaf else None
     return None
+
+
+def _heard(path: Path, before: Any) -> bool:
+    """Whether the run heard of a stop since `before`, has ended, or waits again and can be withdrawn."""
+    return heard_at(path) != before or _waits(path) or observe(path).final
 
 
 def _waits(path: Path) -> bool:

@@ -31,36 +31,45 @@ class Cluster:
     largest: int
 
 
-def submit(paths: list[Path], request: Request) -> None:
-    """Submit the runs, all in one folder, in this order; all or none. For the holder of the tasks' lock.
+def submit(groups: list[tuple[list[Path], Request]]) -> None:
+    """Submit the runs, in this order, each group of one folder with what it asks for; all or none.
 
-    Raises UserError in Slurm's words.
+    For the holder of the locks of their tasks. Raises UserError in Slurm's words.
     """
-    runs, cluster, jobs = paths[0].parent, this_cluster(), list[int]()
+    cluster, jobs = this_cluster(), list[int]()
     label = f"handreid-{secrets.token_hex(3)}"
-    arrays = [paths[start : start + cluster.largest] for start in range(0, len(paths), cluster.largest)]
-    held = len(arrays) > 1 and not {"--hold", "-H"} & set(request.options)  # none starts before all were taken
+    several = len(groups) > 1 or len(groups[0][0]) > cluster.largest
+    held = several and not {"--hold", "-H"} & set(groups[0][1].options)  # none starts before all were taken
     with _uninterrupted():
         try:
-            tasks.close(runs, [path.name for path in paths])
-            for array in arrays:
-                names = [path.name for path in array]
-                # one array after the other, or each would have the limit of running tasks for itself
-                before = jobs[-1] if jobs and request.running else None
-                jobs.append(
-                    _sbatch(sbatch_command(runs, len(names), request, label, before, held), script(runs, names))
-                )
-                tasks.note_submitted(runs, jobs[-1], names, cluster.name)
+            _close_all(groups)
+            for paths, request in groups:
+                before = None
+                for array in _arrays(paths, cluster.largest):
+                    runs, names = array[0].parent, [path.name for path in array]
+                    command = sbatch_command(runs, len(names), request, label, before, held)
+                    jobs.append(_sbatch(command, script(runs, names)))
+                    tasks.note_submitted(runs, jobs[-1], names, cluster.name)
+                    # one array after the other, or each would have the limit of running tasks for itself
+                    before = jobs[-1] if request.running else None
             if held:
                 call(["scontrol", "release", *map(str, jobs)])
         except (UserError, OSError) as error:
-            with suppress(UserError):
+            with suppress(UserError, OSError):
                 call(["scancel", f"--name={label}"])  # by name, for sbatch may have submitted more than it told
-            with suppress(OSError):
-                tasks.close(runs, [path.name for path in paths])
+                _close_all(groups)
             if isinstance(error, OSError):
-                raise UserError(f"{tasks.folder(runs)} cannot be written: {explain(error)}") from None
+                raise UserError(f"The tasks of Slurm cannot be noted: {explain(error)}") from None
             raise
+
+
+def _arrays(paths: list[Path], largest: int) -> list[list[Path]]:
+    return [paths[start : start + largest] for start in range(0, len(paths), largest)]
+
+
+def _close_all(groups: list[tuple[list[Path], Request]]) -> None:
+    for paths, _ in groups:
+        tasks.close(paths[0].parent, [path.name for path in paths])
 
 
 def script(runs: Path, names: list[str]) -> str:
@@ -99,9 +108,9 @@ def sbatch_command(
     ]
 
 
-def this_cluster() -> Cluster:
+def this_cluster(seconds: float = 30.0) -> Cluster:
     """What Slurm says of itself. Raises UserError."""
-    said = call(["scontrol", "show", "config"])
+    said = call(["scontrol", "show", "config"], seconds=seconds)
     name = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
     largest = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
     return Cluster(name[1] if name else "", max(1, int(largest[1])) if largest else USUAL_ARRAY)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import sys
 import time
@@ -24,7 +23,9 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.events import EventWriter
 from handreid_tui.files import inside, is_file, read_json
-from handreid_tui.launch.queue import SLURM, Waiting, read
+from handreid_tui.launch import queue
+from handreid_tui.launch.processes import was_asked_to_stop
+from handreid_tui.launch.queue import SLURM, Waiting
 from handreid_tui.launch.slurm.commands import call
 from handreid_tui.state import claim, observe
 
@@ -71,7 +72,7 @@ class ThisTask:
         return None
 
     def _waits(self, run: Path) -> bool:
-        return is_file(run / "queued.json") and read(run).on == SLURM
+        return is_file(run / "queued.json") and queue.read(run).on == SLURM
 
     def _goes_on(self, run: Path) -> bool:
         """Whether this task ran it before and was cut short by Slurm itself: a node failed, another job had to pass."""
@@ -100,16 +101,13 @@ class ThisTask:
             f"--rdzv-endpoint={socket.gethostname()}:{port}",
         ]
 
-    def stop_trainer(self, trainer: int) -> None:
-        """Ask the trainer to stop. On several nodes, Slurm tells its processes: srun would kill them."""
-        if self.nodes > 1:
-            for _ in range(3):
-                with suppress(UserError):
-                    call(["scancel", "--signal=TERM", self.id])
-                    break
-                time.sleep(1)
-        else:
-            os.kill(trainer, signal.SIGTERM)
+    def stop_step(self) -> None:
+        """Ask a trainer on several nodes to stop. Slurm tells its processes: srun would kill them."""
+        for _ in range(3):
+            with suppress(UserError):
+                call(["scancel", "--signal=TERM", self.id])
+                break
+            time.sleep(1)
 
     def is_preempted(self) -> bool:
         """Whether Slurm takes the place for another job. It tells the processes that srun started, and not us."""
@@ -117,21 +115,31 @@ class ThisTask:
             return re.search(r"\bPreemptTime=[0-9]", call(["scontrol", "show", "job", self.id])) is not None
         return False
 
-    def requeue(self, run: Path) -> None:
-        """Ask Slurm to run this task again; if it refuses, the run stays stopped, and its events say so."""
+    def requeue(self, run: Path, waits: Waiting) -> None:
+        """Ask Slurm to run this task again; if it refuses, the run stays stopped, and its events say so.
+
+        `waits`: what `wait_again` wrote. A user may have stopped and resumed the run since.
+        """
         try:
             call(["scontrol", "requeue", self.id])
         except UserError as error:
-            owned = claim(run)
-            (run / "queued.json").unlink(missing_ok=True)
-            events = EventWriter(inside(run, "events.jsonl"))
-            text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
-            events.write("message", level="warning", text=text)
-            events.close()
-            if owned is not None:
-                os.close(owned)
+            with queue.owned(run):
+                if queue.read(run) == waits:
+                    (run / "queued.json").unlink()
+                    events = EventWriter(inside(run, "events.jsonl"))
+                    text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
+                    events.write("message", level="warning", text=text)
+                    events.close()
 
 
-def wait_again(run: Path) -> None:
-    """Put the run back into the queue, to go on from its checkpoint."""
-    Waiting(run, place=time.time(), resume=True, on=SLURM).write()
+def wait_again(run: Path) -> Waiting | None:
+    """Put the run back into the queue, to go on from its checkpoint, unless a user asked to stop it meanwhile.
+
+    For the owner of the claim. A stop that marks the run after this has looked finds it waiting.
+    """
+    waits = Waiting(run, place=time.time(), resume=True, on=SLURM)
+    waits.write()
+    if was_asked_to_stop(run):
+        (run / "queued.json").unlink()
+        return None
+    return waits

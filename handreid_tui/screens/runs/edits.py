@@ -98,7 +98,7 @@ def _delete(runs: Sequence[RunRow]) -> str:
     from handreid_tui.formatting import size
     from handreid_tui.launch import control
 
-    freed = sum(control.remove(run.path) for run in runs)
+    freed = control.remove_all(run.path for run in runs)
     return f"Deleted {_title(runs)}: {size(freed)} freed."
 
 
