@@ -23,12 +23,12 @@ app = typer.Typer(
 data = typer.Typer(help="Look at a data set.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
-Db = Annotated[Path | None, typer.Option("--db", envvar="HANDREID_DB", help="Run history [default: ./runs.db]")]
-Runs = Annotated[Path | None, typer.Option("--runs", envvar="HANDREID_RUNS", help="Run directories [default: ./runs]")]
+BEFORE: dict[str, Path | None] = {"db": None, "runs": None}  # the options that stood before the command
+
+Db = Annotated[Path | None, typer.Option("--db", help="Run history [default: $HANDREID_DB, or ./runs.db]")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Run directories [default: $HANDREID_RUNS, or ./runs]")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything else on stderr.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
-
-
 Several = Annotated[list[str], typer.Argument(metavar="RUN...", help="As elsewhere, or from-to: 12-40.")]
 On = Annotated[str | None, typer.Option("--on", help="here, or slurm [default: here; a resumed run, where it was]")]
 Sbatch = Annotated[list[str] | None, typer.Option(metavar="OPTION", help="For sbatch, like --time=4:00:00. Repeats.")]
@@ -46,12 +46,14 @@ def _request(user: UserFile, on: str, gpus: float | None, options: list[str] | N
 
 
 def _places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
-    return choose_places(user or read_user_file(), db, runs)
+    """The places of a command: what stands behind it on the command line, else what stands before it."""
+    return choose_places(user or read_user_file(), db or BEFORE["db"], runs or BEFORE["runs"])
 
 
 @app.callback()
 def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
     """Without a command: the terminal UI."""
+    BEFORE.update(db=db, runs=runs)
     if context.invoked_subcommand is None:
         from handreid_tui.app import run_app
 
