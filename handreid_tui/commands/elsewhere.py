@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,10 +49,20 @@ def export(places: Places, text: str, output: Path | None) -> None:
     """Write a run's encoder as a folder that open_clip loads by itself."""
     run = find_run(places.runs, text)
     folder = output or Path(f"{run.name}-encoder")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: name another folder with -o.")
+    _check_output(folder)
     _engine("export", str(run), str(folder))
     print(f"{folder}: open_clip.create_model_and_transforms('local-dir:{folder}') loads it.", file=sys.stderr)
+
+
+def _check_output(folder: Path) -> None:
+    """Raises UserError where the folder is not a new or an empty one, or cannot be made or written."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file: name a folder with -o.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written: name another folder with -o.")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder with -o.")
 
 
 def _engine(*words: str) -> str:

@@ -53,7 +53,8 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         print(json.dumps([as_object(row) for row in rows], indent=2))
         return
     if not rows:
-        print("No run fits the filter." if filter else "No runs yet: start one with `handreid run --combo ce`.")
+        none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
+        print("No run fits the filter." if filter else none)
         return
     gives_way = ("data", "tags")  # where the terminal is narrow
     columns = [
