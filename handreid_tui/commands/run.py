@@ -17,7 +17,7 @@ from handreid_tui import rundir
 from handreid_tui.commands.follow import follow
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
-from handreid_tui.launch.plan import plan
+from handreid_tui.launch.plan import check_device, plan
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 from handreid_tui.progress import Progress
@@ -48,6 +48,8 @@ def run(
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print)
+    if not slurm:
+        check_device(chosen.configs[0].device)
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
