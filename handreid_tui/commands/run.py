@@ -63,16 +63,14 @@ def run(
         if as_json and progress.reason.get("kind") != "usage":
             print(json.dumps(as_object(progress)), flush=True)
 
-    runs, interrupted = follow(paths, ended)
+    runs = [Progress(path) for path in paths]
+    interrupted = follow(runs, ended)
     _index(places)
     if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
         for progress in mistakes:
             control.remove(progress.path)
         _index(places)
         raise UserError(mistakes[0].reason["message"])
-    for progress in runs:
-        if progress.status in ("failed", "lost"):
-            say.print(f"{progress.path.name} {progress.status}: {progress.reason.get('message', '')}", style="bold red")
     if not as_json:
         _report(runs)
     if interrupted:

@@ -18,7 +18,7 @@ from engine.errors import UserError
 from handreid_tui import history as past
 from handreid_tui import rundir
 from handreid_tui.columns import BOLD, Column, Columns, line
-from handreid_tui.commands.follow import follow
+from handreid_tui.commands.follow import follow, how_ended
 from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.filter import parse_filter
 from handreid_tui.filter_values import matching, missing_settings, read_settings
@@ -28,6 +28,7 @@ from handreid_tui.launch import control
 from handreid_tui.launch.slurm.look import take_in
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
+from handreid_tui.progress import Progress
 from handreid_tui.runs import find_run, find_runs
 from handreid_tui.state import observe
 
@@ -166,6 +167,10 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     here = [run for run in runs if run not in there]
     if not runs:
         raise UserError("None of these runs was stopped, failed or lost.")
+    followed = [Progress(run) for run in runs]
+    for progress in followed:
+        progress.catch_up()  # what earlier attempts did, and how they ended, was said before
+        progress.status, progress.reason = "queued", {}
     if there:
         control.resume(there, slurm=slurm)
     if here:
@@ -173,12 +178,12 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     if detach:
         print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
         return 0
-    ended, interrupted = follow(runs, lambda progress: None)
+    interrupted = follow(followed, lambda progress: None)
     up_to_date(places)
-    for progress in ended:
-        why = f": {progress.reason['message']}" if progress.reason.get("message") else ""
-        print(f"{progress.path.name} {progress.status}{why}", file=sys.stderr)
-    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in ended) else 1
+    for progress in followed:
+        if progress.reason.get("kind") == "usage":
+            print(how_ended(progress), file=sys.stderr)
+    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in followed) else 1
 
 
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
