@@ -67,7 +67,8 @@ def test_columns_that_may_give_way_do_so_first_and_numbers_last():
         "1234567  a name of a run  many words here",
     ]
     assert drawn(table, 31)[1] == "1234567  a name of a run  many…"
-    assert drawn(table, 24)[1] == "1234567  a name o…  man…"
+    assert drawn(table, 24)[1] == "1234567  a name of a run"
+    assert drawn(table, 20)[1] == "1234567  a name of …"
 
 
 def test_wide_characters_keep_the_columns_straight():

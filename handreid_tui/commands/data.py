@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.data.check import check_folder
+from handreid_tui.columns import stdout
 
 
 def check(path: str, format: str, decode: bool, as_json: bool) -> int:
@@ -25,7 +25,7 @@ def check(path: str, format: str, decode: bool, as_json: bool) -> int:
         table.add_column(subset, justify="right")
     for count in dict.fromkeys(key for counts in subsets.values() for key in counts):
         table.add_row(count.replace("_", " "), *(str(counts.get(count, "–")) for counts in subsets.values()))
-    Console().print(table)
+    stdout().print(table)
     for warning in found["warnings"]:
         print(f"Note: {warning}", file=sys.stderr)
     for name in damaged:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.config import DataConfig
 from engine.data.split import open_split
 from engine.errors import UserError
+from handreid_tui.columns import stdout
 from handreid_tui.formatting import percent
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
@@ -41,7 +41,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         table.add_column(metric, justify="right")
     table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in METRICS), style="dim")
     table.add_row(run.name, *(percent(summary[metric]) for metric in METRICS))
-    Console().print(table)
+    stdout().print(table)
     print(f"Kept in {folder}.", file=sys.stderr)
 
 

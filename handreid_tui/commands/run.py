@@ -14,6 +14,7 @@ from rich.table import Table
 from engine.combos import Combo
 from engine.errors import UserError
 from handreid_tui import rundir
+from handreid_tui.columns import stdout
 from handreid_tui.commands.follow import follow
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
@@ -117,7 +118,7 @@ def _report(runs: list[Progress]) -> None:
         summary = run.summary
         after = (str(summary["best_epoch"]), duration(summary["seconds"]))
         table.add_row(run.path.name, *_scores(summary), *after, style="bold")
-    out = Console()
+    out = stdout()
     out.print(table)
     out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.", highlight=False)
 

@@ -10,14 +10,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
 from engine.errors import UserError
 from handreid_tui import history as past
 from handreid_tui import rundir
-from handreid_tui.columns import BOLD, Column, Columns, line
+from handreid_tui.columns import BOLD, Column, Columns, line, stdout
 from handreid_tui.commands.follow import follow, how_ended
 from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.filter import parse_filter
@@ -57,17 +56,17 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
         print("No run fits the filter." if filter else none)
         return
-    gives_way = ("data", "tags")  # where the terminal is narrow
+    gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
         Column(
             [line(header, BOLD)],
             [[line(text)] for text in texts],
             number=header in ("run", "seed", "rank-1", "mAP", "time"),
-            least=4 if header in gives_way else None,
+            least=gives_way.get(header),
         )
         for header, texts in _columns(rows).items()
     ]
-    Console().print(Columns(columns))
+    stdout().print(Columns(columns))
 
 
 def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
@@ -100,7 +99,7 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
         said = [message._asdict() for message in messages]
         print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
         return
-    out = Console(highlight=False)
+    out = stdout(highlight=False)
     out.print(f"[bold]{row.name or row.path.name}[/]  {row.status}{': ' + row.reason if row.reason else ''}")
     out.print(f"{row.combo}, seed {row.seed}, {row.protocol}", markup=False)
     made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
