@@ -373,6 +373,8 @@ def queue(
     places = _places(None, runs)
     if run:
         change_order(places, run, up, down, priority)
+    elif up or down or priority is not None:
+        raise UserError("Say which waiting run is to move: `handreid queue 12 --up`.")
     show_queue(places, as_json)
 
 
@@ -408,11 +410,9 @@ def tag(
     runs: Runs = None,
 ) -> None:
     """Put a tag on a run."""
-    from handreid_tui.commands.runs import edit_run
-    from handreid_tui.history import add_tag, remove_tag
+    from handreid_tui.commands.runs import tag_run
 
-    edit = remove_tag if remove else add_tag
-    edit_run(_history(db, runs), run, lambda history, number: edit(history, number, name))
+    tag_run(_history(db, runs), run, name, remove)
 
 
 @app.command()

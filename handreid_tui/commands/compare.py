@@ -37,8 +37,9 @@ def show_comparison(
 def make_report(places: Places, names: list[str], by: str | None, baseline: str, output: Path) -> None:
     from handreid_tui.compare.report import write_report  # imports matplotlib
 
+    there = output.exists()
     write_report(up_to_date(places), output, names, _by(by), baseline)
-    print(f"{output}: open it in a browser.", file=sys.stderr)
+    print(f"{'Replaced ' if there else ''}{output}: open it in a browser.", file=sys.stderr)
 
 
 def make_plot(places: Places, names: list[str], kind: str, by: str | None, output: Path) -> None:

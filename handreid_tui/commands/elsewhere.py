@@ -15,11 +15,11 @@ from engine.config import DataConfig
 from engine.data.split import open_split
 from engine.errors import UserError
 from handreid_tui.columns import stdout
-from handreid_tui.formatting import percent
+from handreid_tui.formatting import METRICS, percent
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
 
-METRICS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
+SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
 
 
 def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> None:
@@ -35,13 +35,15 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
         return
     title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
-    for metric in METRICS:
-        table.add_column(metric, justify="right")
-    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in METRICS), style="dim")
-    table.add_row(run.name, *(percent(summary[metric]) for metric in METRICS))
-    stdout().print(table)
+    for metric in SHOWN:
+        table.add_column(METRICS[metric], justify="right")
+    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in SHOWN), style="dim")
+    table.add_row(run.name, *(percent(summary[metric]) for metric in SHOWN))
+    out = stdout(highlight=False)
+    out.print(title, style="italic", markup=False)
+    out.print(table)
     print(f"Kept in {folder}.", file=sys.stderr)
 
 

@@ -16,6 +16,7 @@ from engine.errors import UserError
 from handreid_tui import rundir
 from handreid_tui.columns import stdout
 from handreid_tui.commands.follow import follow
+from handreid_tui.commands.tags import check_tags
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
 from handreid_tui.launch.plan import check_device, plan
@@ -45,6 +46,7 @@ def run(
     """
     if slurm and (priority or parallel > 1):
         raise UserError("Slurm has its own order: --priority and --parallel are for runs here.")
+    check_tags(tags)
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)

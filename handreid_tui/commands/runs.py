@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine
 
 from engine.errors import UserError
@@ -18,10 +19,11 @@ from handreid_tui import history as past
 from handreid_tui import rundir
 from handreid_tui.columns import BOLD, Column, Columns, line, stdout
 from handreid_tui.commands.follow import follow, how_ended
+from handreid_tui.commands.tags import check_tags
 from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.filter import parse_filter
 from handreid_tui.filter_values import matching, missing_settings, read_settings
-from handreid_tui.formatting import duration, percent, size
+from handreid_tui.formatting import METRICS, duration, percent, size
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.launch import control
 from handreid_tui.launch.slurm.look import take_in
@@ -30,8 +32,6 @@ from handreid_tui.places import Places
 from handreid_tui.progress import Progress
 from handreid_tui.runs import find_run, find_runs
 from handreid_tui.state import observe
-
-SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3")
 
 
 def up_to_date(places: Places) -> Engine:
@@ -99,9 +99,11 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
         said = [message._asdict() for message in messages]
         print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
         return
-    out = stdout(highlight=False)
-    out.print(f"[bold]{row.name or row.path.name}[/]  {row.status}{': ' + row.reason if row.reason else ''}")
-    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}", markup=False)
+    out = stdout(highlight=False, markup=False)
+    own = f' "{row.name}"' if row.name != row.path.name else ""
+    status = f"{row.status}{': ' + row.reason if row.reason else ''}"
+    out.print(Text.assemble((f"Run {row.number}{own}", "bold"), f"  {row.path.name}  {status}"))
+    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}")
     made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
     out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -109,14 +111,14 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     for name in ("raw pixels", "before training", "after"):
         table.add_column(name, justify="right")
     found = past.summary(opened, row.number)
-    for metric in SHOWN:
+    for metric, name in METRICS.items():
         stages = [found.get(f"{stage}/{metric}") for stage in ("pixels", "before", "test")]
-        table.add_row(metric, *(percent(stage.last if stage else None) for stage in stages))
+        table.add_row(name, *(percent(stage.last if stage else None) for stage in stages))
     out.print(table)
     if row.tags or row.note:
-        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note, markup=False)
+        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note)
     for message in messages:
-        out.print(f"{message.level}: {message.text}", markup=False)
+        out.print(f"{message.level}: {message.text}")
     settings = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for key, value in configuration.items():
         settings.add_row(key, str(value))
@@ -220,6 +222,17 @@ def edit_run(places: Places, text: str, change: Callable[[Engine, int], None]) -
     """Change what a user noted about a run: `change` gets the history and the run's number."""
     opened = up_to_date(places)
     change(opened, past.find_run(opened, text).number)
+
+
+def tag_run(places: Places, text: str, tag: str, remove: bool) -> None:
+    """Put a tag on a run, or take it off. Raises UserError where it is no word, or not there."""
+    if not remove:
+        check_tags([tag])
+    opened = up_to_date(places)
+    row = past.find_run(opened, text)
+    if remove and tag not in row.tags:
+        raise UserError(f"Run {row.number} has no tag {tag!r}, but {', '.join(row.tags) or 'none at all'}.")
+    (past.remove_tag if remove else past.add_tag)(opened, row.number, tag)
 
 
 def rebuild_history(places: Places) -> None:
