@@ -23,12 +23,12 @@ app = typer.Typer(
 data = typer.Typer(help="Look at a data set.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
-Db = Annotated[Path | None, typer.Option("--db", envvar="HANDREID_DB", help="Run history [default: ./runs.db]")]
-Runs = Annotated[Path | None, typer.Option("--runs", envvar="HANDREID_RUNS", help="Run directories [default: ./runs]")]
+BEFORE: dict[str, Path | None] = {"db": None, "runs": None}  # the options that stood before the command
+
+Db = Annotated[Path | None, typer.Option("--db", help="Run history [default: $HANDREID_DB, or ./runs.db]")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Run directories [default: $HANDREID_RUNS, or ./runs]")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything else on stderr.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
-
-
 Several = Annotated[list[str], typer.Argument(metavar="RUN...", help="As elsewhere, or from-to: 12-40.")]
 On = Annotated[str | None, typer.Option("--on", help="here, or slurm [default: here; a resumed run, where it was]")]
 Sbatch = Annotated[list[str] | None, typer.Option(metavar="OPTION", help="For sbatch, like --time=4:00:00. Repeats.")]
@@ -46,12 +46,22 @@ def _request(user: UserFile, on: str, gpus: float | None, options: list[str] | N
 
 
 def _places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
-    return choose_places(user or read_user_file(), db, runs)
+    """The places of a command: what stands behind it on the command line, else what stands before it."""
+    return choose_places(user or read_user_file(), db or BEFORE["db"], runs or BEFORE["runs"])
+
+
+def _history(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
+    """The same for a command on runs that there are: a mistyped history is not made, and empty, but said."""
+    places = _places(db, runs, user)
+    if not places.db.parent.is_dir():
+        raise UserError(f"There is no folder {places.db.parent} for the run history: name another file with --db.")
+    return places
 
 
 @app.callback()
 def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
     """Without a command: the terminal UI."""
+    BEFORE.update(db=db, runs=runs)
     if context.invoked_subcommand is None:
         from handreid_tui.app import run_app
 
@@ -157,7 +167,7 @@ def compare(
     """
     from handreid_tui.commands.compare import show_comparison
 
-    show_comparison(_places(db, runs), runs_ or [], by, baseline, claims, published, "json" if as_json else format)
+    show_comparison(_history(db, runs), runs_ or [], by, baseline, claims, published, "json" if as_json else format)
 
 
 @app.command()
@@ -172,7 +182,7 @@ def report(
     """One HTML file with everything: tables, curves, hardest queries, how to reproduce."""
     from handreid_tui.commands.compare import make_report
 
-    make_report(_places(db, runs), runs_ or [], by, baseline, output)
+    make_report(_history(db, runs), runs_ or [], by, baseline, output)
 
 
 @app.command()
@@ -187,7 +197,7 @@ def plot(
     """One figure, for a paper."""
     from handreid_tui.commands.compare import make_plot
 
-    make_plot(_places(db, runs), runs_ or [], kind, by, output or Path(f"{kind}.svg"))
+    make_plot(_history(db, runs), runs_ or [], kind, by, output or Path(f"{kind}.svg"))
 
 
 @app.command()
@@ -295,7 +305,7 @@ def list_runs(
     """Every run, the newest first."""
     from handreid_tui.commands.runs import show_runs
 
-    show_runs(_places(db, runs), filter, all, as_json)
+    show_runs(_history(db, runs), filter, all, as_json)
 
 
 @app.command()
@@ -303,7 +313,7 @@ def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> N
     """One run: what it is, how it went, and what it reached."""
     from handreid_tui.commands.runs import show_run
 
-    show_run(_places(db, runs), run, as_json)
+    show_run(_history(db, runs), run, as_json)
 
 
 @app.command()
@@ -345,7 +355,7 @@ def resume(
     user = read_user_file()
     _request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(_places(db, runs, user), run, on, slurm, detach))
+    raise typer.Exit(resume_runs(_history(db, runs, user), run, on, slurm, detach))
 
 
 @app.command()
@@ -363,6 +373,8 @@ def queue(
     places = _places(None, runs)
     if run:
         change_order(places, run, up, down, priority)
+    elif up or down or priority is not None:
+        raise UserError("Say which waiting run is to move: `handreid queue 12 --up`.")
     show_queue(places, as_json)
 
 
@@ -376,7 +388,7 @@ def rm(
     """Delete runs, with everything they hold."""
     from handreid_tui.commands.runs import remove_runs
 
-    remove_runs(_places(db, runs), run, yes)
+    remove_runs(_history(db, runs), run, yes)
 
 
 @app.command()
@@ -386,7 +398,7 @@ def prune(
     """Free what finished runs do not need: every checkpoint but the best."""
     from handreid_tui.commands.runs import prune_runs
 
-    prune_runs(_places(db, runs), yes)
+    prune_runs(_history(db, runs), yes)
 
 
 @app.command()
@@ -398,11 +410,9 @@ def tag(
     runs: Runs = None,
 ) -> None:
     """Put a tag on a run."""
-    from handreid_tui.commands.runs import edit_run
-    from handreid_tui.history import add_tag, remove_tag
+    from handreid_tui.commands.runs import tag_run
 
-    edit = remove_tag if remove else add_tag
-    edit_run(_places(db, runs), run, lambda history, number: edit(history, number, name))
+    tag_run(_history(db, runs), run, name, remove)
 
 
 @app.command()
@@ -411,7 +421,7 @@ def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: D
     from handreid_tui.commands.runs import edit_run
     from handreid_tui.history import set_note
 
-    edit_run(_places(db, runs), run, lambda history, number: set_note(history, number, text))
+    edit_run(_history(db, runs), run, lambda history, number: set_note(history, number, text))
 
 
 @app.command()
@@ -419,7 +429,7 @@ def rebuild(db: Db = None, runs: Runs = None) -> None:
     """Make the run history anew from the run directories."""
     from handreid_tui.commands.runs import rebuild_history
 
-    rebuild_history(_places(db, runs))
+    rebuild_history(_history(db, runs))
 
 
 @app.command()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,6 +16,11 @@ from rich.style import Style
 from rich.text import Text
 
 BOLD, DIM = Style(bold=True), Style(dim=True)
+
+
+def stdout(**options: Any) -> Console:
+    """The console that prints on stdout. Where that is no terminal, lines are whole, for files and grep."""
+    return Console(width=None if sys.stdout.isatty() else 10_000, **options)
 
 
 class Line(NamedTuple):
@@ -48,7 +54,8 @@ EMPTY = Line((), 0)
 @dataclass(frozen=True)
 class Column:
     """A header and cells, each of some lines. `least`: how narrow it may become where the table is too wide; columns
-    without it give way only after those that have one, and numbers last."""
+    without it give way only after those that have one, and numbers last. Where text is cut, those that have one are
+    left out then, the first one first."""
 
     header: Sequence[Line]
     cells: Cells
@@ -74,17 +81,32 @@ class Columns:
 
     @property
     def width(self) -> int:
-        return sum(column.width for column in self.columns) + self.gap * (len(self.columns) - 1)
+        return _width(self.columns, self.gap)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        columns = self.columns
-        if self.width > options.max_width:
-            shorter = _folded if self.fold else _cut
+        columns, shorter = self.columns, _folded
+        if not self.fold:
+            columns, shorter = _left(columns, self.gap, options.max_width), _cut
+        if (excess := _width(columns, self.gap) - options.max_width) > 0:
             columns = [
                 Column(shorter([column.header], width)[0], shorter(column.cells, width), column.number)
-                for column, width in zip(columns, _narrowed(columns, self.width - options.max_width), strict=True)
+                for column, width in zip(columns, _narrowed(columns, excess), strict=True)
             ]
         yield from _drawn(columns, " " * self.gap)
+
+
+def _width(columns: Sequence[Column], gap: int) -> int:
+    return sum(column.width for column in columns) + gap * (len(columns) - 1)
+
+
+def _left(columns: Sequence[Column], gap: int, width: int) -> Sequence[Column]:
+    """Without the columns that would be of no use at their narrowest."""
+    left = list(columns)
+    for column in (each for each in columns if each.least is not None):
+        narrowest = sum(min(each.width, each.width if each.least is None else each.least) for each in left)
+        if narrowest + gap * (len(left) - 1) > width:
+            left = [each for each in left if each is not column]
+    return left
 
 
 def _drawn(columns: Sequence[Column], gap: str) -> Iterable[Segment]:

@@ -1,8 +1,20 @@
-"""Numbers as people read them."""
+"""Numbers, and the names of metrics, as people read them."""
 
 from __future__ import annotations
 
 import math
+
+METRICS = {
+    "rank1": "rank-1",
+    "rank5": "rank-5",
+    "rank10": "rank-10",
+    "mAP": "mAP",
+    "mAP_trapezoid": "mAP, trapezoid",
+    "mINP": "mINP",
+    "eer": "EER",
+    "auc": "AUC",
+    "tar_at_far_1e3": "TAR @ FAR 0.1%",
+}
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -31,10 +31,6 @@ class Progress:
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def done(self) -> bool:
-        return self.status in ("finished", "stopped", "failed")
-
-    @property
     def seconds_left(self) -> float | None:
         """From the pace since the start or the resume; None before there is one."""
         steps = self.started.get("steps", 0)

@@ -22,6 +22,7 @@ from handreid_tui.history import (
     messages,
     metric_keys,
     open_history,
+    rebuild,
     summary,
 )
 from handreid_tui.history.schema import reading
@@ -250,6 +251,26 @@ def test_seconds_add_up_over_attempts_and_survive_clock_jumps(history: Engine, r
         append(run, event | {"v": 1, "t": t})
         ingest(history, runs)
     assert list_runs(history)[0].seconds == 37.0
+
+
+def test_waiting_is_no_time_of_a_run(history: Engine, runs: Path) -> None:
+    never, resumed = make_run(runs), make_run(runs)
+    for path, t, event in (
+        (never, 100.0, {"kind": "ended", "status": "failed"}),
+        (never, 9000.0, {"kind": "ended", "status": "stopped"}),
+        (resumed, 100.0, {"kind": "started", "resumed_from": None}),
+        (resumed, 130.0, {"kind": "step", "step": 0, "total": 1.0}),  # killed here
+        (resumed, 5000.0, {"kind": "message", "text": "decoding"}),
+        (resumed, 5001.0, {"kind": "ended", "status": "failed"}),
+        (resumed, 7000.0, {"kind": "ended", "status": "stopped", "reason": "Taken out of the queue."}),
+        (resumed, 9000.0, {"kind": "started", "resumed_from": 0}),
+        (resumed, 9012.0, {"kind": "ended", "status": "finished"}),
+    ):
+        append(path, event | {"v": 1, "t": t})
+        ingest(history, runs)
+    assert [row.seconds for row in list_runs(history)] == [None, 42.0]
+    rebuild(Path(history.url.database or ""), runs)
+    assert [row.seconds for row in list_runs(history)] == [None, 42.0]
 
 
 def test_the_status_follows_the_files(history: Engine, runs: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.combos import COMBOS, TERMS, Combo
+from handreid_tui.columns import stdout
 
 
 def show_combos(own: dict[str, Combo], as_json: bool) -> None:
@@ -30,7 +30,7 @@ def show_combos(own: dict[str, Combo], as_json: bool) -> None:
     for name, term in TERMS.items():
         options = ", ".join(f"{key}={value:g}" for key, value in term.options.items() if not isinstance(value, str))
         terms.add_row(name, term.does, options, term.source)
-    out = Console()
+    out = stdout()
     out.print(table)
     out.print()
     out.print(terms)

@@ -9,6 +9,7 @@ from typing import cast
 from rich.console import Console
 
 from engine.errors import UserError
+from handreid_tui.columns import stdout
 from handreid_tui.commands.runs import up_to_date
 from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.compare import FORMATS, Format, compare_history, render
@@ -30,14 +31,15 @@ def show_comparison(
     if isinstance(shown, str):
         print(shown, end="" if shown.endswith("\n") else "\n")
     else:
-        Console().print(shown)
+        stdout().print(shown)
 
 
 def make_report(places: Places, names: list[str], by: str | None, baseline: str, output: Path) -> None:
     from handreid_tui.compare.report import write_report  # imports matplotlib
 
+    there = output.exists()
     write_report(up_to_date(places), output, names, _by(by), baseline)
-    print(f"{output}: open it in a browser.", file=sys.stderr)
+    print(f"{'Replaced ' if there else ''}{output}: open it in a browser.", file=sys.stderr)
 
 
 def make_plot(places: Places, names: list[str], kind: str, by: str | None, output: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.data.check import check_folder
+from handreid_tui.columns import stdout
 
 
 def check(path: str, format: str, decode: bool, as_json: bool) -> int:
@@ -18,14 +18,16 @@ def check(path: str, format: str, decode: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, indent=2))
         return 1 if damaged else 0
-    table = Table(title=f"{found['found']} in {found['root']}", title_justify="left")
+    table = Table()
     subsets = found["subsets"]
     table.add_column("")
     for subset in subsets:
         table.add_column(subset, justify="right")
     for count in dict.fromkeys(key for counts in subsets.values() for key in counts):
         table.add_row(count.replace("_", " "), *(str(counts.get(count, "–")) for counts in subsets.values()))
-    Console().print(table)
+    out = stdout(highlight=False)
+    out.print(f"{found['found']} in {found['root']}", style="italic", markup=False)
+    out.print(table)
     for warning in found["warnings"]:
         print(f"Note: {warning}", file=sys.stderr)
     for name in damaged:

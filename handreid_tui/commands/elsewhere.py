@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.config import DataConfig
 from engine.data.split import open_split
 from engine.errors import UserError
-from handreid_tui.formatting import percent
+from handreid_tui.columns import stdout
+from handreid_tui.formatting import METRICS, percent
 from handreid_tui.places import Places
 from handreid_tui.runs import find_run
 
-METRICS = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
+SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
 
 
 def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> None:
@@ -34,13 +35,15 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
         return
     title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
-    for metric in METRICS:
-        table.add_column(metric, justify="right")
-    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in METRICS), style="dim")
-    table.add_row(run.name, *(percent(summary[metric]) for metric in METRICS))
-    Console().print(table)
+    for metric in SHOWN:
+        table.add_column(METRICS[metric], justify="right")
+    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in SHOWN), style="dim")
+    table.add_row(run.name, *(percent(summary[metric]) for metric in SHOWN))
+    out = stdout(highlight=False)
+    out.print(title, style="italic", markup=False)
+    out.print(table)
     print(f"Kept in {folder}.", file=sys.stderr)
 
 
@@ -48,10 +51,20 @@ def export(places: Places, text: str, output: Path | None) -> None:
     """Write a run's encoder as a folder that open_clip loads by itself."""
     run = find_run(places.runs, text)
     folder = output or Path(f"{run.name}-encoder")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: name another folder with -o.")
+    _check_output(folder)
     _engine("export", str(run), str(folder))
     print(f"{folder}: open_clip.create_model_and_transforms('local-dir:{folder}') loads it.", file=sys.stderr)
+
+
+def _check_output(folder: Path) -> None:
+    """Raises UserError where the folder is not a new or an empty one, or cannot be made or written."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file: name a folder with -o.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written: name another folder with -o.")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder with -o.")
 
 
 def _engine(*words: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from contextlib import nullcontext
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,34 +18,40 @@ from engine.errors import UserError
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
 from handreid_tui.progress import Progress
-from handreid_tui.state import observe
+from handreid_tui.state import FINAL, observe
 
 POLL_SECONDS = 0.2
 
 
-def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[Progress], bool]:
-    """Watch the runs until all have ended; `on_end` hears of each as it does. Returns them, and whether Ctrl-C came.
+def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
+    """Watch the runs until all have ended and say how; `on_end` hears of each as it does. Returns whether Ctrl-C came.
 
-    The first Ctrl-C stops the runs cleanly, a second one kills their trainers.
+    The first Ctrl-C stops the runs cleanly, a second one kills their trainers. What a user got wrong (a failure of the
+    kind `usage`) is left to the caller to say. What `runs` have read before is not shown again.
     """
-    console = Console(stderr=True)
-    runs = [Progress(path) for path in paths]
+    console = Console(stderr=True, highlight=False)
+    live = None
+    if console.is_terminal:  # what is printed on stdout passes the display by, unless both are this terminal
+        live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
     waiting, interrupts, look_again = list(runs), 0, 0.0
-    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else _Lines() as display:
+    with live or nullcontext():
         while waiting:
+            began = time.monotonic()
             try:
-                for run in waiting:
-                    for event in run.catch_up():
-                        display.event(run, event) if isinstance(display, _Lines) else None
-                for run in [run for run in waiting if _ended(run)]:
-                    waiting.remove(run)
-                    on_end(run)
-                if isinstance(display, Live):
-                    display.update(_screen(runs, interrupts), refresh=True)
+                for run in list(waiting):
+                    if _look(run, print_events=not live):
+                        waiting.remove(run)
+                        if run.reason.get("kind") != "usage":
+                            style = "" if run.status in ("finished", "stopped") else "bold red"
+                            console.print(how_ended(run), style=style, markup=False, soft_wrap=True)
+                        on_end(run)
+                if live:
+                    live.update(_screen(runs, interrupts), refresh=True)
                 if time.monotonic() > look_again:  # should the supervisor have been killed
                     control.ensure_supervised({run.path.parent.absolute() for run in waiting})
                     look_again = time.monotonic() + 5
-                time.sleep(POLL_SECONDS)
+                if waiting:
+                    time.sleep(max(POLL_SECONDS, 10 * (time.monotonic() - began)))  # a tenth of a core at most
             except KeyboardInterrupt:
                 interrupts += 1
                 try:
@@ -52,32 +59,24 @@ def follow(paths: list[Path], on_end: Callable[[Progress], None]) -> tuple[list[
                 except UserError as error:
                     console.print(f"{error} Following goes on; Ctrl-C tries again.", markup=False)
                     interrupts -= 1
-    return runs, interrupts > 0
+    return interrupts > 0
 
 
-def _ended(run: Progress) -> bool:
-    """Whether the run is over, by its events or, for a trainer that was killed, by what its process left."""
-    state = observe(run.path)
-    if not state.final:
-        return False
-    run.catch_up()
-    if not run.done:
-        run.status, run.reason = state.status, {"kind": "process", "message": state.reason}
-    return True
+def how_ended(run: Progress) -> str:
+    return f"{run.path.name}: {run.status}{': ' + run.reason['message'] if run.reason.get('message') else ''}"
 
 
-class _Lines:
-    """Plain lines for logs and pipes: one at the start of a run, one an epoch, one at the end."""
-
-    def __enter__(self) -> _Lines:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        pass
-
-    def event(self, run: Progress, event: dict) -> None:
-        if line := _line(run, event):
+def _look(run: Progress, print_events: bool) -> bool:
+    """Read what is new of a run; whether it is over, by its events or, for a trainer that was killed, by its files."""
+    state = observe(run.path)  # before its events: those of a run that has ended are all there then
+    if state.status == "queued" or (not state.final and run.status not in FINAL):
+        run.status = state.status
+    for event in run.catch_up() if state.status != "queued" else ():
+        if print_events and (line := _line(run, event)):
             print(f"{run.path.name}: {line}", file=sys.stderr, flush=True)
+    if state.final and run.status not in FINAL:
+        run.status, run.reason = state.status, {"kind": "process", "message": state.reason}
+    return state.final
 
 
 def _line(run: Progress, event: dict) -> str | None:
@@ -92,40 +91,38 @@ def _line(run: Progress, event: dict) -> str | None:
             return f"epoch {event.get('epoch')}/{run.started.get('epochs')} {losses} validation {scores} {speed}"
         case "message":
             return str(event.get("text"))
-        case "ended":
-            return f"{run.status}{': ' + run.reason['message'] if run.reason.get('message') else ''}"
     return None
 
 
 def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
+    """The runs that go on, a line each, and how many others there are: with a thousand in the queue, that is enough."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("run", "", "epoch", "losses", "val rank-1", "mAP", "images/s", "left"):
         table.add_column(
             column, no_wrap=True, justify="right" if column in ("val rank-1", "mAP", "images/s") else "left"
         )
-    for run in runs:
+    going = [run for run in runs if run.status in ("starting", "running")]
+    for run in going:
         table.add_row(*_row(run))
-    notes = [Text(str(each.get("text")), style="yellow") for run in runs for each in run.messages[-1:] if not run.done]
+    count = Counter(run.status for run in runs)
+    others = " · ".join(f"{count[status]} {status}" for status in ("queued", *FINAL) if count[status])
+    notes = [Text(str(each.get("text")), style="yellow") for run in going for each in run.messages[-1:]]
     if interrupts:
         notes.append(Text("Stopping after this step. Ctrl-C again kills.", style="bold yellow"))
-    return Group(table, *notes)
+    return Group(*([table] if going else []), *([Text(others, style="dim")] if others else []), *notes)
 
 
 def _row(run: Progress) -> list[Text | str | ProgressBar]:
+    if run.status == "starting" or not run.started:
+        return [run.path.name, Text(run.status, style="dim"), "", "", "", "", "", ""]
     steps = run.started.get("steps") or 0
     validation = run.stages.get("validation", {})
     terms = "  ".join(f"{name} {value:.2f}" for name, value in run.terms.items())
-    losses = Text(terms, no_wrap=True, overflow="ellipsis")
-    if run.done:
-        shown = "green" if run.status == "finished" else "red"
-        return [run.path.name, Text(run.status, style=shown), "", "", "", "", "", ""]
-    if not run.started:
-        return [run.path.name, Text(observe(run.path).status, style="dim"), "", "", "", "", "", ""]
     return [
         run.path.name,
         ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=12),
         f"{run.epoch}/{run.started.get('epochs')}",
-        losses,
+        Text(terms, no_wrap=True, overflow="ellipsis"),
         percent(validation.get("rank1")),
         percent(validation.get("mAP")),
         f"{run.images_per_s:.0f}",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
 from handreid_tui import rundir
-from handreid_tui.columns import BOLD, Column, Columns, line
+from handreid_tui.columns import BOLD, Column, Columns, line, stdout
 from handreid_tui.launch import control, queue
 from handreid_tui.launch.devices import list_gpus, why_waiting
 from handreid_tui.launch.slurm.look import why_waiting as slurm_words
@@ -42,4 +40,4 @@ def show_queue(places: Places, as_json: bool) -> None:
         Column([line(header, BOLD)], [[line(str(value))] for value in values], number=header in ("run", "priority"))
         for header, values in zip(headers, zip(*rows, strict=True), strict=True)
     ]
-    Console().print(Columns(columns))
+    stdout().print(Columns(columns))

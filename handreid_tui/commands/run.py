@@ -14,10 +14,12 @@ from rich.table import Table
 from engine.combos import Combo
 from engine.errors import UserError
 from handreid_tui import rundir
+from handreid_tui.columns import stdout
 from handreid_tui.commands.follow import follow
+from handreid_tui.commands.tags import check_tags
 from handreid_tui.formatting import duration, percent
 from handreid_tui.launch import control
-from handreid_tui.launch.plan import plan
+from handreid_tui.launch.plan import check_device, plan
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
 from handreid_tui.progress import Progress
@@ -44,10 +46,13 @@ def run(
     """
     if slurm and (priority or parallel > 1):
         raise UserError("Slurm has its own order: --priority and --parallel are for runs here.")
+    check_tags(tags)
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print)
+    if not slurm:
+        check_device(chosen.configs[0].device)
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
@@ -61,16 +66,14 @@ def run(
         if as_json and progress.reason.get("kind") != "usage":
             print(json.dumps(as_object(progress)), flush=True)
 
-    runs, interrupted = follow(paths, ended)
+    runs = [Progress(path) for path in paths]
+    interrupted = follow(runs, ended)
     _index(places)
     if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
         for progress in mistakes:
             control.remove(progress.path)
         _index(places)
         raise UserError(mistakes[0].reason["message"])
-    for progress in runs:
-        if progress.status in ("failed", "lost"):
-            say.print(f"{progress.path.name} {progress.status}: {progress.reason.get('message', '')}", style="bold red")
     if not as_json:
         _report(runs)
     if interrupted:
@@ -117,7 +120,7 @@ def _report(runs: list[Progress]) -> None:
         summary = run.summary
         after = (str(summary["best_epoch"]), duration(summary["seconds"]))
         table.add_row(run.path.name, *_scores(summary), *after, style="bold")
-    out = Console()
+    out = stdout()
     out.print(table)
     out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.", highlight=False)
 

@@ -10,28 +10,28 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine
 
 from engine.errors import UserError
 from handreid_tui import history as past
 from handreid_tui import rundir
-from handreid_tui.columns import BOLD, Column, Columns, line
-from handreid_tui.commands.follow import follow
+from handreid_tui.columns import BOLD, Column, Columns, line, stdout
+from handreid_tui.commands.follow import follow, how_ended
+from handreid_tui.commands.tags import check_tags
 from handreid_tui.commands.uncollected import uncollected
 from handreid_tui.filter import parse_filter
 from handreid_tui.filter_values import matching, missing_settings, read_settings
-from handreid_tui.formatting import duration, percent, size
+from handreid_tui.formatting import METRICS, duration, percent, size
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.launch import control
 from handreid_tui.launch.slurm.look import take_in
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import Places
+from handreid_tui.progress import Progress
 from handreid_tui.runs import find_run, find_runs
 from handreid_tui.state import observe
-
-SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3")
 
 
 def up_to_date(places: Places) -> Engine:
@@ -53,19 +53,20 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         print(json.dumps([as_object(row) for row in rows], indent=2))
         return
     if not rows:
-        print("No run fits the filter." if filter else "No runs yet: start one with `handreid run --combo ce`.")
+        none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
+        print("No run fits the filter." if filter else none)
         return
-    gives_way = ("data", "tags")  # where the terminal is narrow
+    gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
         Column(
             [line(header, BOLD)],
             [[line(text)] for text in texts],
             number=header in ("run", "seed", "rank-1", "mAP", "time"),
-            least=4 if header in gives_way else None,
+            least=gives_way.get(header),
         )
         for header, texts in _columns(rows).items()
     ]
-    Console().print(Columns(columns))
+    stdout().print(Columns(columns))
 
 
 def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
@@ -98,9 +99,11 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
         said = [message._asdict() for message in messages]
         print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
         return
-    out = Console(highlight=False)
-    out.print(f"[bold]{row.name or row.path.name}[/]  {row.status}{': ' + row.reason if row.reason else ''}")
-    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}", markup=False)
+    out = stdout(highlight=False, markup=False)
+    own = f' "{row.name}"' if row.name != row.path.name else ""
+    status = f"{row.status}{': ' + row.reason if row.reason else ''}"
+    out.print(Text.assemble((f"Run {row.number}{own}", "bold"), f"  {row.path.name}  {status}"))
+    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}")
     made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
     out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -108,14 +111,14 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     for name in ("raw pixels", "before training", "after"):
         table.add_column(name, justify="right")
     found = past.summary(opened, row.number)
-    for metric in SHOWN:
+    for metric, name in METRICS.items():
         stages = [found.get(f"{stage}/{metric}") for stage in ("pixels", "before", "test")]
-        table.add_row(metric, *(percent(stage.last if stage else None) for stage in stages))
+        table.add_row(name, *(percent(stage.last if stage else None) for stage in stages))
     out.print(table)
     if row.tags or row.note:
-        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note, markup=False)
+        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note)
     for message in messages:
-        out.print(f"{message.level}: {message.text}", markup=False)
+        out.print(f"{message.level}: {message.text}")
     settings = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for key, value in configuration.items():
         settings.add_row(key, str(value))
@@ -165,6 +168,10 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     here = [run for run in runs if run not in there]
     if not runs:
         raise UserError("None of these runs was stopped, failed or lost.")
+    followed = [Progress(run) for run in runs]
+    for progress in followed:
+        progress.catch_up()  # what earlier attempts did, and how they ended, was said before
+        progress.status, progress.reason = "queued", {}
     if there:
         control.resume([run for run in runs if run in there], slurm=slurm)
     if here:
@@ -172,12 +179,12 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     if detach:
         print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
         return 0
-    ended, interrupted = follow(runs, lambda progress: None)
+    interrupted = follow(followed, lambda progress: None)
     up_to_date(places)
-    for progress in ended:
-        why = f": {progress.reason['message']}" if progress.reason.get("message") else ""
-        print(f"{progress.path.name} {progress.status}{why}", file=sys.stderr)
-    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in ended) else 1
+    for progress in followed:
+        if progress.reason.get("kind") == "usage":
+            print(how_ended(progress), file=sys.stderr)
+    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in followed) else 1
 
 
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
@@ -214,6 +221,17 @@ def edit_run(places: Places, text: str, change: Callable[[Engine, int], None]) -
     """Change what a user noted about a run: `change` gets the history and the run's number."""
     opened = up_to_date(places)
     change(opened, past.find_run(opened, text).number)
+
+
+def tag_run(places: Places, text: str, tag: str, remove: bool) -> None:
+    """Put a tag on a run, or take it off. Raises UserError where it is no word, or not there."""
+    if not remove:
+        check_tags([tag])
+    opened = up_to_date(places)
+    row = past.find_run(opened, text)
+    if remove and tag not in row.tags:
+        raise UserError(f"Run {row.number} has no tag {tag!r}, but {', '.join(row.tags) or 'none at all'}.")
+    (past.remove_tag if remove else past.add_tag)(opened, row.number, tag)
 
 
 def rebuild_history(places: Places) -> None:

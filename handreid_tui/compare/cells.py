@@ -190,8 +190,8 @@ def _time(seconds: Spread | None) -> Cell:
     minutes, rest = divmod(round(seconds.mean), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return Cell(f"{hours}:{minutes:02}", "h")
-    return Cell(f"{minutes}:{rest:02}", "min") if minutes else Cell(f"{seconds.mean:.1f}", "s")
+        return Cell(f"{hours}:{minutes:02} h")
+    return Cell(f"{minutes}:{rest:02} min" if minutes else f"{seconds.mean:.1f} s")
 
 
 def _points(compared: Compared) -> str:

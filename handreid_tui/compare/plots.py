@@ -126,7 +126,8 @@ def save_plot(history: Engine, rows: Sequence[Row], kind: str, path: Path) -> Pa
         try:
             figure.savefig(path, facecolor="white", dpi=200)
         except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror or error}.") from None
+            why = error.strerror or error
+            raise UserError(f"{path} cannot be written ({why}): name another file with -o.") from None
     return path
 
 

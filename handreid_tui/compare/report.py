@@ -44,14 +44,16 @@ def write_report(
     Raises UserError where there is nothing to report or `path` cannot be written.
     """
     if not path.parent.is_dir():
-        raise UserError(f"The report cannot be written to {path}: there is no folder {path.parent}.")
+        why = f"there is no folder {path.parent}"
+        raise UserError(f"The report cannot be written to {path} ({why}): name another file with -o.")
     runs, notes = finished_runs(history, names)
     comparison = compare(runs, by or ("run" if names else "combo"), baseline, claims=True, published=True, notes=notes)
     page = _page(history, comparison)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"The report cannot be written to {path}: {error.strerror or error}.") from None
+        why = str(error.strerror or error)
+        raise UserError(f"The report cannot be written to {path} ({why}): name another file with -o.") from None
     return comparison
 
 

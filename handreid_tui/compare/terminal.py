@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
@@ -12,13 +13,13 @@ from handreid_tui.columns import BOLD, DIM, Column, Columns, Line, joined, line,
 from handreid_tui.compare.cells import Cell, Sheet, sheets
 from handreid_tui.compare.comparison import Comparison
 
-LONGEST_NAME = len("ce_triplet_center")
-_BREAKS = {"compactness": "compact-\nness", "separation": "separa-\ntion", "rank-10 %": "rank\n-10 %"}
+GAP = 1  # between columns where room is short
 
 
 @dataclass(frozen=True)
 class ComparisonView:
-    """Draws itself to the width it is given: where a line would not fit, ± and intervals go below their numbers."""
+    """Draws itself to the width it is given: where a line would not fit, ± and intervals go below their numbers, and
+    columns without room into a table below. No word is broken that a line has room for."""
 
     comparison: Comparison
 
@@ -28,7 +29,7 @@ class ComparisonView:
                 yield Text(printable(sheet.title), style="bold")
                 if sheet.headers:
                     table = _side_by_side(sheet)
-                    yield table if table.width <= options.max_width else _stacked(sheet)
+                    yield from [table] if table.width <= options.max_width else _stacked(sheet, options.max_width)
                 for note in sheet.notes:
                     yield Text(printable(note), style="dim")
                 yield Text()
@@ -46,14 +47,36 @@ def _side_by_side(sheet: Sheet) -> Columns:
     )
 
 
-def _stacked(sheet: Sheet) -> Columns:
-    """Headers over several lines, details below their texts."""
-    found = []
+def _stacked(sheet: Sheet, width: int) -> Iterator[Columns]:
+    """Headers over several lines, details below their texts; each table begins with the first column."""
+    names, *groups = _groups(sheet)
+    shown = [*names]
+    for group in groups:
+        if shown != names and sum(GAP + (column.least or 0) for column in [*shown, *group]) - GAP > width:
+            yield Columns(shown, GAP, fold=True)
+            shown = [*names]
+        shown += group
+    yield Columns(shown, GAP, fold=True)
+
+
+def _groups(sheet: Sheet) -> list[list[Column]]:
+    """The columns of a sheet; a verdict stays with the difference that it is on."""
+    groups: list[list[Column]] = []
     for header, cells, number in _columns(sheet):
-        title = _BREAKS.get(header, header.replace(" %", "\n%")).split("\n")
-        least = LONGEST_NAME if header in ("combination", "run") else None if number else 1
-        found.append(Column([line(part, DIM) for part in title], [_lines(cell) for cell in cells], number, least))
-    return Columns(found, gap=1, fold=True)
+        title = [line(part, DIM) for part in header.replace(" %", "\n%").split("\n")]
+        texts = [_lines(cell) for cell in cells]
+        whole = max((each.length for lines in texts for each in lines), default=0) if number else 0
+        least = max(whole, *map(_longest_word, title), *(_longest_word(each) for lines in texts for each in lines))
+        column = Column(title, texts, number, least)
+        if header == "verdict":
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+    return groups
+
+
+def _longest_word(words: Line) -> int:
+    return max((cell_len(word) for text, _ in words.parts for word in text.split()), default=0)
 
 
 def _columns(sheet: Sheet) -> Iterator[tuple[str, tuple[Cell, ...], bool]]:

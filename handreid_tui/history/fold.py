@@ -48,10 +48,15 @@ def fold(events: Iterable[Event]) -> list[Segment]:
         if t is None or t < 0:
             continue
         segment.columns["last_event"] = t
-        if kind != "message":  # a message before `started` belongs to no attempt yet
+        if kind != "message" and not _cut_short(event):  # these may belong to an attempt that has not begun
             segment.first = t if segment.first is None else segment.first
             segment.last = t
     return segments
+
+
+def _cut_short(event: Event) -> bool:
+    """Whether an attempt ended unfinished: it may have failed, or left the queue, before its `started`."""
+    return event["kind"] == "ended" and event.get("status") != "finished"
 
 
 def _step(segment: Segment, event: Event) -> None:

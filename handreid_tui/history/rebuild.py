@@ -6,25 +6,25 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from engine.errors import UserError
 from handreid_tui.history.apply import forget
 from handreid_tui.history.ingest import Report, ingest
-from handreid_tui.history.schema import APPLICATION, open_history, writing
+from handreid_tui.history.schema import APPLICATION, Damaged, explained, open_history, writing
 
 
 def rebuild(db: Path, runs: Path) -> Report:
     """Empty the history in `db`, replacing the file where it is damaged, and read every run directory of `runs` again.
 
-    Raises UserError, leaving the file as it is, where it never was a run history.
+    Raises UserError, leaving the file as it is, where it never was a run history or cannot be written.
     """
     try:
         history = open_history(db)
         _empty(history)
-    except UserError:
+    except Damaged:
         if not _is_ours(db):
             raise
-        for suffix in ("", "-wal", "-shm"):
-            db.with_name(db.name + suffix).unlink(missing_ok=True)
+        with explained(db):
+            for suffix in ("", "-wal", "-shm"):
+                db.with_name(db.name + suffix).unlink(missing_ok=True)
         history = open_history(db)
     report = ingest(history, runs)
     history.dispose()

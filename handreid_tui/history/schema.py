@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 import handreid_tui.history.models  # noqa: F401  (defines the tables)
 from engine.errors import UserError
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history
 WAIT = 30.0  # seconds that a writer waits for the others
 
@@ -51,7 +51,23 @@ TABLES_OF_A_RUN = (
     "report",
 )  # without foreign keys, which would cost each point
 
+ELSEWHERE = "Name a file in another place, such as --db ~/runs.db: it is made from the runs."
+SENTENCES = {
+    sqlite3.SQLITE_NOTADB: "is not a database. Name another file with --db.",
+    sqlite3.SQLITE_CORRUPT: "is damaged. Run `handreid rebuild` to make it again from the run directories.",
+    sqlite3.SQLITE_CANTOPEN: f"cannot be opened. {ELSEWHERE}",
+    sqlite3.SQLITE_PERM: f"may not be opened. {ELSEWHERE}",
+    sqlite3.SQLITE_READONLY: f"cannot be written. {ELSEWHERE}",
+    sqlite3.SQLITE_FULL: "cannot grow: the disk is full. Free some space, or name another file with --db.",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error.",
+    sqlite3.SQLITE_BUSY: f"has been in use by another program for {WAIT:.0f} s. End that program, then try again.",
+}
+
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "fuse.sshfs", "afs", "ceph"}
+
+
+class Damaged(UserError):
+    """The file of the history holds what no database of ours does."""
 
 
 def open_history(db: Path) -> Engine:
@@ -113,30 +129,17 @@ def explained(where: Engine | Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        sentence = _sentence(error.orig)
-        if sentence is None:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        if code not in SENTENCES:
             raise
-        raise UserError(f"The run history {db} {sentence}") from None
+        kind = Damaged if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else UserError
+        raise kind(f"The run history {db} {SENTENCES[code]}") from None
     except OSError as error:
-        raise UserError(f"The run history {db} cannot be written: {_reason(error)}. Name another with --db.") from None
+        raise UserError(f"The run history {db} cannot be written: {_reason(error)}. {ELSEWHERE}") from None
 
 
 def _reason(error: OSError) -> str:
     return f"{error.filename} is no folder" if isinstance(error, FileExistsError) else str(error.strerror).lower()
-
-
-def _sentence(error: BaseException | None) -> str | None:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return {
-        sqlite3.SQLITE_NOTADB: "is not a database. Name another file with --db.",
-        sqlite3.SQLITE_CORRUPT: "is damaged. Run `handreid rebuild` to make it again from the run directories.",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened. Name another file with --db.",
-        sqlite3.SQLITE_PERM: "may not be opened. Name another file with --db.",
-        sqlite3.SQLITE_READONLY: "cannot be written. Name another file with --db.",
-        sqlite3.SQLITE_FULL: "cannot grow: the disk is full. Free some space, or name another file with --db.",
-        sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error.",
-        sqlite3.SQLITE_BUSY: f"has been in use by another program for {WAIT:.0f} s. End that program, then try again.",
-    }.get(code)
 
 
 def _set_up(connection: Any, _record: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,9 @@ from engine.data.synthetic import demo_folder
 from engine.errors import UserError
 from engine.model_names import check_model_name
 from handreid_tui import rundir
+from handreid_tui.launch.devices import list_gpus, visible_gpus
 from handreid_tui.runs import find_run
+from handreid_tui.weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def plan(
     configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
     _check_loss_settings(settings, configs)
     check_model_name(configs[0].model.name)
+    check_weights(configs[0].model.name, configs[0].model.pretrained)
     if configs[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Drawing the synthetic hands, once …")
     split = open_split(configs[0].data)
@@ -68,6 +73,16 @@ def plan(
     if training:
         warnings += check_batch(split, training[0].train.ids_per_batch, training[0].train.images_per_id)
     return Plan(configs, split, warnings)
+
+
+def check_device(device: str) -> None:
+    """For runs on this machine: raises UserError if it has no such GPU, or CUDA_VISIBLE_DEVICES hides it."""
+    wanted = re.fullmatch(r"cuda(?::(\d+))?", device)
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted and int(wanted[1] or 0) >= (count := len(visible_gpus(list_gpus(), hidden))):
+        there = f"only {count} GPU{'s' if count > 1 else ''}" if count else "no NVIDIA GPU"
+        where = "this machine" if hidden is None else f"CUDA_VISIBLE_DEVICES={hidden}"
+        raise UserError(f"There is no {device}: {where} has {there}. Use --device auto.")
 
 
 def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> None:
