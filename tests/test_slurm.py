@@ -326,7 +326,8 @@ def test_a_kill_on_several_gpus_reaches_each(runs: Path, slurm: Slurm, torchrun:
 def test_a_kill_on_several_gpus_of_this_machine_reaches_each(runs: Path, torchrun: None) -> None:
     path = make_run(runs, steps=3000, deaf=True)
     queue.enqueue_all([path])
-    shim = subprocess.Popen([sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(path)], start_new_session=True)
+    command = [sys.executable, "-P", "-m", "handreid_tui.launch.shim", str(path), "--processes", "2"]
+    shim = subprocess.Popen(command, start_new_session=True)
     until(lambda: events(path, "step"))
     assert control.stop(path, kill=True) == "killed"
     shim.wait(20)
