@@ -5,7 +5,11 @@ Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first 
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +24,8 @@ from handreid_tui.screens.feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.screens.page import Page
 from handreid_tui.screens.remembered import Remembered
 from handreid_tui.theme import DARK, LIGHT, THEMES
+
+SAVE_EVERY = 1.0  # seconds
 
 
 def _opener(page: str) -> Callable[[], Screen[Any]]:
@@ -58,7 +64,7 @@ class HandreidApp(App[int]):
     """
 
     def __init__(self, places: Places, state_file: Path | None = None) -> None:
-        self.remembered = Remembered.read(state_file)
+        self.remembered = Remembered(state_file, places.runs)
         page = self.remembered.get("app", "page", "launch")
         self.DEFAULT_MODE = page if page in PAGES else "launch"  # type: ignore[misc]
         super().__init__()
@@ -78,11 +84,24 @@ class HandreidApp(App[int]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
         self.screen.call_after_refresh(self.set_timer, 0.02, self._start)
+        self.set_interval(SAVE_EVERY, self._save)
+        with suppress(ValueError, RuntimeError):  # not in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(_load_screens, name="load screens", thread=True, exit_on_error=False)
+
+    def _save(self) -> None:
+        if self.remembered.changed:
+            self.run_worker(self.remembered.write, name="save", thread=True, exit_on_error=False)
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: save, and die as a program does then."""
+        self.remembered.write()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGHUP)
 
     def on_unmount(self) -> None:
         self._feed.close()

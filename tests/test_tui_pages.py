@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -135,7 +136,9 @@ async def test_theme_page_sort_and_filter_are_there_again_after_a_restart(places
 
 async def test_a_damaged_state_file_is_no_reason_to_fail(places, tmp_path):
     state = tmp_path / "ui.json"
-    state.write_text('{"app": {"theme": 3, "page": "nowhere"}, "runs": {"sort": []}}')
+    here = {"app": {"page": "nowhere"}, "runs": {"sort": [], "marked": {}}, "launch": 3}
+    damaged = {"app": {"theme": 3}, "live": [], "histories": {str(places.runs): here, "/elsewhere": None}}
+    state.write_text(json.dumps(damaged))
     async with HandreidApp(places, state).run_test() as pilot:
         await shows(pilot, "Combinations")
 
