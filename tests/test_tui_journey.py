@@ -103,7 +103,7 @@ async def test_weights_and_margins_of_a_combination_can_be_edited(tmp_path):
         await pilot.press("tab", "tab", "tab", *["backspace"] * 3, *"-1")
         await shows(pilot, "must be positive")
         await pilot.press("backspace", "backspace", *"0.7", "enter")
-        await shows(pilot, "CE + Triplet (edited)", "margin 0.7")
+        await shows(pilot, "ce_triplet (edited)", "margin 0.7")
 
 
 async def test_a_combination_of_ones_own_is_checked_while_typed(tmp_path):

@@ -98,7 +98,7 @@ class Launch(RunPage):
                 yield Button("Launch", id="launch", variant="default", compact=True)
 
     def on_mount(self) -> None:
-        self._table.remember(self.remembered("added", []), self.remembered("chosen", []))
+        self._table.remember(self.remembered("added", []), self.remembered("chosen", []), self.remembered("edited", {}))
         self._table.focus()
         self._show_about()
         self.call_after_refresh(self.set_timer, 0.02, self._read_user_file)
@@ -139,7 +139,8 @@ class Launch(RunPage):
         if name is None or name == OWN:
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
-            panel.border_title, text = name, about(name, self._table.combos[name], self._table.best_of(name))
+            panel.border_title = self._table.named(name)
+            text = about(name, self._table.combos[name], self._table.best_of(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -177,7 +178,8 @@ class Launch(RunPage):
         form, table = self.query_one(Form), self._table
         settings = self._user.settings | form.settings()
         slurm = (self._user.slurm or Request()) if form.on_slurm else None
-        return Order(list(table.chosen), form.seeds(), settings, table.own, form.tags(), slurm)
+        chosen = [name for name in table.chosen if name in table.combos]
+        return Order(chosen, form.seeds(), settings, table.own, form.tags(), slurm)
 
     @on(Form.Changed)
     def _fields_changed(self) -> None:
@@ -187,6 +189,7 @@ class Launch(RunPage):
     def _choice_changed(self) -> None:
         self.remember("chosen", list(self._table.chosen))
         self.remember("added", list(self._table.added))
+        self.remember("edited", self._table.edited)
         self._reckon()
 
     def _reckon(self) -> None:
@@ -286,6 +289,14 @@ class Launch(RunPage):
                 self._choice_changed()
 
         self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
+
+    def action_remove(self) -> None:
+        name = self._table.current
+        if name and self._table.take_back(name):
+            self._choice_changed()
+            self._show_about()
+        else:
+            self.say("Only what you added or edited here can be taken back.")
 
     def action_fields(self) -> None:
         next(iter(self.query_one(Form).fields.values())).input.focus()
