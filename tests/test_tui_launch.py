@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from handreid_tui.app import HandreidApp
+from handreid_tui.compare import compare_history
+from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.places import Places
+from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.launch.combo_table import ComboTable
-from tests.tui_tools import shows, text_of, until
+from handreid_tui.screens.launch.results import Results
+from tests.planted_runs import clusters, identities, plant
+from tests.run_files import append
+from tests.tui_tools import opened, shows, text_of, until
 
 
 @pytest.fixture
@@ -60,3 +66,48 @@ async def test_a_combination_of_ones_own_says_that_it_was_edited_and_can_be_remo
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "your own")
         assert not pilot.app.screen.query_one(ComboTable).added
+
+
+def plant_with_start(runs: Path, number: int, combo: str, spread: float, seed: int, **settings: object) -> None:
+    """A finished run with planted embeddings, and what its encoder was worth before training."""
+    identity = identities(count=8, images=4)
+    before = {"rank1": 0.3 + seed / 10, "mAP": 0.4 + number / 100}
+    run = plant(runs, number, combo, clusters(identity, spread, number), identity, seed, before, **settings)
+    report = {key: run.summary[key] for key in ("rank1", "mAP")}
+    append(run.directory, {"kind": "evaluation", "stage": "before", "step": 0} | before)
+    append(run.directory, {"kind": "evaluation", "stage": "final", "step": 40} | report)
+
+
+def test_what_was_reached_is_what_compare_says(tmp_path):
+    runs = tmp_path / "runs"
+    for number, (combo, spread, seed, epochs) in enumerate(
+        [("ce", 1.6, 0, 1), ("ce", 1.0, 0, 2), ("ce", 1.1, 1, 2), ("ce", 1.3, 1, 2), ("ce_triplet", 1.2, 5, 1)], 1
+    ):
+        plant_with_start(runs, number, combo, spread, seed, **{"train.epochs": epochs})
+    plant_with_start(runs, 6, "ce_triplet", 0.8, 0, **{"model.image_size": 32})
+    plant_with_start(runs, 7, "zero_shot", 1.5, 0, **{"model.image_size": 32, "device": "cpu"})
+    history = open_history(tmp_path / "runs.db")
+    ingest(history, runs)
+    found = Results().read(Snapshot({run.number: run for run in list_runs(history)}, history=history))
+    (section,) = compare_history(history).sections
+    for combo, best in found.items():
+        rows = [row for row in section.table.rows if row.combo == combo]
+        first = max(rows, key=lambda row: row.metrics["mAP"].mean)
+        means = first.metrics["rank1"].mean, first.metrics["mAP"].mean
+        assert (best.rank1, best.mAP) == pytest.approx(means), combo
+        assert (best.seeds, best.groups) == (first.seeds, len(rows)), combo
+    assert {combo: best.groups for combo, best in found.items()} == {"ce": 2, "ce_triplet": 2, "zero_shot": 2}
+    assert found["ce"].seeds == 2
+    history.dispose()
+
+
+async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_path):
+    places = Places(tmp_path / "runs.db", tmp_path / "runs")
+    plant_with_start(places.runs, 1, "ce", 1.6, 0, **{"train.epochs": 1})
+    plant_with_start(places.runs, 2, "ce", 1.0, 0, **{"train.epochs": 2})
+    async with opened(places) as (app, pilot):
+        await pilot.press("j")
+        await shows(pilot, "1 seed, the best of 2 configurations")
+        rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
+        assert rates[0] != rates[1]
+        assert f"mAP {max(rates)}" in text_of(app)

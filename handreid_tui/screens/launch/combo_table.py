@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from engine.combos import COMBOS, TERMS, Combo, find_combo
 from engine.errors import UserError
 from handreid_tui.formatting import percent
-from handreid_tui.screens.launch.about import Best
+from handreid_tui.screens.launch.results import Best
 from handreid_tui.screens.table import Cell, Column, RowTable
 
 OWN = "+"
@@ -137,8 +137,7 @@ class ComboTable(RowTable[str]):
         chosen = name in self.chosen
         numbers: list[Cell] = ["", "", ""]
         if best:
-            seeds = "" if name == "zero_shot" else str(best.seeds)
-            numbers = [percent(best.rank1), percent(best.mAP), (seeds, "secondary")]
+            numbers = [percent(best.rank1), percent(best.mAP), (str(best.seeds), "secondary")]
         return (
             ("✓", "success bold") if chosen else " ",
             (self.named(name), "bold" if chosen else ""),

@@ -19,12 +19,13 @@ from handreid_tui.places import UserFile, read_user_file
 from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
-from handreid_tui.screens.launch.about import about, best_so_far
+from handreid_tui.screens.launch.about import about
 from handreid_tui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.screens.launch.edit_terms import EditTerms
 from handreid_tui.screens.launch.form import Form
 from handreid_tui.screens.launch.order import Order, headline, launch, time_needed
 from handreid_tui.screens.launch.queue_table import QueueTable
+from handreid_tui.screens.launch.results import Best, Results
 from handreid_tui.screens.run_actions import RunPage
 from handreid_tui.screens.table import RowTable
 
@@ -81,6 +82,7 @@ class Launch(RunPage):
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._results: Latest[Snapshot, dict[str, Best]] = Latest(self, Results().read, self._show_best, lambda _: None)
         self._start: Latest[Order, list[Path]] = Latest(
             self, lambda order: launch(order, runs), self._started, self._failed
         )
@@ -120,12 +122,16 @@ class Launch(RunPage):
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
+        if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
+            self._results.ask(snapshot)
         if changed is None or changed:
             self.query_one(QueueTable).show_queue(snapshot.runs)
-            if self._table.set_best(best_so_far(snapshot.runs.values())):
-                self._show_about()
             if self._checked:
                 self._show_word()
+
+    def _show_best(self, best: dict[str, Best]) -> None:
+        if self._table.set_best(best):
+            self._show_about()
 
     # --- the tables
 
