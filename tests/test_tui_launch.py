@@ -12,6 +12,7 @@ from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.places import Places
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.launch.combo_table import ComboTable
+from handreid_tui.screens.launch.form import Form
 from handreid_tui.screens.launch.results import Results
 from tests.planted_runs import clusters, identities, plant
 from tests.run_files import append
@@ -111,3 +112,16 @@ async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_pat
         rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
         assert rates[0] != rates[1]
         assert f"mAP {max(rates)}" in text_of(app)
+
+
+async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeypatch, hands):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handreid.toml").write_text(f"[run]\ndevice = 'cpu'\ndata.source = {str(hands)!r}\n")
+    async with opened(nothing) as (app, pilot):
+        fields = app.screen.query_one(Form).fields
+        await until(pilot, lambda: fields["device"].input.placeholder == "cpu")
+        assert fields["gallery"].input.placeholder == "all"
+        assert fields["data"].input.placeholder == str(hands)
+        await pilot.press("f", *"synthetic")
+        await until(pilot, lambda: fields["gallery"].input.placeholder == "own")
+        await shows(pilot, "auto: the first there")

@@ -36,16 +36,16 @@ class Entry:
 SLURM = "slurm"  # as a device: a node of the cluster
 ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 ENTRIES = (
-    Entry("data", "Data", "synthetic, or a folder", ("data.source",), ("synthetic",)),
-    Entry("subset", "Subset", "the first that is there", ("data.subset",), ("auto", *ASPECTS, "all")),
-    Entry("gallery", "Gallery", "all", ("data.gallery",), ("all", "own")),
+    Entry("data", "Data", "", ("data.source",), ("synthetic",)),
+    Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
+    Entry("gallery", "Gallery", "", ("data.gallery",), ("all", "own")),
     Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
     Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
     Entry("epochs", "Epochs", "", ("train.epochs",)),
     Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
     Entry("lr", "Rate", "", ("train.lr",)),
     Entry("seeds", "Seeds", "0"),
-    Entry("device", "Device", "auto", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
+    Entry("device", "Device", "", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
     Entry("tags", "Tags", "words"),
     Entry("more", "More", "key=value key=value"),
 )
@@ -139,13 +139,17 @@ class Form(Widget):
 
     def show_defaults(self, config: RunConfig) -> None:
         """Say in each empty field what will be taken."""
-        train = config.train
+        train, data = config.train, config.data
         shown = {
+            "data": "synthetic, or a folder" if data.source == "synthetic" else data.source,
+            "subset": "auto: the first there" if data.subset == "auto" else data.subset,
+            "gallery": data.gallery,
             "model": config.model.name,
             "pretrained": config.model.pretrained,
             "epochs": str(train.epochs),
             "batch": f"{train.ids_per_batch}x{train.images_per_id}",
             "lr": f"{train.lr:g}",
+            "device": config.device,
         }
         for name, text in shown.items():
             self.fields[name].input.placeholder = text
