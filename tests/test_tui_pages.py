@@ -180,9 +180,18 @@ async def test_a_database_that_is_none_is_said_and_not_raised(tmp_path):
     places.db.write_text("this is a letter, not a database " * 50)
     async with HandreidApp(places, tmp_path / "ui.json").run_test(size=(160, 30)) as pilot:
         await shows(pilot, "not a database")
-        await pilot.press("2", "3", "4", "5", "question_mark", "escape")
+        twice = {"2": "cannot be read at the moment", "3": "--db", "4": "--db", "5": "--db"}
+        for key, text in twice.items():
+            await pilot.press(key)
+            await until(pilot, lambda text=text: text_of(pilot.app).count(text) > 1)
+            assert "Loading" not in text_of(pilot.app)
+        await pilot.press("question_mark", "escape")
         places.db.unlink()
         await until(pilot, lambda: pilot.app.snapshot.loaded)
+        for key, text in zip("345", ("No runs yet", "no finished run", "No finished run"), strict=True):
+            await pilot.press(key)
+            await shows(pilot, text)
+            assert "not a database" not in text_of(pilot.app)
 
 
 async def test_a_locked_database_does_not_stop_the_keys(tmp_path):

@@ -129,6 +129,9 @@ class Launch(RunPage):
             if self._checked:
                 self._show_word()
 
+    def show_nothing(self, why: str) -> None:
+        self.query_one(QueueTable).set_empty(why)
+
     def _show_best(self, best: dict[str, Best]) -> None:
         if self._table.set_best(best):
             self._show_about()

@@ -111,6 +111,9 @@ class Retrieval(Page):
         if self._answer is None or changed is None or self._run in changed:
             self._ask()
 
+    def show_nothing(self, why: str) -> None:
+        self._show_empty(why)
+
     def _ask(self) -> None:
         run = self._snapshot.runs.get(self._run)
         if run:

@@ -125,6 +125,9 @@ class Runs(Edits):
         if changed is None or table.current in changed:
             self._ask_about()
 
+    def show_nothing(self, why: str) -> None:
+        self.query_one(RowTable).set_empty(why)
+
     def _show(self, changed: frozenset[int] | None = None) -> None:
         if missing := missing_settings(self._filter, self._settings):
             self._keys.ask(missing)
