@@ -15,7 +15,7 @@ from handreid_tui.screens.launch.combo_table import ComboTable
 from handreid_tui.screens.launch.form import Form
 from handreid_tui.screens.launch.results import Results
 from tests.planted_runs import clusters, identities, plant
-from tests.run_files import append
+from tests.run_files import Trainer, append, make_run, wait_in_queue
 from tests.tui_tools import opened, shows, text_of, until
 
 
@@ -125,3 +125,26 @@ async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeyp
         await pilot.press("f", *"synthetic")
         await until(pilot, lambda: fields["gallery"].input.placeholder == "own")
         await shows(pilot, "auto: the first there")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_queue_is_there_while_something_waits(size, tmp_path):
+    places = Places(tmp_path / "runs.db", tmp_path / "runs")
+    Trainer(make_run(places.runs, "ce", 0)).start().steps(0, 5)
+    for seed in (1, 2):
+        wait_in_queue(make_run(places.runs, "ce_triplet", seed))
+    async with opened(places, size=size) as (app, pilot):
+        await shows(pilot, "1 running · 2 waiting", "▶ running", "◌ queued", "Choose combinations with space.")
+        await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
+        await pilot.press("end", "s")
+        await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
+        await pilot.press("escape")
+        if size[1] == 30:
+            assert app.screen.query_one("#combos").size.height == 7  # six rows below their titles
+            await pilot.press("escape", "plus", "enter")
+            await until(pilot, lambda: app.screen.query_one("#combos").size.height == 8)
+
+
+async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):
+    async with opened(nothing, size=(80, 24)) as (app, _):
+        assert "Queue" not in text_of(app)

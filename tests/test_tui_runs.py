@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,13 @@ from handreid_tui import rundir
 from handreid_tui.places import Places
 from handreid_tui.screens.dialogs import Confirm, Prompt
 from handreid_tui.screens.table import RowTable
-from tests.run_files import Trainer, make_run
+from tests.run_files import Trainer, make_run, wait_in_queue
 from tests.tui_tools import opened, shows, text_of, until, write_history
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     return write_history(tmp_path)
-
-
-def queue(run: Path) -> None:
-    (run / "queued.json").write_text(json.dumps({"t": time.time(), "priority": 0, "resume": False, "on": "here"}))
 
 
 async def test_an_action_names_the_runs_that_it_means(places):
@@ -65,7 +59,7 @@ async def test_enter_on_notes_that_differ_changes_none_of_them(places):
 async def test_a_stop_says_that_a_waiting_run_only_leaves_the_queue(tmp_path):
     places = Places(tmp_path / "runs.db", tmp_path / "runs")
     Trainer(make_run(places.runs, "ce", 0)).start().steps(0, 5)
-    queue(make_run(places.runs, "ce_triplet", 1))
+    wait_in_queue(make_run(places.runs, "ce_triplet", 1))
     async with opened(places, "runs") as (app, pilot):
         await until(pilot, lambda: {run.status for run in app.snapshot.runs.values()} == {"running", "queued"})
         await pilot.press("s")

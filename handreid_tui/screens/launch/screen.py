@@ -16,6 +16,7 @@ from engine.combos import Combo
 from engine.errors import UserError
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import UserFile, read_user_file
+from handreid_tui.screens import words
 from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
@@ -37,6 +38,7 @@ ADD_HELP = """Terms joined by +, each with its weight after a colon:
 ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
+LOWEST_WITH_QUEUE = 24
 TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
 
 
@@ -58,6 +60,7 @@ class Launch(RunPage):
     Launch #combos { width: 3fr; height: 100%; }
     Launch #queue { height: 2fr; display: none; }
     Launch.-tall #queue { display: block; }
+    Launch.-short.busy #queue { display: block; min-height: 5; }
     Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
@@ -126,8 +129,20 @@ class Launch(RunPage):
             self._results.ask(snapshot)
         if changed is None or changed:
             self.query_one(QueueTable).show_queue(snapshot.runs)
+            self._make_room()
             if self._checked:
                 self._show_word()
+
+    def on_resize(self) -> None:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Where it is low, the queue is there while something goes on or waits, and the table takes only its rows."""
+        goes_on = any(words.is_active(run) or run.status == "queued" for run in self._snapshot.runs.values())
+        busy = goes_on and self.size.height >= LOWEST_WITH_QUEUE
+        self.set_class(busy, "busy")
+        rows = len(self._table.keys) + 3  # with the titles and the border
+        self.query_one("#upper").styles.max_height = rows if busy and self.has_class("-short") else None
 
     def show_nothing(self, why: str) -> None:
         self.query_one(QueueTable).set_empty(why)
@@ -199,6 +214,7 @@ class Launch(RunPage):
         self.remember("chosen", list(self._table.chosen))
         self.remember("added", list(self._table.added))
         self.remember("edited", self._table.edited)
+        self._make_room()
         self._reckon()
 
     def _reckon(self) -> None:
