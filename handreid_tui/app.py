@@ -60,7 +60,11 @@ class HandreidApp(App[int]):
 
     DEFAULT_CSS = """
     HandreidApp { background: $background; }
-    Toast { background: $panel; }
+    """
+    # Words in the corner: at the top, where no button is. In CSS, for Textual's own DEFAULT_CSS stands above ours.
+    CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    Toast { background: $panel; margin: 0 0 1 0; }
     """
 
     def __init__(self, places: Places, state_file: Path | None = None) -> None:

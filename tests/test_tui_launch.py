@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets._toast import Toast
 
 from handreid_tui.app import HandreidApp
 from handreid_tui.compare import compare_history
@@ -12,7 +13,7 @@ from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.places import Places
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.launch.combo_table import ComboTable
-from handreid_tui.screens.launch.form import Form
+from handreid_tui.screens.launch.form import Form, in_fields
 from handreid_tui.screens.launch.results import Results
 from tests.planted_runs import clusters, identities, plant
 from tests.run_files import Trainer, append, make_run, wait_in_queue
@@ -148,3 +149,29 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
 async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):
     async with opened(nothing, size=(80, 24)) as (app, _):
         assert "Queue" not in text_of(app)
+
+
+async def test_a_problem_is_told_to_its_end_in_the_words_of_the_form(nothing, hands):
+    async with opened(nothing, size=(80, 24)) as (_, pilot):
+        await pilot.press("j", "space", "f", *str(hands), "tab", *"foo", "tab", *"oops")
+        await shows(pilot, "! Gallery oops", "Gallery: ")
+        await pilot.press(*["backspace"] * 4)
+        await shows(pilot, "! …/small (11k Hands", "has no subset 'foo', but has", "dorsal-right, all.")
+
+
+def test_options_of_the_command_line_are_fields():
+    assert in_fields("Give --data a folder, or --pretrained FILE.") == "Give Data a folder, or Weights FILE."
+    assert in_fields("use --ids-per-batch 8 or less") == "use Batch 8 or less"
+    assert in_fields("There is no folder /nowhere: use --set.") == "There is no folder /nowhere: use More."
+    assert in_fields("in /a/very/long/path/to/some/where/small, not") == "in …/small, not"
+
+
+async def test_a_toast_leaves_the_button_free(nothing, tmp_path):
+    app = HandreidApp(nothing, tmp_path / "ui.json")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "your own")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.screen.query(Toast))
+        await shows(pilot, "first.")
+        button = app.screen.query_one("#launch").region
+        assert all(not button.overlaps(toast.region) for toast in app.screen.query(Toast))

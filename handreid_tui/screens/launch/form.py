@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,13 @@ ENTRIES = (
     Entry("tags", "Tags", "words"),
     Entry("more", "More", "key=value key=value"),
 )
+OPTIONS = {entry.id: entry.label for entry in ENTRIES} | {
+    "set": "More",
+    "seed": "Seeds",
+    "ids-per-batch": "Batch",
+    "images-per-id": "Batch",
+    "combo": "the table",
+}  # of the command line, and the field that says the same
 
 
 class Field(Horizontal):
@@ -56,7 +64,7 @@ class Field(Horizontal):
 
     DEFAULT_CSS = """
     Field { height: 1; }
-    Field Label { width: 9; color: $secondary; }
+    Field Label { width: 10; color: $secondary; }
     Field Input { width: 1fr; background: $surface; padding: 0 1; }
     Field Input:focus { background: $panel; }
     Field.wrong Label { color: $error; text-style: bold; }
@@ -141,7 +149,7 @@ class Form(Widget):
         """Say in each empty field what will be taken."""
         train, data = config.train, config.data
         shown = {
-            "data": "synthetic, or a folder" if data.source == "synthetic" else data.source,
+            "data": "synthetic or a folder" if data.source == "synthetic" else data.source,
             "subset": "auto: the first there" if data.subset == "auto" else data.subset,
             "gallery": data.gallery,
             "model": config.model.name,
@@ -203,5 +211,12 @@ def reason_against(entry: Entry, text: str) -> str:
 
             resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
     except UserError as error:
-        return str(error)
+        return in_fields(str(error))
     return ""
+
+
+def in_fields(text: str) -> str:
+    """A problem in the words of the form: fields instead of options of the command line, long paths by their end."""
+    for option, field in OPTIONS.items():
+        text = re.sub(rf"--{option}\b(?!-)", field, text)
+    return re.sub(r"(?<!\S)/[^\s:,'\"]{24,}/([^\s/:,'\"]+)", r"…/\1", text)

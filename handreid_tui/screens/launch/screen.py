@@ -23,7 +23,7 @@ from handreid_tui.screens.latest import Latest
 from handreid_tui.screens.launch.about import about
 from handreid_tui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.screens.launch.edit_terms import EditTerms
-from handreid_tui.screens.launch.form import Form
+from handreid_tui.screens.launch.form import Form, in_fields
 from handreid_tui.screens.launch.order import Order, headline, launch, time_needed
 from handreid_tui.screens.launch.queue_table import QueueTable
 from handreid_tui.screens.launch.results import Best, Results
@@ -65,14 +65,13 @@ class Launch(RunPage):
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
     Launch #about Static { height: auto; }
-    Launch #bottom { height: 3; padding: 1 2 0 2; }
-    Launch #word { width: 1fr; height: 2; color: $secondary; }
+    Launch #bottom { height: auto; padding: 1 2 0 2; }
+    Launch #word { width: 1fr; height: auto; min-height: 2; max-height: 4; color: $secondary; }
     Launch #launch { min-width: 22; height: 1; border: none; }
     Launch.-normal Form Grid { grid-size: 3; }
     Launch.-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
     Launch.-narrow #about { display: none; }
-    Launch.-narrow #bottom { height: 2; padding: 0 2; }
-    Launch.-short #bottom { height: 2; padding: 0 2; }
+    Launch.-narrow #bottom, Launch.-short #bottom { padding: 0 2; }
     Launch.-tiny Form { display: none; }
     Launch.-tiny #bottom { display: none; }
     """
@@ -225,7 +224,7 @@ class Launch(RunPage):
             order = self._order()
             form.show_defaults(order.first_config())
         except UserError as error:
-            self._problem = "" if form.wrong else str(error)
+            self._problem = "" if form.wrong else in_fields(str(error))
         else:
             if order.count and not form.wrong:
                 self._checked = order
@@ -258,7 +257,7 @@ class Launch(RunPage):
         self._show_word()
 
     def _misfits(self, text: str) -> None:
-        self._headline, self._problem = "", text
+        self._headline, self._problem = "", in_fields(text)
         self._show_word()
 
     def _started(self, paths: list[Path]) -> None:
@@ -273,7 +272,7 @@ class Launch(RunPage):
     def _failed(self, text: str) -> None:
         self.query_one("#launch", Button).loading = False
         self._misfits(text)
-        self.say(text, wrong=True)
+        self.say(self._problem, wrong=True)
 
     # --- actions
 
