@@ -17,15 +17,18 @@ from typing import Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from handreid_tui.actions import PAGES, commands
 from handreid_tui.places import Places
+from handreid_tui.screens.endings import Endings
 from handreid_tui.screens.feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.screens.page import Page
 from handreid_tui.screens.remembered import Remembered
 from handreid_tui.theme import DARK, LIGHT, THEMES
 
 SAVE_EVERY = 1.0  # seconds
+TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
 
 
 def _opener(page: str) -> Callable[[], Screen[Any]]:
@@ -75,6 +78,8 @@ class HandreidApp(App[int]):
         self.places = places
         self.snapshot = Snapshot()
         self.problem = ""
+        self.endings = Endings()
+        self._telling: Timer | None = None
         self._feed = Feed(places, self.post_message)
         for theme in THEMES:
             self.register_theme(theme)
@@ -114,10 +119,18 @@ class HandreidApp(App[int]):
     # --- what the feed says
 
     def on_runs_changed(self, message: RunsChanged) -> None:
-        self.snapshot, self.problem = message.snapshot, ""
+        before, self.snapshot, self.problem = self.snapshot, message.snapshot, ""
+        news = message.changed and self.endings.note(before.runs, self.snapshot.runs, message.changed)
+        if news and self._telling is None:
+            self._telling = self.set_timer(TELL_AFTER, self._tell_endings)
         for screen in self.screen_stack:
             if isinstance(screen, Page):
                 screen.show_snapshot(self.snapshot, message.changed)
+
+    def _tell_endings(self) -> None:
+        self._telling = None
+        for text, severity in self.endings.tell():
+            self.notify(text, severity=severity, timeout=10, markup=False)
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         self.problem = message.text

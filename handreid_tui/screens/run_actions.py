@@ -39,6 +39,7 @@ class RunPage(Page):
 
         def answered(yes: bool | None) -> None:
             if yes:
+                self.handreid.endings.expected.update(run.number for run in runs)
                 self.do(lambda: _stop(runs))
 
         self.app.push_screen(Confirm("Stop", _question(runs), "Stop"), answered)
