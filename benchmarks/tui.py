@@ -38,6 +38,7 @@ from handreid_tui.chart.compose import Line, Look, compose
 from handreid_tui.chart.raster import View, data_range, rasterise
 from handreid_tui.history import ingest, open_history
 from handreid_tui.places import Places
+from handreid_tui.screens.remembered import Remembered
 
 COMBOS = ("ce", "ce_triplet", "ce_triplet_center", "ce_arcface")
 STARTED = {
@@ -139,13 +140,20 @@ def compare_first_frames(folder: Path, leet: str | None, repeats: int = 7) -> No
 # --- inside the app
 
 
+def _on_live(places: Places, state: Path) -> Path:
+    """The file of what the UI remembers, as someone left it who looked at Live."""
+    before = Remembered(state, places.runs)
+    before.put("app", "page", "live")
+    before.write()
+    return state
+
+
 async def measure_app(places: Places, state: Path) -> None:
     """Shares and key latencies with ten runs that go on, beside what `places` holds already."""
     runs = [write_run(places.runs, COMBOS[n % 4], n, 200, ended=False) for n in range(10)]
     for n in range(30):
         write_run(places.runs, COMBOS[n % 4], 100 + n, 20)
-    state.write_text('{"app": {"page": "live"}}')
-    app = HandreidApp(places, state)
+    app = HandreidApp(places, _on_live(places, state))
     stop = threading.Event()
     async with app.run_test(size=(160, 48)) as pilot:
         while len(app.snapshot.runs) < 40:
@@ -246,8 +254,7 @@ async def measure_redraw(folder: Path) -> None:
     ingest(open_history(places.db), places.runs)
     print(f"  a million steps of four metrics into the history {time.perf_counter() - began:17.1f} s")
     state = folder / "million.json"
-    state.write_text('{"app": {"page": "live"}}')
-    app = HandreidApp(places, state)
+    app = HandreidApp(places, _on_live(places, state))
     async with app.run_test(size=(160, 48)) as pilot:
         chart: Any = None
         while chart is None or not chart.lines:

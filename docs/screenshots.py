@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from terminal_svg import app_svg
 
 from handreid_tui.app import HandreidApp
 from handreid_tui.places import Places
+from handreid_tui.screens.remembered import Remembered
 
 SIZE = (150, 42)
 SMALLER = {"retrieval": (104, 31)}  # a picture of pictures: every cell of it has a colour of its own
@@ -34,7 +34,11 @@ async def take(places: Places, page: str, theme: str, file: Path) -> None:
     """The picture of one page."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "ui.json"
-        state.write_text(json.dumps({"app": {"page": page, "theme": theme}, "live": {"smoothing": SMOOTHED}}))
+        before = Remembered(state, places.runs)
+        before.put("app", "page", page)
+        before.put("app", "theme", theme)
+        before.put("live", "smoothing", SMOOTHED)
+        before.write()
         app = HandreidApp(places, state)
         async with app.run_test(size=SMALLER.get(page, SIZE)) as pilot:
             while not app.snapshot.loaded:

@@ -5,7 +5,11 @@ Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first 
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,13 +17,18 @@ from typing import Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from handreid_tui.actions import PAGES, commands
 from handreid_tui.places import Places
+from handreid_tui.screens.endings import Endings
 from handreid_tui.screens.feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.screens.page import Page
 from handreid_tui.screens.remembered import Remembered
 from handreid_tui.theme import DARK, LIGHT, THEMES
+
+SAVE_EVERY = 1.0  # seconds
+TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
 
 
 def _opener(page: str) -> Callable[[], Screen[Any]]:
@@ -54,17 +63,23 @@ class HandreidApp(App[int]):
 
     DEFAULT_CSS = """
     HandreidApp { background: $background; }
-    Toast { background: $panel; }
+    """
+    # Words in the corner: at the top, where no button is. In CSS, for Textual's own DEFAULT_CSS stands above ours.
+    CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    Toast { background: $panel; margin: 0 0 1 0; }
     """
 
     def __init__(self, places: Places, state_file: Path | None = None) -> None:
-        self.remembered = Remembered.read(state_file)
+        self.remembered = Remembered(state_file, places.runs)
         page = self.remembered.get("app", "page", "launch")
         self.DEFAULT_MODE = page if page in PAGES else "launch"  # type: ignore[misc]
         super().__init__()
         self.places = places
         self.snapshot = Snapshot()
         self.problem = ""
+        self.endings = Endings()
+        self._telling: Timer | None = None
         self._feed = Feed(places, self.post_message)
         for theme in THEMES:
             self.register_theme(theme)
@@ -78,11 +93,24 @@ class HandreidApp(App[int]):
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
         self.screen.call_after_refresh(self.set_timer, 0.02, self._start)
+        self.set_interval(SAVE_EVERY, self._save)
+        with suppress(ValueError, RuntimeError):  # not in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(_load_screens, name="load screens", thread=True, exit_on_error=False)
+
+    def _save(self) -> None:
+        if self.remembered.changed:
+            self.run_worker(self.remembered.write, name="save", thread=True, exit_on_error=False)
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: save, and die as a program does then."""
+        self.remembered.write()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGHUP)
 
     def on_unmount(self) -> None:
         self._feed.close()
@@ -91,10 +119,18 @@ class HandreidApp(App[int]):
     # --- what the feed says
 
     def on_runs_changed(self, message: RunsChanged) -> None:
-        self.snapshot, self.problem = message.snapshot, ""
+        before, self.snapshot, self.problem = self.snapshot, message.snapshot, ""
+        news = message.changed and self.endings.note(before.runs, self.snapshot.runs, message.changed)
+        if news and self._telling is None:
+            self._telling = self.set_timer(TELL_AFTER, self._tell_endings)
         for screen in self.screen_stack:
             if isinstance(screen, Page):
                 screen.show_snapshot(self.snapshot, message.changed)
+
+    def _tell_endings(self) -> None:
+        self._telling = None
+        for text, severity in self.endings.tell():
+            self.notify(text, severity=severity, timeout=10, markup=False)
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         self.problem = message.text

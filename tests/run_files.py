@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from handreid_tui import rundir
 
 def make_run(runs: Path, combo: str = "ce_triplet", seed: int = 0, **meta: Any) -> Path:
     return rundir.create(runs, resolve(combo, seed), **meta)
+
+
+def wait_in_queue(run: Path) -> None:
+    (run / "queued.json").write_text(json.dumps({"t": time.time(), "priority": 0, "resume": False, "on": "here"}))
 
 
 class Trainer:

@@ -193,6 +193,12 @@ def test_the_cursor_reads_out_every_line():
     assert "triplet 4" in legend
 
 
+def test_where_the_names_do_not_fit_the_cursor_reads_out_the_values():
+    lines = [Line("within", *line([0.31] * 3)), Line("between identities", *line([1.2] * 3), slot=1)]
+    grid, _ = compose(lines, 27, 10, Look(cursor=1.0, x_name="epoch"))
+    assert text_of(grid).split("\n")[0].rstrip() == f"epoch 1  {MARKERS[0]} 0.31  {MARKERS[1]} 1.2"
+
+
 def test_a_legend_that_does_not_fit_says_how_many_more_there_are():
     lines = [Line(f"combination {n}", *line([0, 1]), n) for n in range(9)]
     grid, _ = compose(lines, 50, 12, Look())

@@ -103,7 +103,7 @@ async def test_weights_and_margins_of_a_combination_can_be_edited(tmp_path):
         await pilot.press("tab", "tab", "tab", *["backspace"] * 3, *"-1")
         await shows(pilot, "must be positive")
         await pilot.press("backspace", "backspace", *"0.7", "enter")
-        await shows(pilot, "CE + Triplet (edited)", "margin 0.7")
+        await shows(pilot, "ce_triplet (edited)", "margin 0.7")
 
 
 async def test_a_combination_of_ones_own_is_checked_while_typed(tmp_path):
@@ -192,6 +192,11 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await shows(pilot, "ends in one of")
         await pilot.press("ctrl+u", *str(file), "enter")
         await until(pilot, lambda: file.exists() and "\\toprule" in file.read_text())
+        file.write_text("mine")
+        for number in (2, 3):
+            await pilot.press("x", "ctrl+u", *str(file), "enter")
+            await until(pilot, file.with_stem(f"table-{number}").exists)
+        assert file.read_text() == "mine"
 
 
 async def test_runs_overlay_in_live_and_cursor_and_zoom_go_together(places):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -93,6 +94,14 @@ async def test_no_size_of_the_terminal_breaks_a_page(size, places):
             await pilot.resize_terminal(120, 40)
 
 
+async def test_a_lone_rate_in_the_list_of_live_is_the_rank_1(places):
+    async with opened(places, "live", (100, 30)) as (app, pilot):
+        runs = app.snapshot.runs
+        app.screen.query_one("RunList").styles.width = 32
+        await until(pilot, lambda: f"{100 * runs[6].mAP:.1f}" not in text_of(app))
+        assert f"{100 * runs[6].rank1:.1f}" in text_of(app)
+
+
 async def test_the_keys_lead_to_every_page_and_help_names_their_keys(places):
     async with opened(places) as (app, pilot):
         for number, (page, (title, _)) in enumerate(PAGES.items(), 1):
@@ -135,7 +144,9 @@ async def test_theme_page_sort_and_filter_are_there_again_after_a_restart(places
 
 async def test_a_damaged_state_file_is_no_reason_to_fail(places, tmp_path):
     state = tmp_path / "ui.json"
-    state.write_text('{"app": {"theme": 3, "page": "nowhere"}, "runs": {"sort": []}}')
+    here = {"app": {"page": "nowhere"}, "runs": {"sort": [], "marked": {}}, "launch": 3}
+    damaged = {"app": {"theme": 3}, "live": [], "histories": {str(places.runs): here, "/elsewhere": None}}
+    state.write_text(json.dumps(damaged))
     async with HandreidApp(places, state).run_test() as pilot:
         await shows(pilot, "Combinations")
 
@@ -177,9 +188,18 @@ async def test_a_database_that_is_none_is_said_and_not_raised(tmp_path):
     places.db.write_text("this is a letter, not a database " * 50)
     async with HandreidApp(places, tmp_path / "ui.json").run_test(size=(160, 30)) as pilot:
         await shows(pilot, "not a database")
-        await pilot.press("2", "3", "4", "5", "question_mark", "escape")
+        twice = {"2": "cannot be read at the moment", "3": "--db", "4": "--db", "5": "--db"}
+        for key, text in twice.items():
+            await pilot.press(key)
+            await until(pilot, lambda text=text: text_of(pilot.app).count(text) > 1)
+            assert "Loading" not in text_of(pilot.app)
+        await pilot.press("question_mark", "escape")
         places.db.unlink()
         await until(pilot, lambda: pilot.app.snapshot.loaded)
+        for key, text in zip("345", ("No runs yet", "no finished run", "No finished run"), strict=True):
+            await pilot.press(key)
+            await shows(pilot, text)
+            assert "not a database" not in text_of(pilot.app)
 
 
 async def test_a_locked_database_does_not_stop_the_keys(tmp_path):

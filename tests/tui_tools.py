@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from handreid_tui import rundir
 from handreid_tui.app import HandreidApp
 from handreid_tui.places import Places
+from handreid_tui.screens.remembered import Remembered
 from tests.planted_runs import clusters, identities, plant
 from tests.run_files import Trainer, append, make_run
 
@@ -94,7 +95,10 @@ async def opened(
 ) -> AsyncIterator[tuple[HandreidApp, Pilot[Any]]]:
     """The app on a page, with the history read."""
     state = places.db.parent / f"ui-{secrets.token_hex(4)}.json"
-    state.write_text(json.dumps({"app": {"page": page, "theme": theme}}))
+    before = Remembered(state, places.runs)
+    before.put("app", "page", page)
+    before.put("app", "theme", theme)
+    before.write()
     app = HandreidApp(places, state)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.snapshot.loaded)

@@ -207,21 +207,23 @@ def value_at(line: Line, x: float) -> float:
 
 
 def _draw_legend(grid: Grid, lines: Sequence[Line], look: Look) -> None:
-    """Marker and name of each line; with a cursor its x and each line's value there."""
+    """Marker and name of each line; with a cursor its x and each line's value there, rather than the names."""
     at = 0
+    names, values = [line.name for line in lines], [""] * len(lines)
     if look.cursor is not None:
         span = 1.0 if look.x_text is ticks.short else 0.0
         text = f"{look.x_name} {look.x_text(round(look.cursor), span)}"
         grid.put(0, at, text, STRONG)
         at += len(text) + 2
-    for n, line in enumerate(lines):
-        value = f" {look.y_text(value_at(line, look.cursor), 0.0)}" if look.cursor is not None else ""
-        text = f"{line.name}{value}"
+        values = [f" {look.y_text(value_at(line, look.cursor), 0.0)}" for line in lines]
+        if at + sum(len(name + value) + 4 for name, value in zip(names, values, strict=True)) - 2 > grid.width:
+            names, values = [""] * len(lines), [value[1:] for value in values]
+    for n, (line, name, value) in enumerate(zip(lines, names, values, strict=True)):
         rest = len(lines) - n - 1
-        if at + 2 + len(text) > grid.width - (5 if rest else 0):
+        if at + 2 + len(name + value) > grid.width - (5 if rest else 0):
             grid.put(0, at, f"+{rest + 1}", LABEL)
             return
         grid.put(0, at, line.marker, FIRST_LINE + 2 * n)
-        grid.put(0, at + 2, line.name, LABEL)
-        grid.put(0, at + 2 + len(line.name), value, STRONG)
-        at += len(text) + 4
+        grid.put(0, at + 2, name, LABEL)
+        grid.put(0, at + 2 + len(name), value, STRONG)
+        at += len(name + value) + 4

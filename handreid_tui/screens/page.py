@@ -39,6 +39,9 @@ class Page(Screen[None]):
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         """Show the runs; `changed`: the numbers of those that differ from the last time, None for all."""
 
+    def show_nothing(self, why: str) -> None:
+        """Say in the place of the runs why there are none to show: the history cannot be read."""
+
     def compose(self) -> ComposeResult:
         yield TopBar(self.page)
         yield Static(id="problem", markup=False)
@@ -71,6 +74,8 @@ class Page(Screen[None]):
         for problem in self.query("#problem").results(Static):
             problem.set_class(bool(text), "there")
             problem.update(f"! {text}" if text else "")
+        if text and not self.handreid.snapshot.loaded and self.is_mounted and self.query(TopBar):
+            self.show_nothing(text)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A short word to the user in the corner."""

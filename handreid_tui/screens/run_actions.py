@@ -36,16 +36,13 @@ class RunPage(Page):
         if not runs:
             self.say("Nothing to stop: no selected run goes on or waits.")
             return
-        names = _names(runs)
-        question = f"Stop {names}? It finishes its step and writes a checkpoint; r resumes it."
-        if len(runs) > 1:
-            question = f"Stop {names}? Each finishes its step and writes a checkpoint; r resumes it."
 
         def answered(yes: bool | None) -> None:
             if yes:
+                self.handreid.endings.expected.update(run.number for run in runs)
                 self.do(lambda: _stop(runs))
 
-        self.app.push_screen(Confirm("Stop", question, "Stop"), answered)
+        self.app.push_screen(Confirm("Stop", _question(runs), "Stop"), answered)
 
     def action_resume(self) -> None:
         runs = [run for run in self.selected() if run.status in ("stopped", "failed", "lost")]
@@ -55,12 +52,23 @@ class RunPage(Page):
         self.do(lambda: _resume(runs))
 
 
+def _question(runs: Sequence[RunRow]) -> str:
+    """A run that waits has no step to finish."""
+    stops, leaves = "finishes its step and writes a checkpoint", "only leaves the queue"
+    going = [run for run in runs if words.is_active(run)]
+    if 0 < len(going) < len(runs):
+        told = f"Each one that runs {stops}; each one that waits {leaves}"
+    else:
+        told = f"{'It' if len(runs) == 1 else 'Each'} {stops if going else leaves}"
+    return f"Stop {words.names(runs)}? {told}; r resumes it."
+
+
 def _stop(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import control
 
     did = set(control.stop_all([run.path for run in runs]).values())
-    words_ = {"withdrawn": "taken out of the queue", "stopping": "stopping", "killed": "killed"}
-    return f"{_names(runs)}: {', '.join(words_[each] for each in sorted(did)) or 'ended already'}."
+    told = {"withdrawn": "taken out of the queue", "stopping": "stopping", "killed": "killed"}
+    return f"{words.counted(runs)}: {', '.join(told[each] for each in sorted(did)) or 'ended already'}."
 
 
 def _resume(runs: Sequence[RunRow]) -> str:
@@ -74,10 +82,4 @@ def _resume(runs: Sequence[RunRow]) -> str:
         control.resume([run.path for run in runs if run.path in there], slurm=read_user_file().slurm or Request())
     if here:
         control.resume(here)
-    return f"{_names(runs)}: queued, to go on from the last checkpoint."
-
-
-def _names(runs: Sequence[RunRow]) -> str:
-    if len(runs) == 1:
-        return f"run {runs[0].number} ({runs[0].combo}, seed {runs[0].seed})"
-    return f"{len(runs)} runs"
+    return f"{words.counted(runs)}: queued, to go on from the last checkpoint."

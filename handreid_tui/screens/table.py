@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -94,6 +95,7 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
         self._cursor = 0
         self._sorted: tuple[str, bool] | None = None
         self._cache: dict[tuple[Key, bool], Strip] = {}
+        self._width = 0  # that the rows in the cache were made for
 
     # --- what it shows
 
@@ -155,9 +157,6 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
 
     # --- drawing
 
-    def on_resize(self) -> None:
-        self._cache.clear()
-
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._cache.clear()
@@ -170,13 +169,17 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
+        if width != self._width:  # also where a scrollbar came or went
+            self._width = width
+            self._cache.clear()
         if y == 0:
             return self._header(width)
         row = y - 1 + self.scroll_offset.y
         if not self._keys:
-            middle = y == max(1, self.scrollable_content_region.height // 2)
-            text = self._empty.center(width)[:width] if middle else ""
-            return Strip([Segment(text.ljust(width), self._style("secondary"))], width)
+            lines = textwrap.wrap(self._empty, max(1, width - 2))
+            place = y - max(1, (self.scrollable_content_region.height - len(lines) + 1) // 2)
+            text = lines[place].center(width) if 0 <= place < len(lines) else ""
+            return Strip([Segment(text, self._style("secondary"))]).adjust_cell_length(width, self.rich_style)
         if row >= len(self._keys):
             return Strip.blank(width, self.rich_style)
         at = (self._keys[row], row == self._cursor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from handreid_tui.formatting import duration, percent
@@ -64,6 +65,25 @@ def results(run: RunRow) -> str:
     if run.val_rank1 is not None:
         return f"val rank-1 {percent(run.val_rank1)}  mAP {percent(run.val_mAP)}"
     return ""
+
+
+def names(runs: Sequence[RunRow], most: int = 5) -> str:
+    """The runs by number and name, as a question asks for them: the first ones, and how many more."""
+    if len(runs) == 1:
+        return counted(runs)
+    more = f" and {len(runs) - most} more" if len(runs) > most else ""
+    return f"{counted(runs)} ({', '.join(map(naming, runs[:most]))}{more})"
+
+
+def counted(runs: Sequence[RunRow]) -> str:
+    """`run 3 ce_triplet s1`, or how many runs."""
+    return f"run {naming(runs[0])}" if len(runs) == 1 else f"{len(runs)} runs"
+
+
+def naming(run: RunRow) -> str:
+    """`3 ce_triplet s1`, or the name that a user gave it."""
+    own = "" if run.name == run.path.name else run.name
+    return f"{run.number} {own or f'{run.combo} s{run.seed}'}"
 
 
 def headline(run: RunRow) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,10 @@ class Compare(Page):
             self._finished = finished
             self._ask()
 
+    def show_nothing(self, why: str) -> None:
+        self.query_one(Tables).query_one(Static).update(Content(why))
+        self.query_one(Chart).set_empty("")
+
     def _ask(self) -> None:
         if not self._snapshot.loaded:
             return
@@ -209,6 +214,7 @@ class Compare(Page):
         def write(path: Path) -> str:
             from handreid_tui.compare import render
 
+            path = unused(path)
             try:
                 path.write_text(str(render(comparison, SUFFIXES[path.suffix])))  # type: ignore[arg-type]
             except OSError as error:
@@ -221,8 +227,14 @@ class Compare(Page):
                 job: Latest[Path, str] = Latest(self, write, self.say, lambda reason: self.say(reason, wrong=True))
                 job.ask(path)
 
-        hint = "ends in .md, .tex, .csv or .json"
+        hint = "ends in .md, .tex, .csv or .json; a file that is there is kept"
         self.app.push_screen(Prompt("Save the comparison as", "comparison.md", hint, check), answered)
+
+
+def unused(path: Path) -> Path:
+    """The path, or where something stands there the next one that is free: `x-2.md`."""
+    others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], others) if not os.path.lexists(free))
 
 
 def make() -> Compare:

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from engine.combos import COMBOS, Combo, find_combo
+from textual.binding import Binding, BindingType
+
+from engine.combos import COMBOS, TERMS, Combo, find_combo
 from engine.errors import UserError
 from handreid_tui.formatting import percent
-from handreid_tui.screens.launch.about import Best
+from handreid_tui.screens.launch.results import Best
 from handreid_tui.screens.table import Cell, Column, RowTable
 
 OWN = "+"
+NAME = 26  # the longest named combination and that it was edited
 COLUMNS = (
     Column("chosen", "", 1),
-    Column("name", "combination", 18),
-    Column("terms", "terms", 22, rest=True, drop=1),
+    Column("name", "combination", NAME),
+    Column("terms", "terms", 20, rest=True, drop=1),
     Column("rank1", "rank-1", 7, True),
     Column("mAP", "mAP", 6, True),
     Column("seeds", "seeds", 5, True, drop=2),
 )
+EDITED = " (edited)"
+REMOVE = "Take back an edit, or remove a combination of your own"
 
 
 class ComboTable(RowTable[str]):
-    """A row for each combination, and a last one to add another. `chosen`: those to launch, in order."""
+    """A row for each combination, and a last one to add another.
+
+    `chosen`: those to launch, in order; one of handreid.toml may be among them before that file is read.
+    """
 
     BINDING_GROUP_TITLE = "Combinations"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d,delete,backspace", "screen.remove", "Remove", show=False, tooltip=REMOVE),
+    ]
 
     def __init__(self) -> None:
         super().__init__(COLUMNS, self._of, title="Combinations", id="combos")
@@ -43,14 +55,25 @@ class ComboTable(RowTable[str]):
         """What a launch must be told beside the named ones."""
         return self._user | self._edited
 
-    def remember(self, added: Sequence[object], chosen: Sequence[object]) -> None:
+    @property
+    def edited(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The edited combinations as they are remembered: their terms, each with weight and options."""
+        return {
+            name: {term: {"weight": weight} | combo.options.get(term, {}) for term, weight in combo.weights.items()}
+            for name, combo in self._edited.items()
+        }
+
+    def remember(self, added: Sequence[object], chosen: Sequence[object], edited: Mapping[str, object]) -> None:
         """Take over what an earlier start left."""
         for text in map(str, added):
             try:
                 self.added[text] = find_combo(text)
             except UserError:
                 continue
-        self.chosen = {name: None for name in map(str, chosen) if name in self.combos}
+        for name, terms in edited.items():
+            if combo := _recall(self.combos.get(name), terms):
+                self._edited[name] = combo
+        self.chosen = dict.fromkeys(map(str, chosen))
         self.update()
 
     def set_user(self, combos: dict[str, Combo]) -> None:
@@ -78,6 +101,25 @@ class ComboTable(RowTable[str]):
         self.chosen[text] = None
         self.update(text)
 
+    def take_back(self, name: str) -> bool:
+        """Take back what was edited, or else what was added; whether there was something."""
+        if name in self._edited:
+            del self._edited[name]
+        elif name in self.added:
+            del self.added[name]
+            self.chosen.pop(name, None)
+        else:
+            return False
+        self.update()
+        return True
+
+    def named(self, name: str) -> str:
+        """The name, cut to its column, and whether it was edited: it may speak of a weight that is another now."""
+        if name not in self._edited:
+            return name
+        room = NAME - len(EDITED)
+        return f"{name if len(name) <= room else f'{name[: room - 1]}…'}{EDITED}"
+
     def toggle(self, name: str) -> None:
         if name in self.chosen:
             del self.chosen[name]
@@ -93,14 +135,24 @@ class ComboTable(RowTable[str]):
             return " ", ("+ your own …", "secondary"), ("such as ce+triplet:0.5+cosface", "secondary"), "", "", ""
         combo, best = self.combos[name], self._best.get(name)
         chosen = name in self.chosen
-        title = f"{combo.title} (edited)" if name in self._edited else combo.title
         numbers: list[Cell] = ["", "", ""]
         if best:
-            seeds = "" if name == "zero_shot" else str(best.seeds)
-            numbers = [percent(best.rank1), percent(best.mAP), (seeds, "secondary")]
+            numbers = [percent(best.rank1), percent(best.mAP), (str(best.seeds), "secondary")]
         return (
             ("✓", "success bold") if chosen else " ",
-            (name, "bold" if chosen else ""),
-            (title, "secondary"),
+            (self.named(name), "bold" if chosen else ""),
+            (combo.title, "secondary"),
             *numbers,
         )
+
+
+def _recall(before: Combo | None, terms: Any) -> Combo | None:
+    """An edited combination from what was remembered of it; None where that is damaged. Values are judged later."""
+    try:
+        options = {term: dict(told) for term, told in terms.items()}
+        weights = {term: float(told.pop("weight")) for term, told in options.items()}
+        title = " + ".join(TERMS[term].title for term in weights)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    before = before or Combo(title, "A combination of your own.", {})
+    return Combo(before.title, before.does, weights, options)

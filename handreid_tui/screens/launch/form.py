@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,19 +37,26 @@ class Entry:
 SLURM = "slurm"  # as a device: a node of the cluster
 ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 ENTRIES = (
-    Entry("data", "Data", "synthetic, or a folder", ("data.source",), ("synthetic",)),
-    Entry("subset", "Subset", "the first that is there", ("data.subset",), ("auto", *ASPECTS, "all")),
-    Entry("gallery", "Gallery", "all", ("data.gallery",), ("all", "own")),
+    Entry("data", "Data", "", ("data.source",), ("synthetic",)),
+    Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
+    Entry("gallery", "Gallery", "", ("data.gallery",), ("all", "own")),
     Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
     Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
     Entry("epochs", "Epochs", "", ("train.epochs",)),
     Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
     Entry("lr", "Rate", "", ("train.lr",)),
     Entry("seeds", "Seeds", "0"),
-    Entry("device", "Device", "auto", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
+    Entry("device", "Device", "", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
     Entry("tags", "Tags", "words"),
     Entry("more", "More", "key=value key=value"),
 )
+OPTIONS = {entry.id: entry.label for entry in ENTRIES} | {
+    "set": "More",
+    "seed": "Seeds",
+    "ids-per-batch": "Batch",
+    "images-per-id": "Batch",
+    "combo": "the table",
+}  # of the command line, and the field that says the same
 
 
 class Field(Horizontal):
@@ -56,7 +64,7 @@ class Field(Horizontal):
 
     DEFAULT_CSS = """
     Field { height: 1; }
-    Field Label { width: 9; color: $secondary; }
+    Field Label { width: 10; color: $secondary; }
     Field Input { width: 1fr; background: $surface; padding: 0 1; }
     Field Input:focus { background: $panel; }
     Field.wrong Label { color: $error; text-style: bold; }
@@ -139,13 +147,17 @@ class Form(Widget):
 
     def show_defaults(self, config: RunConfig) -> None:
         """Say in each empty field what will be taken."""
-        train = config.train
+        train, data = config.train, config.data
         shown = {
+            "data": "synthetic or a folder" if data.source == "synthetic" else data.source,
+            "subset": "auto: the first there" if data.subset == "auto" else data.subset,
+            "gallery": data.gallery,
             "model": config.model.name,
             "pretrained": config.model.pretrained,
             "epochs": str(train.epochs),
             "batch": f"{train.ids_per_batch}x{train.images_per_id}",
             "lr": f"{train.lr:g}",
+            "device": config.device,
         }
         for name, text in shown.items():
             self.fields[name].input.placeholder = text
@@ -199,5 +211,12 @@ def reason_against(entry: Entry, text: str) -> str:
 
             resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
     except UserError as error:
-        return str(error)
+        return in_fields(str(error))
     return ""
+
+
+def in_fields(text: str) -> str:
+    """A problem in the words of the form: fields instead of options of the command line, long paths by their end."""
+    for option, field in OPTIONS.items():
+        text = re.sub(rf"--{option}\b(?!-)", field, text)
+    return re.sub(r"(?<!\S)/[^\s:,'\"]{24,}/([^\s/:,'\"]+)", r"…/\1", text)

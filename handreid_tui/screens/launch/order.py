@@ -56,9 +56,11 @@ def time_needed(order: Order, runs: Iterable[RunRow], at_once: int) -> str:
 
 def headline(order: Order, runs: Path) -> str:
     """Data and model in one line, with warnings. Raises UserError for everything that is known to fail."""
-    from handreid_tui.launch.plan import plan
+    from handreid_tui.launch.plan import check_device, plan
 
     planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+    if order.slurm is None:
+        check_device(planned.configs[0].device)
     return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
 
 

@@ -25,6 +25,7 @@ COLUMNS = (
     Column("left", "time left", 9, True, drop=1),
     Column("word", "", 10, drop=3, rest=True),
 )
+EMPTY = "Nothing runs and nothing waits."
 
 
 class QueueTable(RowTable[int]):
@@ -39,7 +40,7 @@ class QueueTable(RowTable[int]):
     ]
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(COLUMNS, self._of, title="Queue", empty="Nothing runs and nothing waits.", id="queue")
+        super().__init__(COLUMNS, self._of, title="Queue", empty=EMPTY, id="queue")
         self._runs: Mapping[int, RunRow] = {}
         self._waiting: dict[int, str] = {}
         self._reader: Latest[None, dict[int, str]] = Latest(
@@ -56,6 +57,7 @@ class QueueTable(RowTable[int]):
     def show_queue(self, runs: Mapping[int, RunRow]) -> None:
         """Show these runs; the order of the queue is read in a thread."""
         self._runs = runs
+        self.set_empty(EMPTY)
         self._show(self._waiting)
         self._read_again()
 

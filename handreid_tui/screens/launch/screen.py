@@ -16,15 +16,17 @@ from engine.combos import Combo
 from engine.errors import UserError
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.places import UserFile, read_user_file
+from handreid_tui.screens import words
 from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
-from handreid_tui.screens.launch.about import about, best_so_far
+from handreid_tui.screens.launch.about import about
 from handreid_tui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.screens.launch.edit_terms import EditTerms
-from handreid_tui.screens.launch.form import Form
+from handreid_tui.screens.launch.form import Form, in_fields
 from handreid_tui.screens.launch.order import Order, headline, launch, time_needed
 from handreid_tui.screens.launch.queue_table import QueueTable
+from handreid_tui.screens.launch.results import Best, Results
 from handreid_tui.screens.run_actions import RunPage
 from handreid_tui.screens.table import RowTable
 
@@ -36,6 +38,7 @@ ADD_HELP = """Terms joined by +, each with its weight after a colon:
 ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
+LOWEST_WITH_QUEUE = 24
 TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
 
 
@@ -57,18 +60,18 @@ class Launch(RunPage):
     Launch #combos { width: 3fr; height: 100%; }
     Launch #queue { height: 2fr; display: none; }
     Launch.-tall #queue { display: block; }
+    Launch.-short.busy #queue { display: block; min-height: 5; }
     Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
     Launch #about Static { height: auto; }
-    Launch #bottom { height: 3; padding: 1 2 0 2; }
-    Launch #word { width: 1fr; height: 2; color: $secondary; }
+    Launch #bottom { height: auto; padding: 1 2 0 2; }
+    Launch #word { width: 1fr; height: auto; min-height: 2; max-height: 4; color: $secondary; }
     Launch #launch { min-width: 22; height: 1; border: none; }
     Launch.-normal Form Grid { grid-size: 3; }
     Launch.-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
     Launch.-narrow #about { display: none; }
-    Launch.-narrow #bottom { height: 2; padding: 0 2; }
-    Launch.-short #bottom { height: 2; padding: 0 2; }
+    Launch.-narrow #bottom, Launch.-short #bottom { padding: 0 2; }
     Launch.-tiny Form { display: none; }
     Launch.-tiny #bottom { display: none; }
     """
@@ -81,6 +84,7 @@ class Launch(RunPage):
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._results: Latest[Snapshot, dict[str, Best]] = Latest(self, Results().read, self._show_best, lambda _: None)
         self._start: Latest[Order, list[Path]] = Latest(
             self, lambda order: launch(order, runs), self._started, self._failed
         )
@@ -98,7 +102,7 @@ class Launch(RunPage):
                 yield Button("Launch", id="launch", variant="default", compact=True)
 
     def on_mount(self) -> None:
-        self._table.remember(self.remembered("added", []), self.remembered("chosen", []))
+        self._table.remember(self.remembered("added", []), self.remembered("chosen", []), self.remembered("edited", {}))
         self._table.focus()
         self._show_about()
         self.call_after_refresh(self.set_timer, 0.02, self._read_user_file)
@@ -120,12 +124,31 @@ class Launch(RunPage):
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
+        if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
+            self._results.ask(snapshot)
         if changed is None or changed:
             self.query_one(QueueTable).show_queue(snapshot.runs)
-            if self._table.set_best(best_so_far(snapshot.runs.values())):
-                self._show_about()
+            self._make_room()
             if self._checked:
                 self._show_word()
+
+    def on_resize(self) -> None:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Where it is low, the queue is there while something goes on or waits, and the table takes only its rows."""
+        goes_on = any(words.is_active(run) or run.status == "queued" for run in self._snapshot.runs.values())
+        busy = goes_on and self.size.height >= LOWEST_WITH_QUEUE
+        self.set_class(busy, "busy")
+        rows = len(self._table.keys) + 3  # with the titles and the border
+        self.query_one("#upper").styles.max_height = rows if busy and self.has_class("-short") else None
+
+    def show_nothing(self, why: str) -> None:
+        self.query_one(QueueTable).set_empty(why)
+
+    def _show_best(self, best: dict[str, Best]) -> None:
+        if self._table.set_best(best):
+            self._show_about()
 
     # --- the tables
 
@@ -139,7 +162,8 @@ class Launch(RunPage):
         if name is None or name == OWN:
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
-            panel.border_title, text = name, about(name, self._table.combos[name], self._table.best_of(name))
+            panel.border_title = self._table.named(name)
+            text = about(name, self._table.combos[name], self._table.best_of(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -177,7 +201,8 @@ class Launch(RunPage):
         form, table = self.query_one(Form), self._table
         settings = self._user.settings | form.settings()
         slurm = (self._user.slurm or Request()) if form.on_slurm else None
-        return Order(list(table.chosen), form.seeds(), settings, table.own, form.tags(), slurm)
+        chosen = [name for name in table.chosen if name in table.combos]
+        return Order(chosen, form.seeds(), settings, table.own, form.tags(), slurm)
 
     @on(Form.Changed)
     def _fields_changed(self) -> None:
@@ -187,6 +212,8 @@ class Launch(RunPage):
     def _choice_changed(self) -> None:
         self.remember("chosen", list(self._table.chosen))
         self.remember("added", list(self._table.added))
+        self.remember("edited", self._table.edited)
+        self._make_room()
         self._reckon()
 
     def _reckon(self) -> None:
@@ -197,7 +224,7 @@ class Launch(RunPage):
             order = self._order()
             form.show_defaults(order.first_config())
         except UserError as error:
-            self._problem = "" if form.wrong else str(error)
+            self._problem = "" if form.wrong else in_fields(str(error))
         else:
             if order.count and not form.wrong:
                 self._checked = order
@@ -230,7 +257,7 @@ class Launch(RunPage):
         self._show_word()
 
     def _misfits(self, text: str) -> None:
-        self._headline, self._problem = "", text
+        self._headline, self._problem = "", in_fields(text)
         self._show_word()
 
     def _started(self, paths: list[Path]) -> None:
@@ -245,7 +272,7 @@ class Launch(RunPage):
     def _failed(self, text: str) -> None:
         self.query_one("#launch", Button).loading = False
         self._misfits(text)
-        self.say(text, wrong=True)
+        self.say(self._problem, wrong=True)
 
     # --- actions
 
@@ -286,6 +313,14 @@ class Launch(RunPage):
                 self._choice_changed()
 
         self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
+
+    def action_remove(self) -> None:
+        name = self._table.current
+        if name and self._table.take_back(name):
+            self._choice_changed()
+            self._show_about()
+        else:
+            self.say("Only what you added or edited here can be taken back.")
 
     def action_fields(self) -> None:
         next(iter(self.query_one(Form).fields.values())).input.focus()

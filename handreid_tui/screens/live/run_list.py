@@ -141,7 +141,7 @@ class RunList(OptionList):
         seed = f" s{run.seed}"
         room = width - digits - len(result) - len(seed) - 6
         if run.rank1 is not None and room < len(run.combo):
-            result = percent(run.mAP)
+            result = percent(run.rank1)
             room = width - digits - len(result) - len(seed) - 6
         combo = run.combo if len(run.combo) <= room else run.combo[: max(1, room - 1)] + "…"
         gap = " " * max(1, room - len(combo) + 1)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 AXES = {"step": ("step", ticks.short), "epoch": ("epoch", ticks.short), "time": ("time", lambda s, _: ticks.clock(s))}
+UNREADABLE = "The history cannot be read at the moment."
 NOTHING = "Nothing has run yet: press 1 to choose combinations."
 
 
@@ -118,6 +119,10 @@ class Live(RunPage):
             self._show_headline()
             self._read()
 
+    def show_nothing(self, why: str) -> None:
+        for chart in self.query(Chart):
+            chart.set_empty(UNREADABLE)  # the line at the top says why
+
     @on(RunList.Chosen)
     def _other_runs(self) -> None:
         runs = self.query_one(RunList)
@@ -174,7 +179,7 @@ class Live(RunPage):
     def _cannot(self, text: str) -> None:
         for chart in self.query(Chart):
             if not chart.lines:
-                chart.set_empty("The history cannot be read at the moment.")
+                chart.set_empty(UNREADABLE)
         self.show_problem(text)
 
     @on(Chart.LookChanged)

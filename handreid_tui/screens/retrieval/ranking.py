@@ -83,6 +83,12 @@ def answer(evaluation: Evaluation, trial: int, place: int, identity: str) -> Ans
     return Answer(_shot(evaluation, query), gallery, rank, ap, place, len(places), failures, trial, count)
 
 
+def shared_prefix(identities: list[str]) -> str:
+    """The subset before the identities' own names, such as `dorsal-right/`, where all of them share it."""
+    prefixes = {identity[: identity.rfind("/") + 1] for identity in identities}
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
 def _shot(evaluation: Evaluation, row: int, score: float = 1.0, match: bool = True) -> Shot:
     path = evaluation.root / evaluation.paths[row]
     return Shot(evaluation.names[row], str(evaluation.identity[row]), path, _pixels(path), score, match)

@@ -18,7 +18,7 @@ from handreid_tui.screens.dialogs import Prompt
 from handreid_tui.screens.feed import Snapshot
 from handreid_tui.screens.latest import Latest
 from handreid_tui.screens.page import Page
-from handreid_tui.screens.retrieval.ranking import SHOWN, Answer, answer, evaluation_of
+from handreid_tui.screens.retrieval.ranking import SHOWN, Answer, answer, evaluation_of, shared_prefix
 from handreid_tui.screens.retrieval.tile import Tile
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Retrieval(Page):
     Retrieval #query Tile { max-height: 28; }
     Retrieval #query Static { height: auto; padding: 0 1; color: $secondary; }
     Retrieval #gallery { width: 5fr; height: 1fr; grid-size: 5 2; }
+    Retrieval.-normal #gallery { grid-size: 4 3; }
     Retrieval.-narrow #gallery { grid-size: 3 2; width: 3fr; }
     Retrieval.-narrow #query { width: 26; }
     Retrieval.-short #query Static { display: none; }
@@ -110,6 +111,9 @@ class Retrieval(Page):
         if self._answer is None or changed is None or self._run in changed:
             self._ask()
 
+    def show_nothing(self, why: str) -> None:
+        self._show_empty(why)
+
     def _ask(self) -> None:
         run = self._snapshot.runs.get(self._run)
         if run:
@@ -128,14 +132,16 @@ class Retrieval(Page):
         self.query_one("#answer").display = True
         self.query_one("#line", Static).update(_headline(run, found, self._identity))
         query, *tiles = self.query(Tile)
-        query.show(found.query, "query", "query")
+        shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
+        query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
         told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
         self.query_one("#query Static", Static).update(f"{found.query.name}\n{told}\nAP {percent(found.ap)}")
         for n, tile in enumerate(tiles):
             if n < len(found.gallery):
                 shot = found.gallery[n]
                 sign = "✓" if shot.match else "✗"
-                tile.show(shot, f"{sign} {n + 1}  {shot.score:.3f}", "right" if shot.match else "wrong")
+                kind = "right" if shot.match else "wrong"
+                tile.show(shot, f"{sign} {n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared))
             else:
                 tile.show(None, "", "none")
 

@@ -26,18 +26,27 @@ class Tile(Widget):
         super().__init__(classes=classes)
         self._shot: Shot | None = None
         self._strips: list[Strip] = []
+        self._identity = ""
 
-    def show(self, shot: Shot | None, title: str, kind: str) -> None:
-        """`kind`: query, right, wrong or none."""
-        self._shot, self._strips = shot, []
+    def show(self, shot: Shot | None, title: str, kind: str, identity: str = "") -> None:
+        """`kind`: query, right, wrong or none. `identity`: as it is to be written."""
+        self._shot, self._strips, self._identity = shot, [], identity
         self.set_classes(kind)
         self.border_title = title
-        self.border_subtitle = f"id {shot.identity}" if shot else ""
+        self._label()
         self.tooltip = shot.name if shot else None
         self.refresh()
 
+    def _label(self) -> None:
+        """The identity below the picture: its last part where the whole does not fit."""
+        name = self._identity
+        if self.size.width and len(f"id {name}") > self.size.width - 4:
+            name = name.rpartition("/")[2]
+        self.border_subtitle = f"id {name}" if name else ""
+
     def on_resize(self) -> None:
         self._strips = []
+        self._label()
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size

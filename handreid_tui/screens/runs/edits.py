@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from handreid_tui.screens import words
 from handreid_tui.screens.dialogs import Confirm, Prompt
 from handreid_tui.screens.run_actions import RunPage
 
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 class Edits(RunPage):
     """The editing actions of the page of runs."""
 
-    def _edit(self, change: Callable[[RunRow], None], said: str, only: Sequence[RunRow] | None = None) -> None:
-        runs = only or self.selected()
-
+    def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], said: str) -> None:
         def job() -> str:
             for run in runs:
                 change(run)
@@ -38,12 +37,13 @@ class Edits(RunPage):
                 wanted = text.replace(",", " ").split()
                 gone = set(common) - set(wanted)
                 self._edit(
+                    runs,
                     lambda run: set_tags(history, run.number, [t for t in (*run.tags, *wanted) if t not in gone]),
                     "Tagged." if wanted else "Tags removed.",
                 )
 
         text = "".join(f"{tag} " for tag in common)
-        self.app.push_screen(Prompt(f"Tags of {_title(runs)}", text, "words, separated by spaces"), answered)
+        self.app.push_screen(Prompt(f"Tags of {words.names(runs)}", text, "words, separated by spaces"), answered)
 
     def action_note(self) -> None:
         if not (runs := self.selected()):
@@ -51,12 +51,15 @@ class Edits(RunPage):
         from handreid_tui.history import set_note
 
         history = self.handreid.snapshot.history
+        notes = {run.note for run in runs}
+        common = runs[0].note if len(notes) == 1 else ""
 
         def answered(text: str | None) -> None:
-            if text is not None:
-                self._edit(lambda run: set_note(history, run.number, text), "Noted.")
+            if text is not None and text != common:
+                self._edit(runs, lambda run: set_note(history, run.number, text), "Noted.")
 
-        self.app.push_screen(Prompt(f"Note on {_title(runs)}", runs[0].note), answered)
+        hint = "the notes differ: what you write here takes their place" if len(notes) > 1 else ""
+        self.app.push_screen(Prompt(f"Note on {words.names(runs)}", common, hint), answered)
 
     def action_name(self) -> None:
         if not (runs := self.selected()[:1]):
@@ -68,9 +71,9 @@ class Edits(RunPage):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._edit(lambda run: set_name(history, run.number, text), "Renamed.", [run])
+                self._edit(runs, lambda run: set_name(history, run.number, text), "Renamed.")
 
-        self.app.push_screen(Prompt(f"Name of {_title(runs)}", own, "empty: the name of its folder"), answered)
+        self.app.push_screen(Prompt(f"Name of run {run.number}", own, "empty: the name of its folder"), answered)
 
     def action_archive(self) -> None:
         runs = self.selected()
@@ -80,7 +83,7 @@ class Edits(RunPage):
             hide = not all(run.archived for run in runs)
             history = self.handreid.snapshot.history
             said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
-            self._edit(lambda run: archive(history, run.number, hide), said)
+            self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
     def action_delete(self) -> None:
         if not (runs := self.selected()):
@@ -90,7 +93,7 @@ class Edits(RunPage):
             if yes:
                 self.do(lambda: _delete(runs))
 
-        question = f"Delete {_title(runs)} with checkpoints, events and results? It cannot be taken back."
+        question = f"Delete {words.names(runs)} with checkpoints, events and results? It cannot be taken back."
         self.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
 
@@ -99,8 +102,4 @@ def _delete(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import control
 
     freed = control.remove_all(run.path for run in runs)
-    return f"Deleted {_title(runs)}: {size(freed)} freed."
-
-
-def _title(runs: Sequence[RunRow]) -> str:
-    return f"run {runs[0].number}" if len(runs) == 1 else f"{len(runs)} runs"
+    return f"Deleted {words.counted(runs)}: {size(freed)} freed."

@@ -125,6 +125,9 @@ class Runs(Edits):
         if changed is None or table.current in changed:
             self._ask_about()
 
+    def show_nothing(self, why: str) -> None:
+        self.query_one(RowTable).set_empty(why)
+
     def _show(self, changed: frozenset[int] | None = None) -> None:
         if missing := missing_settings(self._filter, self._settings):
             self._keys.ask(missing)
@@ -142,19 +145,21 @@ class Runs(Edits):
         table.show(ordered(found, *self._sort), changed, current or None)
         self._marked = {number: None for number in self._marked if number in runs}
         count = f"{len(found)} of {len(runs)}" if len(found) != len(runs) else f"{len(runs)}"
-        table.border_subtitle = f"{len(self._marked)} marked · {count}" if self._marked else count
+        hidden = len(self._marked.keys() - set(table.keys))
+        marked = f"{len(self._marked)} marked{f', {hidden} of them hidden' if hidden else ''} · "
+        table.border_subtitle = f"{marked if self._marked else ''}{count}"
 
     def _take_settings(self, settings: dict[str, dict[int, Any]]) -> None:
         self._settings |= settings
         self._show()
 
     def selected(self) -> list[RunRow]:
-        """The marked runs, or else the one under the cursor."""
-        runs = self._snapshot.runs
-        if self._marked:
-            return [runs[number] for number in self._marked if number in runs]
-        run = runs.get(self.query_one(RowTable).current or 0)
-        return [run] if run else []
+        """The marked runs that are in sight, or else the one under the cursor: never one that the filter hides."""
+        table, runs = self.query_one(RowTable), self._snapshot.runs
+        in_sight = set(table.keys)
+        marked = [runs[number] for number in self._marked if number in in_sight and number in runs]
+        current = table.current or 0
+        return marked or ([runs[current]] if current in runs else [])
 
     @on(RowTable.Highlighted)
     def _ask_about(self) -> None:
