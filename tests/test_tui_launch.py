@@ -159,6 +159,16 @@ async def test_a_problem_is_told_to_its_end_in_the_words_of_the_form(nothing, ha
         await shows(pilot, "! …/small (11k Hands", "has no subset 'foo', but has", "dorsal-right, all.")
 
 
+async def test_a_gpu_that_is_not_there_is_told_before_the_launch(nothing, hands, monkeypatch):
+    monkeypatch.setenv("HANDREID_FAKE_GPUS", "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    async with opened(nothing) as (app, pilot):
+        await pilot.press("j", "space", "f", *str(hands))
+        app.screen.query_one(Form).fields["device"].input.focus()
+        await pilot.press(*"cuda:9")
+        await shows(pilot, "There is no cuda:9: this machine has only 1 GPU.")
+
+
 def test_options_of_the_command_line_are_fields():
     assert in_fields("Give --data a folder, or --pretrained FILE.") == "Give Data a folder, or Weights FILE."
     assert in_fields("use --ids-per-batch 8 or less") == "use Batch 8 or less"
