@@ -40,6 +40,7 @@ from handreid_tui.state import observe, process_started
 ROLES = {"trainer": 8, "shim": 4, "supervisor": 3, "client": 1, "reader": 2}  # how often each is chosen
 PARALLEL = 3
 EPOCHS = 3  # of a real run
+STANDSTILL = 150.0  # seconds without a change of any run
 
 PRETENDING_TRAINER = """
 import hashlib, json, os, signal, sys, time
@@ -105,6 +106,8 @@ class Storm:
     clients: list[subprocess.Popen[bytes]] = field(default_factory=list)
     reader: subprocess.Popen[bytes] | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    told: str = ""
+    told_at: float = 0.0
 
     @property
     def runs(self) -> Path:
@@ -186,6 +189,12 @@ class Storm:
             require(held.get(number, []) == told, f"{path.name}: steps lost or doubled")
             self.counts["runs compared"] += number in offsets
         self.counts["checks"] += 1
+
+    def look_for_standstill(self) -> None:
+        states = {path.name: observe(path) for path in self.paths}
+        if (told := f"{states} {self.counts['kills']}") != self.told:
+            self.told, self.told_at = told, time.monotonic()
+        require(time.monotonic() - self.told_at < STANDSTILL, f"nothing goes on: {told}")
 
     def finish(self) -> None:
         """What must be true when everything has ended."""
@@ -304,14 +313,19 @@ def main() -> None:
             os.environ["HANDREID_TRAINER"] = str(folder / "trainer.py")
         storm = Storm(folder, chosen.real, random.Random(chosen.seed))
         open_history(storm.db).dispose()
-        while storm.counts["kills"] < chosen.kills or storm.unfinished():
-            if storm.counts["kills"] < chosen.kills:
-                storm.keep_busy(chosen.runs)
-                storm.kill_somebody()
-            storm.mend()
-            storm.check()
-            time.sleep(storm.random.uniform(0, 4.0 if chosen.real else 0.15))
-        storm.finish()
+        try:
+            while storm.counts["kills"] < chosen.kills or storm.unfinished():
+                if storm.counts["kills"] < chosen.kills:
+                    storm.keep_busy(chosen.runs)
+                    storm.kill_somebody()
+                storm.mend()
+                storm.check()
+                storm.look_for_standstill()
+                time.sleep(storm.random.uniform(0, 4.0 if chosen.real else 0.15))
+            storm.finish()
+        finally:
+            for process in [*storm.clients, *([storm.reader] if storm.reader else [])]:
+                process.kill()  # one that is left would keep our output open
         expected = undisturbed(folder / "undisturbed", chosen.real, len(storm.paths))
         require([weights(path, chosen.real) for path in storm.paths] == expected, "final weights differ")
         storm.counts["equal final weights"] = len(expected)
