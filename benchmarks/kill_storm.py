@@ -222,8 +222,7 @@ class Storm:
 def steps_told(path: Path, offset: int) -> list[int]:
     """The steps that stand after the events up to `offset`: a resume voids those behind its checkpoint."""
     steps: set[int] = set()
-    events = path / "events.jsonl"
-    for event in read_events(events, limit=1 << 30).events if offset == size(events) else upto(events, offset):
+    for event in upto(path / "events.jsonl", offset):
         if event["kind"] == "started":
             steps = {step for step in steps if step < (event["resumed_from"] or 0)}
         elif event["kind"] == "step":
@@ -232,6 +231,7 @@ def steps_told(path: Path, offset: int) -> list[int]:
 
 
 def upto(events: Path, offset: int) -> list[dict]:
+    """The events before that byte; a trainer may be writing more at this moment."""
     found = []
     for line in events.read_bytes()[:offset].splitlines() if offset else ():
         try:
@@ -240,10 +240,6 @@ def upto(events: Path, offset: int) -> list[dict]:
             continue  # torn by a kill
         found.append(event)
     return found
-
-
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
 
 
 def supervisors(runs: Path) -> list[Process]:
