@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -33,14 +34,14 @@ sys.exit(1)
 """
 
 
-def failing(*words: object, cwd: Path, kind: str = "error", **options: object) -> subprocess.CompletedProcess[str]:
+def failing(*words: object, cwd: Path, kind: str = "error", **options: Any) -> subprocess.CompletedProcess[str]:
     """A command whose trainer fails at once."""
     trainer = cwd / f"trainer-{kind}.py"
     trainer.write_text(FAILING_TRAINER)
     command = [sys.executable, "-m", "handreid_tui.cli", *map(str, words)]
     environment = os.environ | {"HANDREID_TRAINER": str(trainer)}
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.run(command, cwd=cwd, text=True, env=environment, **given)  # type: ignore[call-overload]
+    given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, cwd=cwd, text=True, env=environment, **given)
 
 
 def test_a_failure_is_said_once(hands: Path, tmp_path: Path) -> None:

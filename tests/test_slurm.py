@@ -209,20 +209,17 @@ def test_a_late_refusal_to_queue_again_leaves_alone_what_a_user_did_since(runs: 
     assert not events(path, "message")
 
 
-def test_a_run_whose_time_is_up_before_its_first_step_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
-    [path] = queued(runs, steps=1, pause=30, unprepared=True)
+@pytest.mark.parametrize(
+    ("plan", "sign"),
+    [({"steps": 1, "pause": 30, "unprepared": True}, "started"), ({"steps": 300, "full": True}, "step")],
+    ids=["before its first step", "without room for checkpoints"],
+)
+def test_a_run_that_time_brings_no_farther_does_not_go_round_in_circles(
+    runs: Path, slurm: Slurm, plan: dict[str, Any], sign: str
+) -> None:
+    [path] = queued(runs, **plan)
     task = start_task(path)
-    until(lambda: events(path, "started"))
-    task.send_signal(signal.SIGUSR1)
-    task.wait(20)
-    assert observe(path).status == "stopped"
-    assert not any("requeue" in call for call in slurm.calls("scontrol"))
-
-
-def test_a_run_that_cannot_write_its_checkpoints_does_not_go_round_in_circles(runs: Path, slurm: Slurm) -> None:
-    [path] = queued(runs, steps=300, full=True)
-    task = start_task(path)
-    until(lambda: events(path, "step"))
+    until(lambda: events(path, sign))
     task.send_signal(signal.SIGUSR1)
     task.wait(20)
     assert observe(path).status == "stopped"

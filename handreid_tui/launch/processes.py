@@ -86,13 +86,13 @@ class Attempt:
 
 
 def workers(torchrun: int) -> list[int]:
-    """The processes of `-m engine` that this torchrun started; each is the leader of a group of its own."""
+    """The processes of `-m engine` that this torchrun started, each the leader of a group of its own; else none."""
     found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            if parent == torchrun and b"\0-m\0engine\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == torchrun and b"\0-m\0engine\0" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
     return found
 
 

@@ -145,12 +145,13 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
         received = signal.sigwait((*STOP, signal.SIGCHLD))
         if received in STOP:
             if received == KILL:
-                tell(workers_of(trainer), signal.SIGKILL)
+                tell(workers(trainer.pid), signal.SIGKILL)
                 os.killpg(trainer.pid, signal.SIGKILL)
             elif task and task.nodes > 1:
                 task.stop_step()
             else:
-                tell(workers_of(trainer) or [trainer.pid], signal.SIGTERM)
+                # torchrun itself would kill its workers after 30 s, whatever time there is for them
+                tell(workers(trainer.pid) or [trainer.pid], signal.SIGTERM)
             with suppress(OSError):
                 mark_stopping(run)
             asked.add(received)
@@ -159,11 +160,6 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
                 os.killpg(trainer.pid, signal.SIGKILL)  # what it left behind; its pid is ours until it is reaped
             trainer.wait()
             return asked | (signal.sigpending() & set(STOP))
-
-
-def workers_of(trainer: subprocess.Popen[bytes]) -> list[int]:
-    """The processes on several GPUs: torchrun itself would kill them after 30 s, whatever time there is for them."""
-    return workers(trainer.pid) if "torch.distributed.run" in trainer.args else []  # type: ignore[operator]
 
 
 def tell(pids: list[int], name: signal.Signals) -> None:
