@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from common import machine
 
-from engine.checkpoint import Checkpoint, save_checkpoint
-from engine.checkpoint_writer import CheckpointWriter
-from engine.events import EventWriter
+from engine.contract.events import EventWriter
+from engine.training.checkpoint import Checkpoint, save_checkpoint
+from engine.training.checkpoint_writer import CheckpointWriter
 
 PARAMETERS, TENSORS = 86_000_000, 152
 ADAM = ("exp_avg", "exp_avg_sq")

@@ -28,7 +28,7 @@ Log = Callable[[int], None]
 
 
 def handreid(folder: Path) -> tuple[Log, Callable[[], None]]:
-    from engine.events import EventWriter
+    from engine.contract.events import EventWriter
 
     events = EventWriter(folder / "events.jsonl")
 
@@ -157,7 +157,7 @@ def overhead(device: str, steps: int, rounds: int) -> None:
     from common import interleaved, make_photos, ratio
     from training import OurLoop, configuration, timed
 
-    from engine.setup import prepare
+    from engine.training.setup import prepare
 
     class Silent:
         """In the Meter's place: reads nothing back, writes nothing."""

@@ -17,10 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine.config import resolve
-from engine.events import EventWriter
-from handreid_tui import rundir
+from engine.contract.config import resolve
+from engine.contract.events import EventWriter
 from handreid_tui.history import add_tag, curve, ingest, list_runs, open_history
+from handreid_tui.runs import directory
 
 PROCESSES = 8
 
@@ -34,7 +34,7 @@ def hammer(place: Path, name: int, seconds: float) -> dict[str, int]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if len(writers) < 3 and chance.random() < 0.2:
-            run = rundir.create(runs, resolve("ce", len(writers)))
+            run = directory.create(runs, resolve("ce", len(writers)))
             writers.append((EventWriter(run / "events.jsonl"), [0]))
             done["runs"] += 1
         for writer, step in writers:

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from engine.config import resolve
-from handreid_tui import rundir
+from engine.contract.config import resolve
 from handreid_tui.history import curve, ingest, ingest_run, list_runs, open_history, rebuild, summary
+from handreid_tui.runs import directory
 
 TERMS = {"ce": 2.5, "triplet": 0.25}
 POINTS_A_STEP = 3 + len(TERMS)  # total, lr, images_per_s
@@ -47,7 +47,7 @@ def main() -> None:
 
 def points(folder: Path, count: int) -> None:
     """One run with `count` points, read at once; then queries of it, and the tail of a growing file."""
-    run = rundir.create(folder / "runs", resolve("ce_triplet"))
+    run = directory.create(folder / "runs", resolve("ce_triplet"))
     steps = count // POINTS_A_STEP
     write_steps(run / "events.jsonl", 0, steps)
     history = open_history(folder / "runs.db")
@@ -115,7 +115,7 @@ def comparisons(folder: Path, count: int) -> None:
 
 def command(folder: Path, *words: str, repeat: int = 3) -> float:
     """Seconds of the whole process."""
-    call = [sys.executable, "-c", "from handreid_tui.start import main; main()", *words]
+    call = [sys.executable, "-c", "from handreid_tui.__main__ import main; main()", *words]
     return timed(lambda: subprocess.run(call, cwd=folder, check=True, stdout=subprocess.DEVNULL), repeat)[0]
 
 

@@ -29,13 +29,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.config import resolve
-from engine.events import read_events
-from handreid_tui import rundir
+from engine.contract.config import resolve
+from engine.contract.events import read_events
 from handreid_tui.history import ingest, open_history, rebuild
-from handreid_tui.launch import control
-from handreid_tui.launch.processes import Attempt, Process
-from handreid_tui.state import observe, process_started
+from handreid_tui.launch import lifecycle
+from handreid_tui.runs import directory
+from handreid_tui.runs.attempt import Attempt, Process
+from handreid_tui.runs.state import observe, process_started
 
 ROLES = {"trainer": 8, "shim": 4, "supervisor": 3, "client": 1, "reader": 2}  # how often each is chosen
 PARALLEL = 3
@@ -46,7 +46,7 @@ PRETENDING_TRAINER = """
 import hashlib, json, os, signal, sys, time
 from pathlib import Path
 from typing import Any
-from engine.events import EventWriter
+from engine.contract.events import EventWriter
 
 run = Path(sys.argv[1])
 config = json.loads((run / "config.json").read_text())
@@ -121,7 +121,7 @@ class Storm:
         epochs = EPOCHS if self.real else 150
         settings: dict[str, Any] = {"train.epochs": epochs, "train.checkpoint_every": 0.1, "device": "cpu"}
         config = resolve("ce_triplet_center", seed, **settings)
-        return rundir.create(self.runs, config.model_copy(update={"threads": 1}))
+        return directory.create(self.runs, config.model_copy(update={"threads": 1}))
 
     def unfinished(self) -> list[Path]:
         return [path for path in self.paths if observe(path).status != "finished"]
@@ -147,9 +147,9 @@ class Storm:
             if untouched and not self.clients:
                 self.launch([path])
             elif state.status in ("stopped", "failed", "lost") and not untouched:
-                control.resume([path], parallel=PARALLEL)
+                lifecycle.resume([path], parallel=PARALLEL)
                 self.counts[f"resumed after {state.status}"] += 1
-        control.ensure_supervised([self.runs])
+        lifecycle.ensure_supervised([self.runs])
 
     def kill_somebody(self) -> None:
         role = self.random.choices(list(ROLES), list(ROLES.values()))[0]
@@ -184,7 +184,7 @@ class Storm:
             for run, step in history.execute(query):
                 held.setdefault(run, []).append(step)
         for path in self.paths:
-            number = rundir.number(path)
+            number = directory.number(path)
             told = steps_told(path, offsets.get(number, 0))
             require(held.get(number, []) == told, f"{path.name}: steps lost or doubled")
             self.counts["runs compared"] += number in offsets
@@ -282,8 +282,8 @@ def undisturbed(folder: Path, real: bool, count: int) -> list[str]:
     """The final weights of the first `count` runs when nobody is killed."""
     storm = Storm(folder, real, random.Random(0))
     paths = [storm.make(seed) for seed in range(count)]
-    control.launch(paths, parallel=PARALLEL)
-    ended = control.wait(paths)
+    lifecycle.launch(paths, parallel=PARALLEL)
+    ended = lifecycle.wait(paths)
     require(all(state.status == "finished" for state in ended.values()), f"undisturbed runs did not finish: {ended}")
     return [weights(path, real) for path in paths]
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
-from engine.setup import Setup
+from engine.training.setup import Setup
 
 
 class Photos(Dataset):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score
 
-from engine.metrics import rank_queries, summarise
+from engine.evaluation.ranking import rank_queries, summarise
 
 QUERIES, GALLERY, DIM, IDENTITIES, ROUNDS = 3368, 15913, 512, 800, 3
 

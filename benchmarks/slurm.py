@@ -25,13 +25,13 @@ from tui import first_frame, measure_app
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from handreid_tui.history import ingest, open_history
-from handreid_tui.launch import control
-from handreid_tui.launch.slurm import look, tasks
+from handreid_tui.launch import lifecycle
+from handreid_tui.launch.slurm import ledger, sync
 from handreid_tui.launch.slurm.request import Request
-from handreid_tui.places import Places
-from handreid_tui.rundir import create_all, list_runs
-from handreid_tui.state import observe
-from tests import slurm_cluster
+from handreid_tui.runs.directory import create_all, list_runs
+from handreid_tui.runs.state import observe
+from handreid_tui.settings import Places
+from tests.support import slurm_cluster
 
 
 def main() -> None:
@@ -48,29 +48,29 @@ def main() -> None:
 
 
 def measure(folder: Path, count: int) -> None:
-    from engine.config import resolve
+    from engine.contract.config import resolve
 
     runs, db = folder / "runs", folder / "runs.db"
     configs = [resolve("ce", seed) for seed in range(count)]
     print(f"\n{count:,} runs")
     timed("run directories", lambda: create_all(runs, configs))
     paths = list_runs(runs)
-    timed("queued and submitted", lambda: control.launch(paths, slurm=Request(options=("--hold",))))
-    print(f"  {'arrays':<50}{len(list(tasks.folder(runs).glob('[0-9]*.json'))):>9}")
-    timed("one look at squeue, nothing new", lambda: look.take_in(runs, every=0))
+    timed("queued and submitted", lambda: lifecycle.launch(paths, slurm=Request(options=("--hold",))))
+    print(f"  {'arrays':<50}{len(list(ledger.folder(runs).glob('[0-9]*.json'))):>9}")
+    timed("one look at squeue, nothing new", lambda: sync.take_in(runs, every=0))
     history = open_history(db)
     timed("into the history", lambda: ingest(history, runs))
     timed("the history again, nothing new", lambda: ingest(history, runs))
-    command = [sys.executable, "-m", "handreid_tui.cli"]
+    command = [sys.executable, "-m", "handreid_tui"]
     places = ["--runs", str(runs), "--db", str(db)]
     timed("handreid runs", lambda: quietly([*command, "runs", *places]))
     timed("handreid queue", lambda: quietly([*command, "queue", "--runs", str(runs)]))
     screens(folder, runs, db)
-    timed("stop one", lambda: control.stop(paths[0]))
-    timed("stop all", lambda: control.stop_all(paths[1:]))
-    timed("look after that", lambda: look.take_in(runs, every=0))
+    timed("stop one", lambda: lifecycle.stop(paths[0]))
+    timed("stop all", lambda: lifecycle.stop_all(paths[1:]))
+    timed("look after that", lambda: sync.take_in(runs, every=0))
     assert all(observe(path).status == "stopped" for path in paths)
-    assert not tasks.has_open_tasks(runs)
+    assert not ledger.has_open_tasks(runs)
     files = sum(path.stat().st_size for path in runs.rglob("*") if path.is_file())
     print(f"  {'bytes a run':<50}{files / count:>9,.0f}")
 
@@ -78,7 +78,7 @@ def measure(folder: Path, count: int) -> None:
 def screens(folder: Path, runs: Path, db: Path) -> None:
     """The terminal UI with the waiting runs and ten that go on, which are taken away again."""
     waiting = set(list_runs(runs))
-    app = [sys.executable, "-m", "handreid_tui.cli", "--runs", str(runs), "--db", str(db)]
+    app = [sys.executable, "-m", "handreid_tui", "--runs", str(runs), "--db", str(db)]
     own = {"XDG_CONFIG_HOME": str(folder / "config")}
     frames = [first_frame(app, folder, b"Combinations", own) for _ in range(5)]
     print(f"  {'terminal UI, first frame':<50}{statistics.median(frames):>9.2f} s")

@@ -28,8 +28,8 @@ if __name__ == "__main__" and MARKS in os.environ:
 def command_line() -> None:
     """What the program `handreid` does, with marks."""
     del os.environ["HANDREID_START_CLI"]
-    import handreid_tui.commands.run as command
-    from handreid_tui.start import main
+    import handreid_tui.cli.run as command
+    from handreid_tui.__main__ import main
 
     mark("command line: imports")
     after(command, "plan", "command line: data and settings checked")
@@ -47,10 +47,10 @@ def trainer(run: str) -> None:
     import open_clip  # noqa: F401
 
     mark("trainer: open_clip imported, torchvision with it")
-    import engine.setup
-    import engine.train
-    from engine.events import EventWriter
-    from engine.meter import Meter
+    import engine.training.loop
+    import engine.training.setup
+    from engine.contract.events import EventWriter
+    from engine.training.meter import Meter
 
     mark("trainer: the rest of the engine imported")
     for name, told in (
@@ -60,9 +60,9 @@ def trainer(run: str) -> None:
         ("load_pixels", "decoded images opened"),
         ("build_optimizers", "heads and optimizers"),
     ):
-        after(engine.setup, name, f"trainer: {told}")
-    after(engine.train, "prepare", "trainer: images in memory")
-    after(engine.train, "describe_environment", "trainer: environment described")
+        after(engine.training.setup, name, f"trainer: {told}")
+    after(engine.training.loop, "prepare", "trainer: images in memory")
+    after(engine.training.loop, "describe_environment", "trainer: environment described")
     after(Meter, "add", "trainer: first step")
     write = EventWriter.write
 

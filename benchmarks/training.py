@@ -27,15 +27,15 @@ from common import interleaved, machine, make_photos, ratio
 from PIL import Image
 from plain_loop import PlainLoop
 
-from engine.config import RunConfig, resolve
+from engine.contract.config import RunConfig, resolve
+from engine.contract.events import EventWriter
 from engine.data.cache import load_pixels
-from engine.device import Device
-from engine.events import EventWriter
-from engine.meter import Meter
-from engine.optimizers import set_rates
-from engine.parallel import Workers
-from engine.schedule import rate_factor
-from engine.setup import Setup, prepare
+from engine.machine.device import Device
+from engine.machine.parallel import Workers
+from engine.training.meter import Meter
+from engine.training.optimizers import set_rates
+from engine.training.schedule import rate_factor
+from engine.training.setup import Setup, prepare
 
 FORWARD_GFLOP = {"ViT-B-16-quickgelu": 35.1, "RN50-quickgelu": 12.2}  # an image at 224; backward costs twice as much
 EPOCHS, EPOCH_STEPS = 60, 14  # 890 images in batches of 64

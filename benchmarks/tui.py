@@ -31,14 +31,14 @@ from typing import Any
 import numpy as np
 from textual.events import Key
 
-from engine.config import resolve
-from handreid_tui import rundir
-from handreid_tui.app import HandreidApp
-from handreid_tui.chart.compose import Line, Look, compose
-from handreid_tui.chart.raster import View, data_range, rasterise
+from engine.contract.config import resolve
 from handreid_tui.history import ingest, open_history
-from handreid_tui.places import Places
-from handreid_tui.screens.remembered import Remembered
+from handreid_tui.runs import directory
+from handreid_tui.settings import Places
+from handreid_tui.ui.app import HandreidApp
+from handreid_tui.ui.chart.compose import Line, Look, compose
+from handreid_tui.ui.chart.raster import View, data_range, rasterise
+from handreid_tui.ui.preferences import Remembered
 
 COMBOS = ("ce", "ce_triplet", "ce_triplet_center", "ce_arcface")
 STARTED = {
@@ -50,7 +50,7 @@ STARTED = {
 def write_run(runs: Path, combo: str, seed: int, steps: int, ended: bool = True) -> Path:
     """A run directory with `steps` steps and a validation every tenth of them."""
     config = resolve(combo, seed)
-    path = rundir.create(runs, config)
+    path = directory.create(runs, config)
     rng = np.random.default_rng(seed)
     now = time.time()
     lines = [{"kind": "started", "t": now, "steps": steps, "combo": combo} | STARTED]
@@ -113,7 +113,7 @@ def compare_first_frames(folder: Path, leet: str | None, repeats: int = 7) -> No
     for n in range(1000):
         write_run(large / "runs", COMBOS[n % 4], n, 20)
     ingest(open_history(large / "runs.db"), large / "runs")
-    ours = [sys.executable, "-m", "handreid_tui.cli"]
+    ours = [sys.executable, "-m", "handreid_tui"]
     own = {"XDG_CONFIG_HOME": str(folder / "config")}
     programs = {
         "handreid, no runs": (ours, small, b"Combinations", own),

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from terminal_svg import app_svg
 
-from handreid_tui.app import HandreidApp
-from handreid_tui.places import Places
-from handreid_tui.screens.remembered import Remembered
+from handreid_tui.settings import Places
+from handreid_tui.ui.app import HandreidApp
+from handreid_tui.ui.preferences import Remembered
 
 SIZE = (150, 42)
 SMALLER = {"retrieval": (104, 31)}  # a picture of pictures: every cell of it has a colour of its own

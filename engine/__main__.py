@@ -15,9 +15,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from engine.config import DataConfig, RunConfig
-from engine.errors import UserError
-from engine.events import EventWriter
+from engine.contract.config import DataConfig, RunConfig
+from engine.contract.errors import UserError
+from engine.contract.events import EventWriter
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "train":
             return _train(chosen.run)
-        from engine.elsewhere import export, score
+        from engine.evaluation.trained_run import export, score
 
         logging.getLogger().setLevel(logging.ERROR)
         if chosen.command == "evaluate":
@@ -55,8 +55,8 @@ def _train(run: Path) -> int:
     main = os.environ.get("RANK", "0") == "0"  # of several processes on one run, one writes
     events = EventWriter(run / "events.jsonl" if main else Path(os.devnull))
     try:
-        from engine.stopping import StopRequest
-        from engine.train import train  # imports torch: seconds
+        from engine.training.loop import train  # imports torch: seconds
+        from engine.training.stopping import StopRequest
 
         logging.getLogger().setLevel(logging.ERROR)  # open_clip reports on the root logger
         stop = StopRequest()

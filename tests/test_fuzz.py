@@ -24,16 +24,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
-from engine.combos import TERMS, find_combo
-from engine.config import DataConfig, RunConfig, parse_setting, resolve, setting_keys
+from engine.contract.combos import TERMS, find_combo
+from engine.contract.config import DataConfig, RunConfig, parse_setting, resolve, setting_keys
+from engine.contract.errors import UserError
 from engine.data.layouts.eleven_k import COLUMNS
 from engine.data.split import open_split
-from engine.errors import UserError
-from engine.pretrained import load_weights
-from handreid_tui.places import read_user_file
-from handreid_tui.rundir import Meta
-from handreid_tui.state import observe
+from engine.model.pretrained import load_weights
+from engine.training.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
+from handreid_tui.runs.directory import Meta
+from handreid_tui.runs.state import observe
+from handreid_tui.settings import read_user_file
 
 # What is put in
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.config import AugmentConfig
-from engine.device import send
+from engine.contract.config import AugmentConfig
+from engine.machine.device import send
 
 
 class Augmentation:

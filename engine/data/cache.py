@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
+from engine.contract.errors import UserError
 from engine.data.catalog import Image, tolerate
-from engine.errors import UserError
 
 RESIZING = "bicubic-1"
 

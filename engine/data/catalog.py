@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import UserError
+from engine.contract.errors import UserError
 
 ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error

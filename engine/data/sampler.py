@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.randomness import generator
+from engine.machine.randomness import generator
 
 
 class PKSampler:

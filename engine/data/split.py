@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from engine.config import DataConfig
+from engine.contract.config import DataConfig
+from engine.contract.errors import UserError
+from engine.data.cache_dir import cache_folder
 from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, identities
-from engine.data.draw import draw
 from engine.data.layouts import read_catalog
-from engine.data.places import cache_folder
-from engine.errors import UserError
+from engine.data.seeded_choice import draw
 
 Images = tuple[Image, ...]
 

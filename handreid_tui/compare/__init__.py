@@ -1,9 +1,9 @@
 """Which combination is better, and does each loss do what it says."""
 
 from handreid_tui.compare.comparison import Comparison, Section, compare
+from handreid_tui.compare.finished_run import FinishedRun, read_run
 from handreid_tui.compare.formats import FORMATS, Format, render
-from handreid_tui.compare.history_runs import compare_history, finished_runs
-from handreid_tui.compare.runs import FinishedRun, read_run
+from handreid_tui.compare.from_history import compare_history, finished_runs
 
 __all__ = [
     "FORMATS",

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from engine.errors import UserError
-from handreid_tui.compare import figures
+from engine.contract.errors import UserError
+from handreid_tui.compare import embedding_shape
 from handreid_tui.compare.evaluation import Evaluation
-from handreid_tui.compare.runs import FinishedRun
+from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.statistics import ALPHA, RESAMPLES, Difference, Spread, holm, paired_difference, spread
 from handreid_tui.compare.table import Pairs, Row, Table, paired_runs
 
-Figure = Callable[[figures.Floats, figures.Ints], figures.Floats]
+Figure = Callable[[embedding_shape.Floats, embedding_shape.Ints], embedding_shape.Floats]
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,16 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("triplet", "identities lie further apart than images of one", "silhouette", "", "higher", figures.silhouette),
-    Claim("center", "clusters are tighter", "relative radius", "", "lower", figures.relative_radius),
-    Claim("arcface", "the angular margin is larger", "angular margin", "°", "higher", figures.angular_margin),
+    Claim(
+        "triplet",
+        "identities lie further apart than images of one",
+        "silhouette",
+        "",
+        "higher",
+        embedding_shape.silhouette,
+    ),
+    Claim("center", "clusters are tighter", "relative radius", "", "lower", embedding_shape.relative_radius),
+    Claim("arcface", "the angular margin is larger", "angular margin", "°", "higher", embedding_shape.angular_margin),
 )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.combos import COMBOS
-from engine.errors import UserError
+from engine.contract.combos import COMBOS
+from engine.contract.errors import UserError
 from handreid_tui.compare.claims import Finding, check_claims
+from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.published import Published, published_rows
-from handreid_tui.compare.runs import FinishedRun
 from handreid_tui.compare.statistics import RESAMPLES
 from handreid_tui.compare.table import By, Table, compare_runs
 

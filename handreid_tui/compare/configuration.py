@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from handreid_tui.compare.runs import FinishedRun
+from handreid_tui.compare.finished_run import FinishedRun
 
 Usual = dict[tuple[str, str], Any]
 

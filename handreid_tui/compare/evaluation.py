@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, load_file
 
-from engine.errors import UserError
-from handreid_tui.files import inside, is_file
+from engine.contract.errors import UserError
+from handreid_tui.runs.safe_files import inside, is_file
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,8 +12,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from handreid_tui.compare.cells import Cell, Sheet, sheets
 from handreid_tui.compare.comparison import Comparison, Section
+from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.statistics import Spread
 from handreid_tui.compare.table import COLUMNS, TESTED, Row
 
@@ -27,7 +27,7 @@ FORMATS: tuple[Format, ...] = ("table", "markdown", "latex", "csv", "json")
 def render(comparison: Comparison, format: Format = "table") -> RenderableType:
     """The comparison in one of FORMATS: a Rich renderable for "table", else text."""
     if format == "table":
-        from handreid_tui.compare.terminal import ComparisonView  # Rich is imported only to draw
+        from handreid_tui.compare.terminal_tables import ComparisonView  # Rich is imported only to draw
 
         return ComparisonView(comparison)
     return {"markdown": _markdown, "latex": _latex, "csv": _csv, "json": _json}[format](comparison)

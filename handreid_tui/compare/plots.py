@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sqlalchemy import Engine
 
-from engine.combos import TERMS
-from engine.errors import UserError
-from handreid_tui.compare.rates import cumulative_matches, projection, true_accepts
-from handreid_tui.compare.runs import FinishedRun
+from engine.contract.combos import TERMS
+from engine.contract.errors import UserError
+from handreid_tui.compare.finished_run import FinishedRun
+from handreid_tui.compare.rate_curves import cumulative_matches, projection, true_accepts
 from handreid_tui.compare.table import Row
 from handreid_tui.history import curve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import UserError
+from engine.contract.errors import UserError
 from handreid_tui.compare.table import Table
 
 AveragePrecision = Literal["standard", "trapezoidal"]

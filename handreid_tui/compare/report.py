@@ -12,15 +12,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from engine.config import flatten, resolve
-from engine.errors import UserError
-from handreid_tui.compare.cells import Cell, Sheet, sheets
+from engine.contract.config import flatten, resolve
+from engine.contract.errors import UserError
 from handreid_tui.compare.comparison import Comparison, Section, compare
 from handreid_tui.compare.configuration import show
-from handreid_tui.compare.history_runs import finished_runs
-from handreid_tui.compare.pictures import Picture, Ranking, hardest_queries
+from handreid_tui.compare.finished_run import FinishedRun
+from handreid_tui.compare.from_history import finished_runs
+from handreid_tui.compare.hardest_queries import Picture, Ranking, hardest_queries
 from handreid_tui.compare.plots import PLOTS, SHOWN_ROWS, inline_svg
-from handreid_tui.compare.runs import FinishedRun
+from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.table import By, Row
 
 STYLE = Path(__file__).with_name("report.css")

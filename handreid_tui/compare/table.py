@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.combos import COMBOS
-from engine.errors import UserError
+from engine.contract.combos import COMBOS
+from engine.contract.errors import UserError
 from handreid_tui.compare.configuration import differing, label, usual_values
-from handreid_tui.compare.runs import FinishedRun, Protocol
+from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.statistics import (
     ALPHA,
     RESAMPLES,

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from handreid_tui.files import plain
 from handreid_tui.history.fold import Points, Segment
 from handreid_tui.history.models import METRIC_COLUMNS
 from handreid_tui.history.schema import TABLES_OF_A_RUN
+from handreid_tui.runs.safe_files import plain
 
 # Events count steps from 0: the metrics of step N are made after a checkpoint at step N, evaluations at N before it.
 _VOID = """run = ? AND (step > ? OR step = ? AND key IN (

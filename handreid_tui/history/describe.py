@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from engine.config import RunConfig, flatten
-from engine.errors import UserError
-from handreid_tui import rundir
-from handreid_tui.files import is_file, plain
+from engine.contract.config import RunConfig, flatten
+from engine.contract.errors import UserError
 from handreid_tui.history.apply import set_columns
 from handreid_tui.history.models import Run
-from handreid_tui.state import State
+from handreid_tui.runs import directory
+from handreid_tui.runs.safe_files import is_file, plain
+from handreid_tui.runs.state import State
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Description:
 
 def describe(path: Path) -> Description:
     """Name, note, tags and configuration of a run directory; what cannot be read is left empty, with the problem."""
-    meta, problem = rundir.Meta.read(path), ""
+    meta, problem = directory.Meta.read(path), ""
     columns: dict[str, Any] = {
         "path": str(path),
         "name": meta.name or path.name,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from handreid_tui.files import plain
-from handreid_tui.state import ended_reason
+from handreid_tui.runs.safe_files import plain
+from handreid_tui.runs.state import ended_reason
 
 Event = dict[str, Any]
 Points = dict[str, tuple[list[int], list[float | None]]]

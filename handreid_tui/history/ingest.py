@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from engine.events import Chunk, read_events
-from handreid_tui import rundir
-from handreid_tui.files import explain, is_file, read_bytes
+from engine.contract.events import Chunk, read_events
 from handreid_tui.history.apply import apply_segments, forget
 from handreid_tui.history.describe import describe, describe_again, insert_run
 from handreid_tui.history.fold import fold
 from handreid_tui.history.schema import reading, writing
-from handreid_tui.state import FINAL, State, observe
+from handreid_tui.runs import directory
+from handreid_tui.runs.safe_files import explain, is_file, read_bytes
+from handreid_tui.runs.state import FINAL, State, observe
 
 RESTING = (*FINAL, "queued")  # nothing happens here that would not show in the times of the files
 CHUNK = 4 << 20  # bytes of events in one transaction
@@ -64,8 +64,8 @@ def ingest(history: Engine, runs: Path) -> Report:
     report = Report()
     seen: dict[int, Path] = {}
     known = _known(history)  # before looking at the disk: a run made meanwhile must not look removed
-    for path in rundir.list_runs(runs.resolve()):
-        number = rundir.number(path)
+    for path in directory.list_runs(runs.resolve()):
+        number = directory.number(path)
         if number in seen:
             report.problems.append(f"{path.name} has the number of {seen[number].name}: rename it.")
             continue
@@ -83,7 +83,7 @@ def ingest(history: Engine, runs: Path) -> Report:
 def ingest_run(history: Engine, path: Path) -> Report:
     """Read what is new in one run directory."""
     path, report = path.resolve(), Report(runs=1)
-    number = rundir.number(path)
+    number = directory.number(path)
     _ingest(history, path, number, _known(history, number).get(number), report)
     return report
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
-from engine.errors import UserError
+from engine.contract.errors import UserError
 from handreid_tui.history.schema import reading
 
 

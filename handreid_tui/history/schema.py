@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 import handreid_tui.history.models  # noqa: F401  (defines the tables)
-from engine.errors import UserError
+from engine.contract.errors import UserError
 
 VERSION = 3
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history

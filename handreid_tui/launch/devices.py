@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
-from handreid_tui.launch import locks
+from engine.contract.errors import UserError
+from handreid_tui.launch import file_locks
 from handreid_tui.launch.queue import Waiting
 
 PARTS = 12  # of a GPU: halves, thirds, quarters, sixths and twelfths fit
@@ -101,7 +101,7 @@ def why_waiting(run: Waiting, gpus: list[Gpu]) -> str:
     """What a run waits for, in words; "" where nothing holds it back."""
     visible = visible_gpus(gpus, run.visible)
     if run.device == "cpu" or not visible:
-        busy = all(locks.is_taken(_cpu_lock(run), slot) for slot in range(run.parallel))
+        busy = all(file_locks.is_taken(_cpu_lock(run), slot) for slot in range(run.parallel))
         return f"{run.parallel} run{'s are' if run.parallel > 1 else ' is'} on the CPU already" if busy else ""
     if named := re.fullmatch(r"cuda:(\d+)", run.device):
         gpu = visible[int(named[1])] if int(named[1]) < len(visible) else None
@@ -163,7 +163,7 @@ def _gpu_lease(gpus: list[Gpu], held: tuple[int, ...], share: float, visible: li
 
 def _take_cpu(run: Waiting, environment: dict[str, str]) -> Lease | None:
     for slot in range(run.parallel):
-        if (lock := locks.take(_cpu_lock(run), slot)) is not None:
+        if (lock := file_locks.take(_cpu_lock(run), slot)) is not None:
             return Lease("CPU", (lock,), environment)
     return None
 
@@ -178,12 +178,12 @@ def _parts(share: float) -> int:
 
 def _free_place(gpu: Gpu, parts: int) -> int | None:
     places = range(0, PARTS - parts + 1)
-    return next((place for place in places if not locks.is_taken(gpu.lock, place, parts)), None)
+    return next((place for place in places if not file_locks.is_taken(gpu.lock, place, parts)), None)
 
 
 def _lease_part(gpu: Gpu, parts: int) -> int | None:
     place = _free_place(gpu, parts)
-    return None if place is None else locks.take(gpu.lock, place, parts)
+    return None if place is None else file_locks.take(gpu.lock, place, parts)
 
 
 def lock_folder() -> Path:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.combos import Combo
-from engine.config import RunConfig, resolve
+from engine.contract.combos import Combo
+from engine.contract.config import RunConfig, resolve
+from engine.contract.errors import UserError
+from engine.contract.models import check_model_name
+from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
-from engine.data.places import cache_folder
 from engine.data.split import check_batch, open_split
 from engine.data.synthetic import demo_folder
-from engine.errors import UserError
-from engine.model_names import check_model_name
-from handreid_tui import rundir
 from handreid_tui.launch.devices import list_gpus, visible_gpus
-from handreid_tui.runs import find_run
-from handreid_tui.weights import check_weights
+from handreid_tui.launch.weights import check_weights
+from handreid_tui.runs import directory
+from handreid_tui.runs.select import find_run
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _run(runs: Path, text: str) -> Path | None:
             raise
         return None
     if not any((run / "checkpoints" / name / "model.safetensors").exists() for name in ("best", "last")):
-        raise UserError(f"Run {rundir.number(run)} ({run.name}) has no weights yet to start from.")
+        raise UserError(f"Run {directory.number(run)} ({run.name}) has no weights yet to start from.")
     return run
 
 

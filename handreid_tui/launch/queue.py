@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
-from handreid_tui.files import explain, in_threads, is_file, read_json, write_json
-from handreid_tui.launch.ending import events_size, tell_ended
-from handreid_tui.rundir import list_runs, number
-from handreid_tui.state import claim
+from engine.contract.errors import UserError
+from handreid_tui.runs.directory import list_runs, number
+from handreid_tui.runs.ending import events_size, tell_ended
+from handreid_tui.runs.safe_files import explain, in_threads, is_file, read_json, write_json
+from handreid_tui.runs.state import claim
 
 HERE, SLURM = "here", "slurm"
 

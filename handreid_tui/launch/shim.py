@@ -24,12 +24,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
-from handreid_tui.files import write_json
-from handreid_tui.launch.ending import events_size, has_checkpoint, how_ended, tell_ended
-from handreid_tui.launch.processes import mark_stopping, was_asked_to_stop, workers
-from handreid_tui.launch.slurm.this_task import ThisTask, wait_again
-from handreid_tui.state import boot_id, claim, process_started
+from engine.contract.errors import UserError
+from handreid_tui.launch.slurm.shim_task import ThisTask, wait_again
+from handreid_tui.runs.attempt import mark_stopping, was_asked_to_stop, workers
+from handreid_tui.runs.ending import events_size, has_checkpoint, how_ended, tell_ended
+from handreid_tui.runs.safe_files import write_json
+from handreid_tui.runs.state import boot_id, claim, process_started
 
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume goes on from the one before, if there is one."

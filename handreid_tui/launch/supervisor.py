@@ -19,9 +19,9 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handreid_tui.files import is_file
-from handreid_tui.launch import devices, locks
+from handreid_tui.launch import devices, file_locks
 from handreid_tui.launch.queue import Waiting, waiting
+from handreid_tui.runs.safe_files import is_file
 
 LOOK_EVERY = 0.25  # seconds
 BUSY_SHARE = 0.05  # of a core at most, however many runs there are
@@ -30,7 +30,7 @@ BUSY_SHARE = 0.05  # of a core at most, however many runs there are
 def look_after(runs: Path) -> None:
     """See to it that a supervisor works on the folder `runs`, if anything waits there."""
     lock = runs / ".supervisor.lock"
-    if locks.is_taken(lock) or not waiting(runs):
+    if file_locks.is_taken(lock) or not waiting(runs):
         return
     with (runs / ".supervisor.log").open("ab") as log:
         command = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs", str(runs.absolute())]
@@ -58,7 +58,7 @@ def main() -> int:
 def supervise(runs: Path) -> None:
     """Start what waits in `runs` until nothing does, unless another supervisor is at it."""
     while waiting(runs):
-        lock = locks.take(runs / ".supervisor.lock")
+        lock = file_locks.take(runs / ".supervisor.lock")
         if lock is None:
             return
         work = Work()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract.errors import UserError
 from engine.data.catalog import Catalog
 from engine.data.layouts import eleven_k, folder, hd, prepared
 from engine.data.layouts.files import find_folder, list_folder
-from engine.errors import UserError
 
 
 def read_catalog(root: Path, format: str = "auto", seed: int = 0) -> Catalog:

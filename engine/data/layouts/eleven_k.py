@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image, Subset, tolerate
 from engine.data.layouts.files import find_folder, find_table, list_folder, note_links
-from engine.errors import UserError
 
 # The last training identity of each aspect.
 THRESHOLDS = {"dorsal-right": 1050, "dorsal-left": 1037, "palmar-right": 1051, "palmar-left": 1042}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image, Subset
-from engine.data.draw import half
 from engine.data.layouts.files import list_folder, note_links
-from engine.errors import UserError
+from engine.data.seeded_choice import half
 
 
 def recognise(root: Path) -> bool:

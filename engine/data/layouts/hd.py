@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image, Subset, tolerate
 from engine.data.layouts.files import find_folder, list_folder, note_links
-from engine.errors import UserError
 
 LAST_TRAIN_IDENTITY = 447
 DISTRACTOR_OFFSET = 1000  # the second folder's identities come after all of the first

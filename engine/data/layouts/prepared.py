@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS, Catalog, Image, Prepared, PreparedTrial, Subset
 from engine.data.layouts.files import list_folder
 from engine.data.layouts.folder import read_identities
-from engine.errors import UserError
 
 SIDES = {"r": "right", "l": "left"}
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.data.synthetic.draw import draw
+from engine.contract.errors import UserError
 from engine.data.synthetic.identity import ASPECTS, marks, person
+from engine.data.synthetic.picture import draw
 from engine.data.synthetic.scene import scene
-from engine.errors import UserError
 
 VERSION = 2  # raise it with every change of the pictures: a cached folder of another version is never reused
 

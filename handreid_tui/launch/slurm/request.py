@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from engine.errors import UserError
+from engine.contract.errors import UserError
 
 OURS = ("array", "clusters", "job-name", "output", "parsable", "wait", "wrap")
 

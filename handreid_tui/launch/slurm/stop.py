@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import UserError
-from handreid_tui.files import explain, in_threads, is_file
+from engine.contract.errors import UserError
 from handreid_tui.launch import queue
-from handreid_tui.launch.processes import Attempt, heard_at, mark_asked, note_task, take_back_asked, was_asked_to_stop
-from handreid_tui.launch.slurm import tasks
-from handreid_tui.launch.slurm.commands import cancel, send
-from handreid_tui.state import observe
+from handreid_tui.launch.slurm import ledger
+from handreid_tui.launch.slurm.client import cancel, send
+from handreid_tui.runs.attempt import Attempt, heard_at, mark_asked, note_task, take_back_asked, was_asked_to_stop
+from handreid_tui.runs.safe_files import explain, in_threads, is_file
+from handreid_tui.runs.state import observe
 
 Stopped = Literal["withdrawn", "stopping", "killed"]
 
@@ -46,14 +46,14 @@ def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
 def _withdraw(paths: list[Path]) -> dict[Path, Stopped]:
     done: dict[Path, Stopped] = {}
     for runs in dict.fromkeys(path.parent for path in paths):
-        with tasks.locked(runs):  # so no submission is half done, and no look queues them again
+        with ledger.locked(runs):  # so no submission is half done, and no look queues them again
             done |= _withdraw_all(runs, [path for path in paths if path.parent == runs])
     return done
 
 
 def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
     """Take those that wait out of the queue, and cancel their tasks."""
-    known = tasks.open_tasks(runs)
+    known = ledger.open_tasks(runs)
     done: dict[Path, Stopped] = {}
 
     def withdraw(path: Path) -> None:
@@ -67,7 +67,7 @@ def _withdraw_all(runs: Path, paths: list[Path]) -> dict[Path, Stopped]:
         in_threads(withdraw, paths)
         with suppress(UserError):  # a task whose run does not wait ends as soon as it starts; `look` tries again
             cancel([known[path.name].id for path in paths if path in done and path.name in known])
-            tasks.close(runs, [path.name for path in done])
+            ledger.close(runs, [path.name for path in done])
     except OSError as error:
         raise UserError(f"{runs} cannot be changed: {explain(error)}") from None
     return done

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import UserError
-from handreid_tui.files import explain
-from handreid_tui.launch.slurm import tasks
-from handreid_tui.launch.slurm.commands import call
+from engine.contract.errors import UserError
+from handreid_tui.launch.slurm import ledger
+from handreid_tui.launch.slurm.client import call
 from handreid_tui.launch.slurm.request import Request
+from handreid_tui.runs.safe_files import explain
 
 GRACE = 60  # seconds between USR1 and the time limit, to write a checkpoint
 USUAL_ARRAY = 1001  # Slurm's own MaxArraySize
@@ -49,7 +49,7 @@ def submit(groups: list[tuple[list[Path], Request]]) -> None:
                     runs, names = array[0].parent, [path.name for path in array]
                     command = sbatch_command(runs, len(names), request, label, before, held)
                     jobs.append(_sbatch(command, script(runs, names)))
-                    tasks.note_submitted(runs, jobs[-1], names, cluster.name)
+                    ledger.note_submitted(runs, jobs[-1], names, cluster.name)
                     # one array after the other, or each would have the limit of running tasks for itself
                     before = jobs[-1] if request.running else None
             if held:
@@ -69,7 +69,7 @@ def _arrays(paths: list[Path], largest: int) -> list[list[Path]]:
 
 def _close_all(groups: list[tuple[list[Path], Request]]) -> None:
     for paths, _ in groups:
-        tasks.close(paths[0].parent, [path.name for path in paths])
+        ledger.close(paths[0].parent, [path.name for path in paths])
 
 
 def script(runs: Path, names: list[str]) -> str:
@@ -89,7 +89,7 @@ def sbatch_command(
     """The words of sbatch for `count` runs, which reads the script from its standard input."""
     limit = f"%{request.running}" if request.running else ""
     named = {"partition": request.partition, "account": request.account, "time": request.time}
-    output = str(tasks.folder(runs)).replace("%", "%%")
+    output = str(ledger.folder(runs)).replace("%", "%%")
     return [
         "sbatch",
         "--parsable",

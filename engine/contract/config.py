@@ -1,0 +1,230 @@
+"""What a run is: every setting, resolved and checked. `config.json` holds one `RunConfig`. No torch here."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from engine.contract.combos import TERMS, Combo, find_combo
+from engine.contract.errors import UserError
+from engine.contract.recipe import default_model, recipe
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
+    format: Literal["auto", "11k", "hd", "prepared", "folder"] = Field("auto", description="layout of the folder")
+    subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
+    gallery: Literal["all", "own"] = Field("all", description="merged gallery of all aspects, or the subset's own")
+    split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
+    trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
+
+
+class ModelConfig(Section):
+    name: str = Field("ViT-B-16", description="image encoder of open_clip, or handreid-tiny")
+    pretrained: str = Field("openai", description="tag of open_clip, weights file, run directory, or `none`")
+    image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
+
+
+class TrainConfig(Section):
+    epochs: int = Field(60, ge=0, le=100_000, description="passes over the training images")
+    ids_per_batch: int = Field(16, ge=2, le=4096, description="P: identities in a batch")
+    images_per_id: int = Field(4, ge=1, le=256, description="K: images of each identity in a batch")
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="optimizer of encoder and heads")
+    lr: Positive = Field(5e-6, description="learning rate of the encoder")
+    head_lr: Positive = Field(5e-5, description="learning rate of necks and classifiers")
+    weight_decay: NotNegative = Field(1e-4, description="weight decay; never on biases and norms")
+    schedule: Literal["cosine", "step", "constant"] = Field("step", description="decay of the learning rates")
+    warmup_epochs: NotNegative = Field(10, description="linear warm-up, from a tenth")
+    milestones: list[NotNegative] = Field([30, 50], description="epochs at which `step` decays")
+    decay: Fraction = Field(0.1, description="factor of each step decay")
+    clip_norm: NotNegative = Field(5.0, description="largest norm of the gradient; 0: no clipping")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
+    compile: bool = Field(False, description="compile the encoder with torch.compile")
+    deterministic: bool = Field(False, description="deterministic algorithms on a GPU (slower)")
+    checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints; the first is after an epoch")
+
+
+class AugmentConfig(Section):
+    flip: Fraction = Field(0.5, description="probability of a horizontal flip")
+    pad: int = Field(10, ge=0, le=256, description="random shift, in pixels to each side")
+    erase: Fraction = Field(0.5, description="probability of erasing a random box")
+    jitter: Fraction = Field(0.0, description="largest change of brightness and contrast, as a fraction")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest rotation to each side, in degrees")
+    zoom: float = Field(0.0, ge=0, le=0.9, description="largest change of scale, as a fraction")
+
+
+class EvaluationConfig(Section):
+    feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
+    flip: bool = Field(False, description="add the feature of the mirrored image")
+    every: int = Field(1, ge=1, description="epochs between validations")
+
+
+class RunConfig(Section):
+    """One run: one training of one combo with one seed."""
+
+    version: Literal[1] = 1
+    combo: str
+    loss: dict[str, dict[str, float | str]] = Field(description="the terms of the combo, each with weight and options")
+    seed: int = Field(0, ge=0, lt=2**32)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    augment: AugmentConfig = AugmentConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: all cores")
+
+    @field_validator("combo")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not name or len(name) > 200 or not all(c.isalnum() or c in "_+-:.()=, " for c in name):
+            raise ValueError("a combination's name holds letters, digits and _ + - : . only")
+        return name
+
+    @field_validator("loss")
+    @classmethod
+    def _known_terms(cls, loss: dict[str, dict[str, float | str]]) -> dict[str, dict[str, float | str]]:
+        for term, options in loss.items():
+            if term not in TERMS:
+                raise ValueError(f"there is no loss term {term!r}")
+            known: dict[str, Any] = {"weight": TERMS[term].weight} | TERMS[term].options
+            if unknown := set(options) - set(known):
+                raise ValueError(f"{term} has no option {min(unknown)!r}, only {', '.join(known)}")
+            for option, value in options.items():
+                _check_option(term, option, value)
+        return {term: {"weight": TERMS[term].weight} | TERMS[term].options | options for term, options in loss.items()}
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.model_dump(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> RunConfig:
+        """Read `config.json`. Raises UserError where it is missing, not JSON, or holds a wrong value."""
+        try:
+            return cls.model_validate(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise UserError(f"There is no configuration at {path}.") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{path} cannot be read as a configuration: {error}.") from None
+        except ValidationError as error:
+            raise UserError(f"{path}: {_first_mistake(error)}") from None
+
+
+def _check_option(term: str, option: str, value: float | str) -> None:
+    if (term, option, value) == ("triplet", "margin", "soft"):
+        return
+    if isinstance(value, str) or not math.isfinite(value):
+        raise ValueError(f"{term}.{option} is {value!r}, but must be a number")
+    if value < 0 or (value == 0 and option in ("scale", "gamma", "temperature")):
+        raise ValueError(f"{term}.{option} is {value}, but must be positive")
+    if option == "smoothing" and value >= 1:
+        raise ValueError(f"{term}.smoothing is {value}, but must be below 1")
+    if term == "arcface" and option == "margin" and value > math.pi / 2:
+        raise ValueError(f"arcface.margin is {value}, but is an angle in radians, at most 1.57")
+
+
+def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, **settings: Any) -> RunConfig:
+    """The whole configuration of a run from what the user set.
+
+    `settings` holds dotted keys (`{"train.epochs": 3}`); what they leave open comes from the model's recipe.
+    Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
+    """
+    if given := settings.keys() & {"combo", "seed", "version"}:
+        raise UserError(f"{min(given)!r} cannot be set like other settings: use --combo and --seed.")
+    found = find_combo(combo, own)
+    source = settings.get("data.source", "synthetic")
+    model = settings.get("model.name") or default_model(source)
+    loss: dict[str, dict[str, Any]] = {
+        term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
+    }
+    merged = {"combo": combo, "seed": seed} | recipe(str(model)) | settings | {"model.name": model}
+    if source == "synthetic":
+        merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
+    if not loss:
+        merged["train.epochs"] = 0
+    nested: dict[str, Any] = {"loss": loss}
+    for key, value in merged.items():
+        if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
+            _put(nested, key, value)
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise UserError(_first_mistake(error)) from None
+
+
+def _put(nested: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        nested = nested.setdefault(parent, {})
+        if not isinstance(nested, dict):
+            raise UserError(f"There is no setting {key!r}. See `handreid run --help`.")
+    nested[leaf] = value
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` of the command line as key and value; the value is read as JSON where it is JSON.
+
+    Raises UserError where there is no `=` or no such key.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set takes KEY=VALUE, but got {text!r}.")
+    known = setting_keys()
+    if key not in known and not key.startswith("loss."):
+        near = difflib.get_close_matches(key, known, n=1)
+        raise UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
+    try:
+        return key, json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        return key, value
+
+
+def setting_keys() -> dict[str, str]:
+    """Every dotted configuration key with its description."""
+    keys: dict[str, str] = {}
+    for name, info in RunConfig.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys |= {f"{name}.{key}": inner.description or "" for key, inner in section.model_fields.items()}
+        elif name not in ("version", "combo", "loss"):
+            keys[name] = info.description or ""
+    return keys
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """The configuration as dotted keys and plain values, for tables and differences."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            flat[prefix] = value
+
+    walk("", config.model_dump())
+    return flat
+
+
+def _first_mistake(error: ValidationError) -> str:
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, setting_keys(), n=1)
+        return f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}"
+    reason = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given = "" if isinstance(mistake["input"], dict) else f" {mistake['input']!r}"
+    return f"{key}{given}: {reason}."

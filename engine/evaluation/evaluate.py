@@ -1,0 +1,105 @@
+"""From images to a report: features, the trials' rankings, their means, and the evaluation folder of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.contract.config import EvaluationConfig
+from engine.contract.events import dumps
+from engine.data.augment import Augmentation
+from engine.data.catalog import Split, Trial
+from engine.evaluation.ranking import Ranking, rank_queries, summarise, verification
+from engine.machine.device import Device
+from engine.model.reid_model import ReIDModel
+
+BATCH = 256  # images in one forward pass: large enough to fill a GPU, small enough for a CPU's cache
+
+
+@dataclass(frozen=True)
+class Report:
+    """What retrieval over the trials gave: the means of the metrics, and every query's own result."""
+
+    metrics: dict[str, float]
+    rankings: list[Ranking]
+
+
+def extract(
+    model: ReIDModel, images: Tensor, augmentation: Augmentation, device: Device, config: EvaluationConfig
+) -> Tensor:
+    """Unit-length features [N, D], float32 on the CPU, of uint8 `images` [N, S, S, 3]; every image, in order."""
+    was_training = model.training
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            batch = augmentation.plain(images[start : start + BATCH].to(device.torch, non_blocking=True))
+            with device.precision():
+                features = model.embed(batch, config.feature)
+                if config.flip:
+                    features = features + model.embed(batch.flip(3), config.feature)
+            parts.append(F.normalize(features.float()))
+    model.train(was_training)
+    return torch.cat(parts).cpu()
+
+
+def pixel_features(images: Tensor) -> Tensor:
+    """The baseline that any model must beat: raw 32 x 32 pixels [N, 3072], scaled to unit length."""
+    small = [
+        F.interpolate(some.permute(0, 3, 1, 2).float(), size=(32, 32), mode="bilinear", antialias=True)
+        for some in images.split(BATCH)
+    ]
+    return F.normalize(torch.cat(small).flatten(1))
+
+
+def run_trials(features: Tensor, identity: Tensor, trials: tuple[Trial, ...], position: dict[int, int]) -> Report:
+    """Rank every trial's queries [Q] against its gallery [G]; `position` maps a split's image to its row of features.
+
+    Metrics are means over the trials, as the field publishes them.
+    """
+    rankings, metrics = [], []
+    for trial in trials:
+        query = torch.tensor([position[image] for image in trial.query])
+        gallery = torch.tensor([position[image] for image in trial.gallery])
+        pairs = (features[query], features[gallery], identity[query], identity[gallery])
+        rankings.append(rank_queries(*pairs))
+        metrics.append(summarise(rankings[-1]) | verification(*pairs))
+    means = {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+    return Report(means, rankings)
+
+
+def identities(split: Split, images: tuple[int, ...]) -> tuple[Tensor, list[str]]:
+    """The identity of each of `images` as a number [N], and the identities' names in that numbering."""
+    names = sorted({split.images[image].identity for image in images})
+    number = {name: place for place, name in enumerate(names)}
+    return torch.tensor([number[split.images[image].identity] for image in images]), names
+
+
+def write_evaluation(
+    folder: Path, split: Split, images: tuple[int, ...], features: Tensor, report: Report, summary: dict
+) -> None:
+    """Keep what the report was made from, so that anyone can recompute and compare it without a model."""
+    folder.mkdir(exist_ok=True)
+    identity, _ = identities(split, images)
+    position = {image: row for row, image in enumerate(images)}
+    save_file({"features": features.contiguous(), "identity": identity}, folder / "features.safetensors")
+    listed = [{"name": i.name, "path": i.path, "identity": i.identity} for i in map(split.images.__getitem__, images)]
+    (folder / "images.json").write_text(json.dumps({"root": str(split.root), "images": listed}))
+    arrays: dict[str, Tensor] = {}
+    for number, (trial, ranking) in enumerate(zip(split.trials, report.rankings, strict=True)):
+        arrays |= {
+            f"{number:02}/query": torch.tensor([position[image] for image in trial.query]),
+            f"{number:02}/gallery": torch.tensor([position[image] for image in trial.gallery]),
+            f"{number:02}/rank": ranking.rank.long(),
+            f"{number:02}/ap": ranking.ap.double(),
+            f"{number:02}/ap_trapezoid": ranking.ap_trapezoid.double(),
+            f"{number:02}/inp": ranking.inp.double(),
+        }
+    save_file({name: value.contiguous() for name, value in arrays.items()}, folder / "trials.safetensors")
+    (folder / "summary.json").write_text(dumps(summary) + "\n")

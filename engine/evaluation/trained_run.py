@@ -1,0 +1,92 @@
+"""A trained run away from its training: scored on another data set, and written out for open_clip alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+from engine.contract.config import DataConfig, ModelConfig, RunConfig
+from engine.contract.errors import UserError
+from engine.data.augment import Augmentation
+from engine.data.cache import load_pixels
+from engine.data.cache_dir import cache_folder
+from engine.data.catalog import Split
+from engine.data.split import open_split
+from engine.evaluation.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
+from engine.evaluation.geometry import geometry
+from engine.machine.device import open_device
+from engine.model.reid_model import ReIDModel, build_model
+from engine.training.checkpoint import load_checkpoint
+
+TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1}  # a stand-in: CLIP needs one
+
+
+def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
+    """The best model of a run, with its necks. Raises UserError where the run has none."""
+    config = RunConfig.load(run / "config.json")
+    checkpoint = load_checkpoint(run / "checkpoints" / "best")
+    if checkpoint is None:
+        raise UserError(f"{run.name} has no sound weights: only a run that has trained can be scored or exported.")
+    weights = config.model.model_copy(update={"pretrained": str((run / "checkpoints" / "best").absolute())})
+    model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
+    prefix = "necks."
+    necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
+    model.necks.load_state_dict(necks)
+    return config, model
+
+
+def score(run: Path, data: DataConfig) -> Path:
+    """Score a run's model on the test identities of `data`; returns the folder with the evaluation.
+
+    It lies in `evaluations/` of the run, and holds what the run's own `evaluation/` holds.
+    """
+    config, model = load_trained(run)
+    split = open_split(data)
+    device = open_device(config)
+    images = tuple(sorted({image for trial in split.trials for image in (*trial.query, *trial.gallery)}))
+    pixels = load_pixels(split.root, [split.images[image] for image in images], model.image_size, cache_folder())
+    if pixels.bad:
+        raise UserError(f"{pixels.bad[0]} cannot be decoded: repair it, or remove it from the data set.")
+    tensor = torch.from_numpy(pixels.array.copy())
+    model.to(device.torch).to(memory_format=torch.channels_last)
+    augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
+    features = extract(model, tensor, augmentation, device, config.evaluation)
+    identity, _ = identities(split, images)
+    position = {image: row for row, image in enumerate(images)}
+    report = run_trials(features, identity, split.trials, position)
+    baseline = run_trials(pixel_features(tensor), identity, split.trials, position)
+    summary = _summary(report, baseline, split) | {"geometry": geometry(features, identity)}
+    folder = run / "evaluations" / f"{split.root.name}-{split.subset}-{split.gallery}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_evaluation(folder, split, images, features, report, summary)
+    return folder
+
+
+def _summary(report: Report, baseline: Report, split: Split) -> dict[str, Any]:
+    protocol = {"dataset": split.root.name, "subset": split.subset, "gallery": split.gallery}
+    return {**report.metrics, "pixels": baseline.metrics, "fingerprint": split.fingerprint, **protocol}
+
+
+def export(run: Path, folder: Path) -> None:
+    """Write a run's encoder and preprocessing so that `open_clip.create_model_and_transforms("local-dir:…")` loads it.
+
+    Its `encode_image` gives the feature after the projection and before the neck. The text tower is a small stand-in.
+    """
+    config, model = load_trained(run)
+    settings = open_clip.get_model_config(config.model.name)
+    settings["vision_cfg"]["image_size"] = model.image_size
+    settings |= {"text_cfg": TEXT, "quick_gelu": model.quick_gelu}
+    settings.pop("custom_text", None)
+    preprocessing = {"size": model.image_size, "mean": model.mean, "std": model.std, "resize_mode": "squash"}
+    state = {name: value.contiguous() for name, value in model.encoder.open_clip_state().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"model_cfg": settings, "preprocess_cfg": preprocessing}
+    (folder / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
+    stand_in = open_clip.model.CLIP(**settings).state_dict()
+    rest = {name: value for name, value in stand_in.items() if not name.startswith("visual.")}
+    save_file(state | rest, folder / "open_clip_model.safetensors", metadata={"run": run.name})

@@ -1,0 +1,237 @@
+"""The training of one run, top to bottom: a config.json in, events, checkpoints and a report out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.contract.config import RunConfig
+from engine.contract.events import EventWriter
+from engine.evaluation.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
+from engine.evaluation.geometry import geometry
+from engine.machine.environment import describe_environment
+from engine.machine.parallel import join_workers
+from engine.training.checkpoint import Checkpoint, load_newest
+from engine.training.checkpoint_writer import CheckpointWriter
+from engine.training.meter import Meter
+from engine.training.optimizers import set_rates
+from engine.training.schedule import rate_factor
+from engine.training.setup import Setup, prepare
+from engine.training.stopping import StopRequest
+
+
+@dataclass
+class Progress:
+    """What the loop knows beside the weights; kept in every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_mAP: float = -1.0
+    best_epoch: int = 0
+    best_step: int = 0
+    before: dict[str, float] = field(default_factory=dict)
+    pixels: dict[str, float] = field(default_factory=dict)
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_count: int = 0
+
+
+def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) -> str:
+    """Train until the end or until asked to stop; returns "finished" or "stopped".
+
+    Continues from the newest good checkpoint of `run` if there is one, with the same result, bit for bit on a CPU, as
+    without the interruption. Raises UserError, LossNotFinite, or torch's out-of-memory error.
+    """
+    checkpoints = run / "checkpoints"
+    workers = join_workers()
+    setup = prepare(config, _decoding(events))
+    workers.check(config.train.ids_per_batch * config.train.images_per_id)
+    checkpoint = load_newest(checkpoints)
+    progress = Progress(**checkpoint.state) if checkpoint else Progress()
+    if checkpoint:
+        setup.restore(checkpoint)
+    best = checkpoint.best if checkpoint else {}
+    if not best:  # none yet, or a checkpoint that does not hold it: from here on
+        progress.best_mAP, progress.best_epoch, progress.best_step = -1.0, 0, progress.step
+    steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
+    if workers.main:
+        _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
+    if workers.main and not checkpoint:
+        progress.pixels = _evaluate(setup, events, "pixels", 0)[0].metrics
+        progress.before = _evaluate(setup, events, "before", 0)[0].metrics
+
+    meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
+    meter.restore(progress.loss_sums, progress.loss_count)
+    encode = workers.wrap(setup.model.encoder, config.train.compile)
+    weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
+    writer = CheckpointWriter(checkpoints, events)
+    saved = time.monotonic()
+    started = saved - progress.seconds
+    setup.model.train()
+
+    for step in range(progress.step, epochs * steps_per_epoch):
+        rate = set_rates(setup.optimizers, rate_factor(config.train, step, steps_per_epoch))
+        images, target = setup.batch(step)
+        with setup.device.precision():
+            encoded = encode(workers.share(images))
+        features = setup.model.through_necks(workers.gather(encoded))
+        loss = setup.objective(features, target)
+        loss.total.backward()
+        setup.objective.unscale_centers()
+        if config.train.clip_norm:
+            torch.nn.utils.clip_grad_norm_(weights, config.train.clip_norm)
+        for optimizer in setup.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if workers.main:
+            meter.add(step, loss, rate)
+        progress.step = step + 1
+
+        stopping = workers.agree(stop.requested, step, setup.device.torch)
+        if progress.step % steps_per_epoch == 0 and workers.main:
+            meter.flush()
+            epoch = progress.step // steps_per_epoch
+            if epoch % config.evaluation.every == 0 or epoch == epochs:
+                validation = _validate(setup, events, meter, progress.step, epoch)
+                if not validation < progress.best_mAP:  # a later epoch wins a tie, and where nothing can be compared
+                    best = {name: value.clone() for name, value in setup.weights().items()}
+                    progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
+            meter.restart()
+        due = progress.step == steps_per_epoch or time.monotonic() - saved > config.train.checkpoint_every
+        if workers.main and (stopping or due):
+            meter.flush()
+            progress.seconds = time.monotonic() - started
+            progress.loss_sums, progress.loss_count = meter.sums, meter.count
+            _save(writer, setup, progress, best)
+            saved = time.monotonic()
+        writer.look()
+        if stopping and progress.step < epochs * steps_per_epoch:
+            writer.wait()
+            return "stopped"
+
+    progress.seconds = time.monotonic() - started
+    if not workers.main:
+        return "finished"
+    if best:
+        setup.load_weights(best)
+    _finish(run, setup, events, progress, writer)
+    return "finished"
+
+
+def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
+    """Validation on train identities after an epoch: events with metrics and geometry; returns mAP."""
+    began = time.monotonic()
+    report, features, identity = _evaluate(setup, events, "validation", step, epoch)
+    shape = geometry(features, identity)
+    events.write(
+        "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
+    )
+    with suppress(OSError):  # a full disk may hold the log
+        metrics = report.metrics
+        print(f"epoch {epoch}: validation rank-1 {metrics['rank1']:.3f} mAP {metrics['mAP']:.3f}", flush=True)
+    return report.metrics["mAP"]
+
+
+def _evaluate(
+    setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0
+) -> tuple[Report, Tensor, Tensor]:
+    """Rank the validation or the test trials, write the event; returns report, features and identities."""
+    split, validation = setup.split, stage == "validation"
+    trials = (setup.validation,) if validation else split.trials
+    images = tuple(sorted({image for trial in trials for image in (*trial.query, *trial.gallery)}))
+    pixels = setup.images[torch.tensor(images, device=setup.images.device)]
+    if stage == "pixels":
+        features = pixel_features(pixels).cpu()
+    else:
+        features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
+    identity, _ = identities(split, images)
+    report = run_trials(features, identity, trials, {image: row for row, image in enumerate(images)})
+    where = {"split": "val" if validation else "test", "stage": stage, "trials": len(trials)}
+    events.write("evaluation", step=step, epoch=epoch, **where, **report.metrics)
+    return report, features, identity
+
+
+def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
+    """The final report on the test identities, the weights it was made with, and the end of the events."""
+    best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
+    report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
+    summary: dict[str, Any] = {
+        **report.metrics,
+        "best_epoch": progress.best_epoch,
+        "seconds": round(progress.seconds, 3),
+        "before": progress.before,
+        "pixels": progress.pixels,
+        "geometry": geometry(features, identity),
+    }
+    images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
+    write_evaluation(run / "evaluation", setup.split, images, features, report, summary)
+    best.result()
+    events.write("checkpoint", path="checkpoints/best", epoch=progress.best_epoch, step=progress.best_step, best=True)
+    for leftover in ("last", "previous"):  # only an unfinished run needs them
+        shutil.rmtree(writer.folder / leftover, ignore_errors=True)
+    events.write("ended", status="finished", reason=None, summary=summary)
+
+
+def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
+    """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
+    states = [optimizer.state_dict() for optimizer in setup.optimizers]
+    last = Checkpoint(setup.weights(), asdict(progress), states)
+    kept = setup.checkpoint(best, progress.best_step) if best else None
+    writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
+
+
+def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed_from: int | None) -> None:
+    config, split, device = setup.config, setup.split, setup.device
+    environment = describe_environment(device)
+    (run / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    events.write(
+        "started",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        device=str(device.torch),
+        device_name=device.name,
+        compute=environment["compute"],
+        threads=environment["threads"],
+        world_size=world_size,
+        combo=config.combo,
+        epochs=config.train.epochs,
+        steps=config.train.epochs * setup.sampler.steps_per_epoch,
+        dataset=split.root.name if config.data.source != "synthetic" else "synthetic",
+        format=split.format,
+        subset=split.subset,
+        gallery=split.gallery,
+        fingerprint=split.fingerprint,
+        found=split.found,
+        model=config.model.name,
+        pretrained=config.model.pretrained,
+        image_size=setup.model.image_size,
+        parameters=sum(weight.numel() for weight in setup.model.encoder.parameters()),
+        train_images=len(split.train),
+        train_identities=len(split.classes),
+        test_identities=len({split.images[image].identity for image in split.test}),
+        resumed_from=resumed_from,
+    )
+    for warning in split.warnings:
+        events.write("message", level="warning", text=warning)
+
+
+def _decoding(events: EventWriter) -> Any:
+    """Reports the decoding of a new data set about once a second."""
+    told = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > 1:
+            told = time.monotonic()
+            events.write("message", level="info", text=f"Decoding images: {done} of {total}")
+
+    return report

@@ -1,0 +1,148 @@
+"""From a configuration to everything that the loop needs: data in memory, model, loss, optimizers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.contract.config import RunConfig
+from engine.data.augment import Augmentation
+from engine.data.cache import Progress, load_pixels
+from engine.data.cache_dir import cache_folder
+from engine.data.catalog import Split, Trial
+from engine.data.sampler import PKSampler
+from engine.data.split import check_batch, open_split
+from engine.losses.objective import Objective
+from engine.machine.device import Device, open_device, send
+from engine.machine.randomness import derived_seed, generator
+from engine.model.reid_model import ReIDModel, build_model
+from engine.training.checkpoint import Checkpoint
+from engine.training.optimizers import build_optimizers
+
+VALIDATION_GALLERY = 3  # training images of each identity that its validation image is searched among
+
+
+@dataclass
+class Setup:
+    """A run, ready to train."""
+
+    config: RunConfig
+    device: Device
+    split: Split
+    images: Tensor  # uint8 [N, S, S, 3], every image of the split, on the device where it fits
+    model: ReIDModel
+    objective: Objective
+    optimizers: list[torch.optim.Optimizer]
+    augmentation: Augmentation
+    sampler: PKSampler
+    train: Tensor  # [M] positions of the training images in `images`
+    target: Tensor  # [M] their classes
+    validation: Trial
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images of a step, augmented [B, 3, S, S], and their classes [B]: on the device, without a wait."""
+        chosen = self.sampler.batch(step)
+        images = send(self.images[send(self.train[chosen], self.images.device)], self.device.torch)
+        images = self.augmentation.random(images, generator(self.config.seed, "augment", step))
+        return images, send(self.target[chosen], self.device.torch)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every learnt value by name, the encoder's under open_clip's names."""
+        necks = {f"necks.{name}": value for name, value in self.model.necks.state_dict().items()}
+        learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
+        return self.model.encoder.open_clip_state() | necks | learnt
+
+    def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
+        """A checkpoint to start from, or to score: weights, and what the model is."""
+        config, model = self.config.model, self.model
+        about = {"name": config.name, "image_size": model.image_size, "quick_gelu": model.quick_gelu}
+        return Checkpoint(weights, {"step": step, "model": about})
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """The inverse of `weights`."""
+        with torch.no_grad():
+            for name, value in self.weights().items():
+                value.copy_(weights[name])
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint: weights and the optimizers' state."""
+        self.load_weights(checkpoint.weights)
+        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
+    """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend."""
+    split = open_split(config.data)
+    device = open_device(config)
+    model = build_model(config.model, config.seed)
+    pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
+    split = without(split, pixels.bad)
+    if config.loss:
+        check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
+
+    torch.manual_seed(derived_seed(config.seed, "heads"))
+    objective = Objective(config.loss, model.dims, len(split.classes))
+    model.to(device.torch).to(memory_format=torch.channels_last)
+    objective.to(device.torch)
+    train = torch.tensor(split.train)
+    target = torch.tensor([split.classes.index(split.images[image].identity) for image in split.train])
+    sampler = PKSampler(target, config.train.ids_per_batch, config.train.images_per_id, config.seed)
+    return Setup(
+        config=config,
+        device=device,
+        split=split,
+        images=_near(pixels.array, device.torch),
+        model=model,
+        objective=objective,
+        optimizers=build_optimizers(config.train, model, objective),
+        augmentation=Augmentation(config.augment, model.mean, model.std, device.torch),
+        sampler=sampler,
+        train=train,
+        target=target,
+        validation=validation_trial(split),
+    )
+
+
+def validation_trial(split: Split) -> Trial:
+    """The validation images as queries, against a few training images of each identity. No test identity takes part."""
+    by_identity: dict[str, list[int]] = {}
+    for image in split.train:
+        by_identity.setdefault(split.images[image].identity, []).append(image)
+    gallery = []
+    for identity, images in by_identity.items():
+        order = torch.randperm(len(images), generator=generator(0, "validation", identity)).tolist()
+        gallery += [images[place] for place in order[:VALIDATION_GALLERY]]
+    return Trial(query=split.val, gallery=tuple(sorted(gallery)))
+
+
+def without(split: Split, names: tuple[str, ...]) -> Split:
+    """The split without the images called `names`, each named in a warning."""
+    if not names:
+        return split
+    bad = {place for place, image in enumerate(split.images) if image.name in names}
+
+    def kept(images: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(image for image in images if image not in bad)
+
+    train = kept(split.train)
+    return replace(
+        split,
+        train=train,
+        val=kept(split.val),
+        test=kept(split.test),
+        trials=tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.trials),
+        classes=tuple(sorted({split.images[image].identity for image in train})),
+        warnings=(*split.warnings, *(f"{name} cannot be decoded and is left out." for name in names)),
+    )
+
+
+def _near(array: np.ndarray, device: torch.device) -> Tensor:
+    """The images on the GPU where they take less than a third of its free memory, else in main memory."""
+    images = torch.from_numpy(np.array(array))
+    if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
+        return images.to(device)
+    return images

@@ -1,0 +1,37 @@
+"""`handreid combos`: the table of the mission."""
+
+from __future__ import annotations
+
+import json
+
+from rich.table import Table
+
+from engine.contract.combos import COMBOS, TERMS, Combo
+from handreid_tui.text.tables import stdout
+
+
+def show_combos(own: dict[str, Combo], as_json: bool) -> None:
+    combos = COMBOS | own
+    if as_json:
+        shown = {
+            "combos": {name: {"title": c.title, "does": c.does, "weights": c.weights} for name, c in combos.items()},
+            "terms": {
+                name: {"title": t.title, "does": t.does, "source": t.source, "weight": t.weight, "options": t.options}
+                for name, t in TERMS.items()
+            },
+        }
+        print(json.dumps(shown, indent=2))
+        return
+    table = Table("combination", "terms and weights", "what it does", box=None, padding=(0, 2, 0, 0))
+    for name, combo in combos.items():
+        weights = " + ".join(term if weight == 1 else f"{term}:{weight:g}" for term, weight in combo.weights.items())
+        table.add_row(name, weights or "–", combo.does)
+    terms = Table("term", "what it does", "options", "source", box=None, padding=(0, 2, 0, 0))
+    for name, term in TERMS.items():
+        options = ", ".join(f"{key}={value:g}" for key, value in term.options.items() if not isinstance(value, str))
+        terms.add_row(name, term.does, options, term.source)
+    out = stdout()
+    out.print(table)
+    out.print()
+    out.print(terms)
+    out.print("\nYour own: `--combo ce+triplet:0.5+cosface`, options as `--set loss.triplet.margin=0.5`.", markup=False)

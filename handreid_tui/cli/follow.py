@@ -1,0 +1,130 @@
+"""Follows runs from the terminal: a live display on stderr, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from engine.contract.errors import UserError
+from handreid_tui.launch import lifecycle
+from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.state import FINAL, observe
+from handreid_tui.text.numbers import duration, percent
+
+POLL_SECONDS = 0.2
+
+
+def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
+    """Watch the runs until all have ended and say how; `on_end` hears of each as it does. Returns whether Ctrl-C came.
+
+    The first Ctrl-C stops the runs cleanly, a second one kills their trainers. What a user got wrong (a failure of the
+    kind `usage`) is left to the caller to say. What `runs` have read before is not shown again.
+    """
+    console = Console(stderr=True, highlight=False)
+    live = None
+    if console.is_terminal:  # what is printed on stdout passes the display by, unless both are this terminal
+        live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
+    waiting, interrupts, look_again = list(runs), 0, 0.0
+    with live or nullcontext():
+        while waiting:
+            began = time.monotonic()
+            try:
+                for run in list(waiting):
+                    if _look(run, print_events=not live):
+                        waiting.remove(run)
+                        if run.reason.get("kind") != "usage":
+                            style = "" if run.status in ("finished", "stopped") else "bold red"
+                            console.print(how_ended(run), style=style, markup=False, soft_wrap=True)
+                        on_end(run)
+                if live:
+                    live.update(_screen(runs, interrupts), refresh=True)
+                if time.monotonic() > look_again:  # should the supervisor have been killed
+                    lifecycle.ensure_supervised({run.path.parent.absolute() for run in waiting})
+                    look_again = time.monotonic() + 5
+                if waiting:
+                    time.sleep(max(POLL_SECONDS, 10 * (time.monotonic() - began)))  # a tenth of a core at most
+            except KeyboardInterrupt:
+                interrupts += 1
+                try:
+                    lifecycle.stop_all([run.path for run in waiting], kill=interrupts > 1)
+                except UserError as error:
+                    console.print(f"{error} Following goes on; Ctrl-C tries again.", markup=False)
+                    interrupts -= 1
+    return interrupts > 0
+
+
+def how_ended(run: Progress) -> str:
+    return f"{run.path.name}: {run.status}{': ' + run.reason['message'] if run.reason.get('message') else ''}"
+
+
+def _look(run: Progress, print_events: bool) -> bool:
+    """Read what is new of a run; whether it is over, by its events or, for a trainer that was killed, by its files."""
+    state = observe(run.path)  # before its events: those of a run that has ended are all there then
+    if state.status == "queued" or (not state.final and run.status not in FINAL):
+        run.status = state.status
+    for event in run.catch_up() if state.status != "queued" else ():
+        if print_events and (line := _line(run, event)):
+            print(f"{run.path.name}: {line}", file=sys.stderr, flush=True)
+    if state.final and run.status not in FINAL:
+        run.status, run.reason = state.status, {"kind": "process", "message": state.reason}
+    return state.final
+
+
+def _line(run: Progress, event: dict) -> str | None:
+    match event["kind"]:
+        case "started":
+            return f"started on {event.get('device_name')}, {event.get('train_images')} training images"
+        case "evaluation" if event.get("stage") == "validation":
+            losses = " ".join(f"{name} {value:.3f}" for name, value in run.terms.items())
+            scores = f"rank-1 {percent(event.get('rank1'))} mAP {percent(event.get('mAP'))}"
+            left = f", {duration(run.seconds_left)} left" if run.seconds_left else ""
+            speed = f"{run.images_per_s:.0f} images/s{left}"
+            return f"epoch {event.get('epoch')}/{run.started.get('epochs')} {losses} validation {scores} {speed}"
+        case "message":
+            return str(event.get("text"))
+    return None
+
+
+def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
+    """The runs that go on, a line each, and how many others there are: with a thousand in the queue, that is enough."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("run", "", "epoch", "losses", "val rank-1", "mAP", "images/s", "left"):
+        table.add_column(
+            column, no_wrap=True, justify="right" if column in ("val rank-1", "mAP", "images/s") else "left"
+        )
+    going = [run for run in runs if run.status in ("starting", "running")]
+    for run in going:
+        table.add_row(*_row(run))
+    count = Counter(run.status for run in runs)
+    others = " · ".join(f"{count[status]} {status}" for status in ("queued", *FINAL) if count[status])
+    notes = [Text(str(each.get("text")), style="yellow") for run in going for each in run.messages[-1:]]
+    if interrupts:
+        notes.append(Text("Stopping after this step. Ctrl-C again kills.", style="bold yellow"))
+    return Group(*([table] if going else []), *([Text(others, style="dim")] if others else []), *notes)
+
+
+def _row(run: Progress) -> list[Text | str | ProgressBar]:
+    if run.status == "starting" or not run.started:
+        return [run.path.name, Text(run.status, style="dim"), "", "", "", "", "", ""]
+    steps = run.started.get("steps") or 0
+    validation = run.stages.get("validation", {})
+    terms = "  ".join(f"{name} {value:.2f}" for name, value in run.terms.items())
+    return [
+        run.path.name,
+        ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=12),
+        f"{run.epoch}/{run.started.get('epochs')}",
+        Text(terms, no_wrap=True, overflow="ellipsis"),
+        percent(validation.get("rank1")),
+        percent(validation.get("mAP")),
+        f"{run.images_per_s:.0f}",
+        duration(run.seconds_left),
+    ]

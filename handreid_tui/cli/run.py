@@ -1,0 +1,143 @@
+"""`handreid run`: plan, make the run directories, launch, follow, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.contract.combos import Combo
+from engine.contract.errors import UserError
+from handreid_tui.cli.follow import follow
+from handreid_tui.launch import lifecycle
+from handreid_tui.launch.plan import check_device, plan
+from handreid_tui.launch.slurm.request import Request
+from handreid_tui.runs import directory
+from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.tags import check_tags
+from handreid_tui.settings import Places
+from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.tables import stdout
+
+
+def run(
+    combos: list[str],
+    seeds: list[int],
+    settings: dict[str, Any],
+    places: Places,
+    own: dict[str, Combo],
+    *,
+    tags: list[str],
+    gpus: float = 1.0,
+    priority: int = 0,
+    parallel: int = 1,
+    slurm: Request | None = None,
+    detach: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Train every pair of combo and seed. Returns the exit status: 0 done, 1 a run failed, 130 interrupted.
+
+    Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
+    """
+    if slurm and (priority or parallel > 1):
+        raise UserError("Slurm has its own order: --priority and --parallel are for runs here.")
+    check_tags(tags)
+    if parallel > 1:  # or each of them would take all cores
+        settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
+    say = Console(stderr=True, highlight=False)
+    chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print)
+    if not slurm:
+        check_device(chosen.configs[0].device)
+    say.print(chosen.headline, soft_wrap=True)
+    for warning in chosen.warnings:
+        say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
+    asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}
+    paths = lifecycle.create_and_launch(places.runs, chosen.configs, tags=tags, **asked)
+    if detach:
+        _say_detached(paths, as_json)
+        return 0
+
+    def ended(progress: Progress) -> None:
+        if as_json and progress.reason.get("kind") != "usage":
+            print(json.dumps(as_object(progress)), flush=True)
+
+    runs = [Progress(path) for path in paths]
+    interrupted = follow(runs, ended)
+    _index(places)
+    if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
+        for progress in mistakes:
+            lifecycle.remove(progress.path)
+        _index(places)
+        raise UserError(mistakes[0].reason["message"])
+    if not as_json:
+        _report(runs)
+    if interrupted:
+        say.print("Stopped. `handreid resume last` continues where it stopped.")
+        return 130
+    return 1 if any(progress.status != "finished" for progress in runs) else 0
+
+
+def as_object(progress: Progress) -> dict[str, Any]:
+    """One run as the object that `--json` prints. Accuracies are fractions."""
+    config = json.loads((progress.path / "config.json").read_text())
+    summary = progress.summary
+    keys = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "best_epoch", "seconds")
+    return {
+        "run": directory.number(progress.path),
+        "name": progress.path.name,
+        "combo": config["combo"],
+        "seed": config["seed"],
+        "subset": config["data"]["subset"],
+        "status": progress.status,
+        **{key: summary.get(key) for key in keys},
+        "before": summary.get("before"),
+        "pixels": summary.get("pixels"),
+        "reason": progress.reason.get("message"),
+        "run_dir": str(progress.path),
+    }
+
+
+def _report(runs: list[Progress]) -> None:
+    """The table on stdout: raw pixels, before and after the training, on the test identities."""
+    done = [run for run in runs if run.status == "finished"]
+    if not done:
+        return
+    table = Table(title="Test identities, %, mean of the trials", title_justify="left")
+    for column in ("", "rank-1", "rank-5", "mAP", "mINP", "EER", "epoch", "time"):
+        table.add_column(column, justify="left" if not column else "right")
+    for stage, name in (("pixels", "raw pixels"), ("before", "before training")):
+        rows = {_scores(run.summary.get(stage, {})) for run in done}
+        for scores in sorted(rows) if len(rows) == 1 else []:
+            table.add_row(name, *scores, "", "", style="dim")
+    for run in done:
+        if len({_scores(other.summary["before"]) for other in done}) > 1:
+            table.add_row(f"{run.path.name}: before", *_scores(run.summary["before"]), "", "", style="dim")
+        summary = run.summary
+        after = (str(summary["best_epoch"]), duration(summary["seconds"]))
+        table.add_row(run.path.name, *_scores(summary), *after, style="bold")
+    out = stdout()
+    out.print(table)
+    out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.", highlight=False)
+
+
+def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(percent(metrics.get(key)) for key in ("rank1", "rank5", "mAP", "mINP", "eer"))
+
+
+def _say_detached(paths: list[Path], as_json: bool) -> None:
+    for path in paths if as_json else []:
+        print(json.dumps({"run": directory.number(path), "name": path.name, "run_dir": str(path), "status": "queued"}))
+    follow_one = f"`handreid logs {directory.number(paths[0])} -f` follows the first"
+    print(f"{len(paths)} queued. `handreid` shows them, {follow_one}.", file=sys.stderr)
+
+
+def _index(places: Places) -> None:
+    """Bring the run history up to date."""
+    from handreid_tui.cli.runs import up_to_date  # imports sqlmodel: half a second
+
+    up_to_date(places).dispose()

@@ -1,0 +1,242 @@
+"""`handreid runs`, `show`, `logs`, `stop`, `resume`, `rm`, `prune`, `tag`, `note`, `rebuild`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine
+
+from engine.contract.errors import UserError
+from handreid_tui import history as past
+from handreid_tui.cli.follow import follow, how_ended
+from handreid_tui.cli.without_gc import uncollected
+from handreid_tui.history.filter import parse_filter
+from handreid_tui.history.filter_values import matching, missing_settings, read_settings
+from handreid_tui.history.rebuild import rebuild
+from handreid_tui.launch import lifecycle
+from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.sync import take_in
+from handreid_tui.runs import directory
+from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.select import find_run, find_runs
+from handreid_tui.runs.state import observe
+from handreid_tui.runs.tags import check_tags
+from handreid_tui.settings import Places
+from handreid_tui.text.numbers import METRICS, duration, percent, size
+from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
+
+
+def up_to_date(places: Places) -> Engine:
+    """The run history, with everything that the run directories, and Slurm about them, say by now."""
+    take_in(places.runs)
+    opened = past.open_history(places.db)
+    for problem in past.ingest(opened, places.runs).problems:
+        print(f"Note: {problem}", file=sys.stderr)
+    return opened
+
+
+@uncollected()
+def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
+    chosen = parse_filter(filter)
+    opened = up_to_date(places)
+    settings = read_settings(opened, missing_settings(chosen, {}))
+    rows = matching({row.number: row for row in past.list_runs(opened, archived=all)}, chosen, settings)[::-1]
+    if as_json:
+        print(json.dumps([as_object(row) for row in rows], indent=2))
+        return
+    if not rows:
+        none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
+        print("No run fits the filter." if filter else none)
+        return
+    gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
+    columns = [
+        Column(
+            [line(header, BOLD)],
+            [[line(text)] for text in texts],
+            number=header in ("run", "seed", "rank-1", "mAP", "time"),
+            least=gives_way.get(header),
+        )
+        for header, texts in _columns(rows).items()
+    ]
+    stdout().print(Columns(columns))
+
+
+def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
+    """The columns of the list."""
+    return {
+        "run": [str(row.number) for row in rows],
+        "combination": [row.combo for row in rows],
+        "seed": [str(row.seed) for row in rows],
+        "data": [row.dataset.rpartition("/")[2] for row in rows],
+        "subset": [row.subset for row in rows],
+        "status": [row.status + (" (stalled)" if row.stalled else "") for row in rows],
+        "rank-1": [percent(row.rank1) for row in rows],
+        "mAP": [percent(row.mAP) for row in rows],
+        "time": [duration(row.seconds) for row in rows],
+        "tags": [" ".join(row.tags) for row in rows],
+    }
+
+
+def as_object(row: past.RunRow) -> dict[str, Any]:
+    """A run as the object that `--json` prints."""
+    return asdict(row) | {"path": str(row.path), "protocol": row.protocol}
+
+
+def show_run(places: Places, text: str, as_json: bool) -> None:
+    opened = up_to_date(places)
+    row = past.find_run(opened, text)
+    configuration = past.configuration(opened, row.number)
+    messages = past.messages(opened, row.number)
+    if as_json:
+        said = [message._asdict() for message in messages]
+        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
+        return
+    out = stdout(highlight=False, markup=False)
+    own = f' "{row.name}"' if row.name != row.path.name else ""
+    status = f"{row.status}{': ' + row.reason if row.reason else ''}"
+    out.print(Text.assemble((f"Run {row.number}{own}", "bold"), f"  {row.path.name}  {status}"))
+    out.print(f"{row.combo}, seed {row.seed}, {row.protocol}")
+    made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
+    out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("%")
+    for name in ("raw pixels", "before training", "after"):
+        table.add_column(name, justify="right")
+    found = past.summary(opened, row.number)
+    for metric, name in METRICS.items():
+        stages = [found.get(f"{stage}/{metric}") for stage in ("pixels", "before", "test")]
+        table.add_row(name, *(percent(stage.last if stage else None) for stage in stages))
+    out.print(table)
+    if row.tags or row.note:
+        out.print(" ".join(f"#{tag}" for tag in row.tags), row.note)
+    for message in messages:
+        out.print(f"{message.level}: {message.text}")
+    settings = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for key, value in configuration.items():
+        settings.add_row(key, str(value))
+    out.print(settings)
+
+
+def show_log(places: Places, text: str, follow_it: bool) -> None:
+    """Print trainer.log; with `follow_it`, go on until the run has ended."""
+    run = find_run(places.runs, text)
+    log = run / "trainer.log"
+    position = 0
+    while True:
+        final = observe(run).final
+        if log.is_file() and not log.is_symlink():
+            with log.open(errors="replace") as file:
+                file.seek(position)
+                sys.stdout.write(file.read())
+                position = file.tell()
+            sys.stdout.flush()
+        if final or not follow_it:
+            break
+        time.sleep(0.3)
+    if not position:
+        print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
+
+
+def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
+    runs = find_runs(places.runs, texts)
+    said = {
+        "withdrawn": "taken out of the queue.",
+        "stopping": "stops after its step. A second stop kills it.",
+        "killed": "killed.",
+    }
+    stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
+    for run, how in stopped.items():
+        print(f"{run.name} {said[how]}", file=sys.stderr)
+    if not stopped:
+        raise UserError(f"None of the {len(runs)} runs goes on or waits.")
+
+
+def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool) -> int:
+    """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
+    runs = find_runs(places.runs, texts)
+    if len(runs) > 1:
+        runs = [run for run in runs if observe(run).status in ("stopped", "failed", "lost")]
+    there = {run for run in runs if on == "slurm" or (on is None and lifecycle.was_on_slurm(run))}
+    here = [run for run in runs if run not in there]
+    if not runs:
+        raise UserError("None of these runs was stopped, failed or lost.")
+    followed = [Progress(run) for run in runs]
+    for progress in followed:
+        progress.catch_up()  # what earlier attempts did, and how they ended, was said before
+        progress.status, progress.reason = "queued", {}
+    if there:
+        lifecycle.resume([run for run in runs if run in there], slurm=slurm)
+    if here:
+        lifecycle.resume(here)
+    if detach:
+        print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
+        return 0
+    interrupted = follow(followed, lambda progress: None)
+    up_to_date(places)
+    for progress in followed:
+        if progress.reason.get("kind") == "usage":
+            print(how_ended(progress), file=sys.stderr)
+    return 130 if interrupted else 0 if all(progress.status == "finished" for progress in followed) else 1
+
+
+def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
+    runs = find_runs(places.runs, texts)
+    names = ", ".join(run.name for run in runs)
+    freed = size(sum(lifecycle.size(run) for run in runs))
+    _agree(f"Delete {names} ({freed}) with checkpoints and results?", yes)
+    lifecycle.remove_all(runs)
+    up_to_date(places)
+    print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def prune_runs(places: Places, yes: bool) -> None:
+    spare = lifecycle.prunable(directory.list_runs(places.runs))
+    if not spare:
+        print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
+        return
+    _agree(f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?", yes)
+    print(f"{size(lifecycle.prune(spare))} freed.", file=sys.stderr)
+
+
+def _agree(question: str, yes: bool) -> None:
+    """Ask on the terminal. Raises UserError where there is none, or the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"{question} There is no terminal to answer at: use --yes.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("Nothing was deleted.")
+
+
+def edit_run(places: Places, text: str, change: Callable[[Engine, int], None]) -> None:
+    """Change what a user noted about a run: `change` gets the history and the run's number."""
+    opened = up_to_date(places)
+    change(opened, past.find_run(opened, text).number)
+
+
+def tag_run(places: Places, text: str, tag: str, remove: bool) -> None:
+    """Put a tag on a run, or take it off. Raises UserError where it is no word, or not there."""
+    if not remove:
+        check_tags([tag])
+    opened = up_to_date(places)
+    row = past.find_run(opened, text)
+    if remove and tag not in row.tags:
+        raise UserError(f"Run {row.number} has no tag {tag!r}, but {', '.join(row.tags) or 'none at all'}.")
+    (past.remove_tag if remove else past.add_tag)(opened, row.number, tag)
+
+
+def rebuild_history(places: Places) -> None:
+    report = rebuild(places.db, places.runs)
+    damaged = f", {report.damaged} damaged lines left out" if report.damaged else ""
+    print(f"{places.db}: {report.runs} runs, {report.events} events{damaged}.", file=sys.stderr)
+    for problem in report.problems:
+        print(f"Note: {problem}", file=sys.stderr)

@@ -1,0 +1,75 @@
+"""`handreid evaluate` and `export`: a trained run on other data, and out of the program. Torch stays outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from engine.contract.config import DataConfig
+from engine.contract.errors import UserError
+from engine.data.split import open_split
+from handreid_tui.runs.select import find_run
+from handreid_tui.settings import Places
+from handreid_tui.text.numbers import METRICS, percent
+from handreid_tui.text.tables import stdout
+
+SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
+
+
+def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> None:
+    """Score a run on another data set and print the result. Raises UserError where either does not serve."""
+    run = find_run(places.runs, text)
+    if data["source"] != "synthetic":
+        data["source"] = str(Path(data["source"]).expanduser().absolute())
+    config = DataConfig.model_validate(data)
+    open_split(config)
+    folder = Path(_engine("evaluate", str(run), config.model_dump_json()).strip())
+    summary = json.loads((folder / "summary.json").read_text())
+    if as_json:
+        print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
+        return
+    title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for metric in SHOWN:
+        table.add_column(METRICS[metric], justify="right")
+    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in SHOWN), style="dim")
+    table.add_row(run.name, *(percent(summary[metric]) for metric in SHOWN))
+    out = stdout(highlight=False)
+    out.print(title, style="italic", markup=False)
+    out.print(table)
+    print(f"Kept in {folder}.", file=sys.stderr)
+
+
+def export(places: Places, text: str, output: Path | None) -> None:
+    """Write a run's encoder as a folder that open_clip loads by itself."""
+    run = find_run(places.runs, text)
+    folder = output or Path(f"{run.name}-encoder")
+    _check_output(folder)
+    _engine("export", str(run), str(folder))
+    print(f"{folder}: open_clip.create_model_and_transforms('local-dir:{folder}') loads it.", file=sys.stderr)
+
+
+def _check_output(folder: Path) -> None:
+    """Raises UserError where the folder is not a new or an empty one, or cannot be made or written."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file: name a folder with -o.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written: name another folder with -o.")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder with -o.")
+
+
+def _engine(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "engine", *words], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise UserError(said.removeprefix("Error: "))
+    return done.stdout

@@ -1,0 +1,48 @@
+"""The end of a run that its trainer could not write itself: stopped before its first step, killed, never started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.contract.events import EventWriter, read_events
+from handreid_tui.runs.safe_files import inside
+
+TAIL = 65536  # bytes that hold the last event, whatever it is
+PIECE = 1 << 20  # bytes read at once
+
+
+def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
+    """Append `ended: stopped` or `failed`, unless an end stands there already behind byte `since`.
+
+    For the owner of the claim only: nobody else writes events then. Raises OSError, UserError.
+    """
+    path = inside(run, "events.jsonl")
+    last = read_events(path, max(since, events_size(run) - TAIL)).events[-1:]
+    if not last or last[0]["kind"] != "ended":
+        events = EventWriter(inside(run, "events.jsonl"))
+        kind = "signal" if status == "stopped" else "error"
+        events.write("ended", status=status, reason={"kind": kind, "message": message, "traceback": None})
+        events.close()
+
+
+def how_ended(run: Path, since: int) -> str:
+    """finished, stopped or failed, where that is the last event and lies behind byte `since`; "" otherwise."""
+    last = read_events(inside(run, "events.jsonl"), max(since, events_size(run) - TAIL)).events[-1:]
+    return str(last[0].get("status")) if last and last[0]["kind"] == "ended" else ""
+
+
+def has_checkpoint(run: Path, since: int) -> bool:
+    """Whether a checkpoint was written behind byte `since`: another start goes on from there."""
+    path = inside(run, "events.jsonl")
+    while (chunk := read_events(path, since, PIECE)).end > since:
+        if any(event["kind"] == "checkpoint" for event in chunk.events):
+            return True
+        since = chunk.end
+    return False
+
+
+def events_size(run: Path) -> int:
+    try:
+        return (run / "events.jsonl").stat().st_size
+    except FileNotFoundError:
+        return 0

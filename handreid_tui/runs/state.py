@@ -1,0 +1,197 @@
+"""What the files of a run directory say about its process, and who owns the run.
+
+Files, all JSON objects, written by the manager and by the shim:
+
+    queued.json   t, priority, resume: there while the run waits in the queue
+    process.json  t, host, boot_id, shim, shim_started, trainer, trainer_started (pids, and when they started, as
+                  `process_started` tells), device, events (size of events.jsonl when this attempt began)
+    exit.json     t, status: the trainer's exit status, negative for a signal; absent while an attempt goes on
+    claim.lock    flock held by the shim of the run and, inherited, by its trainer
+
+A shim claims, takes exit.json away, writes process.json, starts the trainer, takes queued.json away, waits, writes
+exit.json, and lets go.
+The standard library alone: the shim imports this too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from handreid_tui.runs.safe_files import (
+    is_file,
+    modified,
+    open_file,
+    parse_json,
+    plain,
+    read_bytes,
+    read_json,
+    size_and_time,
+)
+
+FINAL = ("finished", "stopped", "failed", "lost")
+STALLED_AFTER = 600.0  # seconds without an event
+LOST_AFTER = 3600.0  # the same, where only events can tell (another host, or a trainer started by hand)
+
+
+@dataclass(frozen=True)
+class State:
+    """queued, starting, running, finished, stopped, failed or lost; why; and whether it runs without any event."""
+
+    status: str
+    reason: str = ""
+    stalled: bool = False
+
+    @property
+    def final(self) -> bool:
+        return self.status in FINAL
+
+
+def observe(path: Path, *, now: float | None = None, stalled_after: float = STALLED_AFTER) -> State:
+    """What the run in `path` does at this moment. Sure on the machine that runs it; elsewhere, events must tell."""
+    queued = is_file(path / "queued.json")  # looked at before the claim: a shim claims first, then takes this away
+    process = read_json(path / "process.json")
+    began = _offset(process.get("events"))
+    size, last_event = size_and_time(path / "events.jsonl")
+    last_sign = max(filter(None, (last_event, modified(path / "process.json"))), default=None)
+    silence = (time.time() if now is None else now) - last_sign if last_sign else 0.0
+
+    def alive(reason: str = "") -> State:
+        return State("running" if size > began else "starting", reason, silence > stalled_after)
+
+    if is_claimed(path):
+        return alive()
+    if queued:
+        return State("queued")
+    if ended := _ended(path / "events.jsonl", began, size):
+        return ended
+    if is_file(path / "exit.json"):
+        return _died(path, read_json(path / "exit.json").get("status"))
+    if process and _is_here(process):
+        return _without_shim(process, alive)
+    if last_sign is None:
+        made = modified(path / "meta.json") or 0.0
+        fresh = (time.time() if now is None else now) - made < 60
+        return State("starting") if fresh else State("lost", "It was never started.")
+    if silence > LOST_AFTER:
+        where = f" on {plain(process['host'], 100)}" if "host" in process else ""
+        return State("lost", f"No sign of life for {silence / 3600:.0f} h{where}.")
+    return alive()
+
+
+def _ended(events: Path, start: int, size: int) -> State | None:
+    """The state that the last event tells, if that is `ended` and lies behind byte `start`."""
+    window = max(start, size - (1 << 20), 0)
+    block = read_bytes(events, window, 1 << 20) or b""
+    for line in reversed(block[: block.rfind(b"\n") + 1].splitlines()):
+        if b'"started"' not in line and b'"ended"' not in line:
+            continue
+        event = parse_json(line)
+        if event.get("kind") == "started":
+            return None
+        if event.get("kind") == "ended" and event.get("status") in ("finished", "stopped", "failed"):
+            return State(event["status"], ended_reason(event))
+    return None
+
+
+def ended_reason(event: dict[str, Any]) -> str:
+    """The sentence in an `ended` event, "" where it has none."""
+    reason = event.get("reason")
+    return plain(reason.get("message") if isinstance(reason, dict) else reason, 500)
+
+
+def _died(path: Path, status: Any) -> State:
+    if not isinstance(status, int) or isinstance(status, bool):
+        return State("failed", "exit.json is damaged; see trainer.log.")
+    if status < 0:
+        hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+        return State("failed", f"killed by {_signal_name(-status)}{hint}")
+    log = read_bytes(path / "trainer.log", max(0, size_and_time(path / "trainer.log")[0] - 4096), 4096) or b""
+    last_line = next((line for line in reversed(log.decode(errors="replace").splitlines()) if line.strip()), "")
+    reason = f"The trainer ended without a word, exit status {status}"
+    return State("failed", f"{reason}: {plain(last_line, 300).strip()}" if last_line else f"{reason}.")
+
+
+def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> State:
+    if process.get("boot_id") != boot_id():
+        return State("lost", "The machine was restarted.")
+    pid, started = process.get("trainer"), process.get("trainer_started")
+    if isinstance(pid, int) and started is not None and process_started(pid) == started:
+        return alive("Its shim was killed; the trainer is about to stop.")
+    return State("lost", "Its shim was killed.")
+
+
+def _is_here(process: dict[str, Any]) -> bool:
+    return bool(boot_id() and process.get("boot_id") == boot_id()) or process.get("host") == socket.gethostname()
+
+
+def _offset(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _signal_name(value: int) -> str:
+    try:
+        return signal.Signals(value).name
+    except ValueError:
+        return f"signal {value}"
+
+
+# Who owns a run
+
+
+def claim(path: Path) -> int | None:
+    """Own the run until the returned descriptor is closed, at the latest by our death; None where another owns it."""
+    lock = os.open(path / "claim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    for _ in range(50):  # `is_claimed` of somebody else holds it for some microseconds
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            time.sleep(0.01)
+    os.close(lock)
+    return None
+
+
+def is_claimed(path: Path) -> bool:
+    """Whether a living process holds the claim on the run."""
+    lock = open_file(path / "claim.lock")
+    if lock is None:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: the other files must tell
+        return False
+    finally:
+        os.close(lock)
+
+
+@cache
+def boot_id() -> str:
+    """Differs after each start of this machine; "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def process_started(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with the pid it names a process for good.
+
+    None where there is no such process, or it is a zombie, or the system has no /proc.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if after_name[0] in "ZX" else int(after_name[19])

@@ -1,0 +1,171 @@
+"""The terminal UI: a shell that wires the screens. What they show comes from the feed, in `screens/feed.py`.
+
+Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first frame does not wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+
+from handreid_tui.settings import Places
+from handreid_tui.ui.actions import PAGES, commands
+from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
+from handreid_tui.ui.notifications import Endings
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.preferences import Remembered
+from handreid_tui.ui.theme import DARK, LIGHT, THEMES
+
+SAVE_EVERY = 1.0  # seconds
+TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
+
+
+def _opener(page: str) -> Callable[[], Screen[Any]]:
+    """Imports a screen when it is first shown."""
+
+    def make() -> Screen[Any]:
+        screen: Screen[Any] = import_module(f"handreid_tui.ui.screens.{page}.screen").make()
+        return screen
+
+    return make
+
+
+class HandreidApp(App[int]):
+    """`handreid` without a command. Trainers are processes of their own: closing it leaves them alone."""
+
+    TITLE = "handreid"
+    BINDING_GROUP_TITLE = "Everywhere"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {page: _opener(page) for page in PAGES}
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"go('{page}')", title, show=False, tooltip=f"Go to {title}")
+            for number, (page, (title, _)) in enumerate(PAGES.items(), 1)
+        ),
+        Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
+        Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
+        Binding("q", "quit", "Quit", tooltip="Quit; trainers go on"),
+    ]
+
+    DEFAULT_CSS = """
+    HandreidApp { background: $background; }
+    """
+    # Words in the corner: at the top, where no button is. In CSS, for Textual's own DEFAULT_CSS stands above ours.
+    CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    Toast { background: $panel; margin: 0 0 1 0; }
+    """
+
+    def __init__(self, places: Places, state_file: Path | None = None) -> None:
+        self.remembered = Remembered(state_file, places.runs)
+        page = self.remembered.get("app", "page", "launch")
+        self.DEFAULT_MODE = page if page in PAGES else "launch"  # type: ignore[misc]
+        super().__init__()
+        self.places = places
+        self.snapshot = Snapshot()
+        self.problem = ""
+        self.endings = Endings()
+        self._telling: Timer | None = None
+        self._feed = Feed(places, self.post_message)
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self.remembered.get("app", "theme", DARK.name)
+        self.theme = wanted if wanted in self.available_themes else DARK.name
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from commands(self, screen)
+        yield from (c for c in super().get_system_commands(screen) if c.title in ("Theme", "Screenshot"))
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
+        self.screen.call_after_refresh(self.set_timer, 0.02, self._start)
+        self.set_interval(SAVE_EVERY, self._save)
+        with suppress(ValueError, RuntimeError):  # not in the main thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _start(self) -> None:
+        """After the first frame: begin to read, and load the other screens' modules."""
+        self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
+        self.run_worker(_load_screens, name="load screens", thread=True, exit_on_error=False)
+
+    def _save(self) -> None:
+        if self.remembered.changed:
+            self.run_worker(self.remembered.write, name="save", thread=True, exit_on_error=False)
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: save, and die as a program does then."""
+        self.remembered.write()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def on_unmount(self) -> None:
+        self._feed.close()
+        self.remembered.write()
+
+    # --- what the feed says
+
+    def on_runs_changed(self, message: RunsChanged) -> None:
+        before, self.snapshot, self.problem = self.snapshot, message.snapshot, ""
+        news = message.changed and self.endings.note(before.runs, self.snapshot.runs, message.changed)
+        if news and self._telling is None:
+            self._telling = self.set_timer(TELL_AFTER, self._tell_endings)
+        for screen in self.screen_stack:
+            if isinstance(screen, Page):
+                screen.show_snapshot(self.snapshot, message.changed)
+
+    def _tell_endings(self) -> None:
+        self._telling = None
+        for text, severity in self.endings.tell():
+            self.notify(text, severity=severity, timeout=10, markup=False)
+
+    def on_feed_failed(self, message: FeedFailed) -> None:
+        self.problem = message.text
+        for screen in self.screen_stack:
+            if isinstance(screen, Page):
+                screen.show_problem(self.problem)
+
+    def look_again(self) -> None:
+        """Read what changed now, not at the next tick: after an action of the user."""
+        self._feed.wake()
+
+    # --- actions
+
+    def action_go(self, page: str) -> None:
+        if len(self.screen_stack) == 1 and page != self.current_mode:
+            self.switch_mode(page)
+            self.remembered.put("app", "page", page)
+
+    def action_help(self) -> None:
+        from handreid_tui.ui.help import Help
+
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(self.screen))
+
+    def action_toggle_theme(self) -> None:
+        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+
+
+def _load_screens() -> None:
+    for page in PAGES:
+        import_module(f"handreid_tui.ui.screens.{page}.screen")
+
+
+def run_app(places: Places) -> int:
+    """Show the terminal UI until the user quits. Returns the exit status."""
+    app = HandreidApp(places)
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,140 @@
+"""The one loop that reads: it takes new events into the run history and tells the app what changed.
+
+It runs in a thread. sqlmodel is imported there, after the first frame.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+from textual.worker import get_current_worker
+
+from engine.contract.errors import UserError
+from handreid_tui.launch.slurm.ledger import has_open_tasks
+from handreid_tui.launch.slurm.sync import take_in
+from handreid_tui.settings import Places
+from handreid_tui.ui.device_usage import Device, Devices
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+ACTIVE = ("running", "starting", "queued")
+TICK_ACTIVE = 0.2  # seconds between two looks at the disk while a run goes on
+TICK_IDLE = 0.4
+DEVICES_EVERY = 2.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All runs by number, oldest first, as the history held them at one moment. `loaded`: it was read at all."""
+
+    runs: Mapping[int, RunRow] = field(default_factory=lambda: MappingProxyType({}))
+    devices: tuple[Device, ...] = ()
+    loaded: bool = False
+    history: Any = None
+
+
+class RunsChanged(Message):
+    """`changed`: the numbers of the runs that are new, different or gone since the last message; None for all."""
+
+    def __init__(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+        self.changed = changed
+
+
+class FeedFailed(Message):
+    """The history cannot be read at the moment; the feed tries again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class Feed:
+    """Reads until it is closed."""
+
+    def __init__(self, places: Places, post: Callable[[Message], object]) -> None:
+        self._places = places
+        self._post = post
+        self._woken = threading.Event()
+        self._closed = False
+        self._failure = ""
+        self._slurm: threading.Thread | None = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._woken.set()
+
+    def run(self) -> None:
+        """The loop. A problem that a user can mend is told once, and tried again until it is mended."""
+        while not self._closed and not get_current_worker().is_cancelled:
+            try:
+                self._read_on()
+            except UserError as error:
+                self._fail(str(error))
+            except Exception as error:  # the UI stays up whatever the disk does
+                self._fail(f"The run history cannot be read: {error}.")
+            self._woken.wait(2.0)
+            self._woken.clear()
+
+    def _fail(self, text: str) -> None:
+        if text != self._failure:
+            self._failure = text
+            self._post(FeedFailed(text))
+
+    def _read_on(self) -> None:
+        from handreid_tui.history import ingest, list_runs, open_history
+
+        history = open_history(self._places.db)
+        watched = sqlite3.connect(self._places.db, timeout=5.0)
+        devices = Devices()
+        try:
+            snapshot, version, looked_at_devices = Snapshot(history=history), None, 0.0
+            while not self._closed and not get_current_worker().is_cancelled:
+                ingest(history, self._places.runs)
+                before, snapshot = snapshot, snapshot
+                # Another manager may have taken the events in: ask the file whether anything changed, not ingest.
+                now = watched.execute("PRAGMA data_version").fetchone()
+                if now != version:
+                    version = now
+                    snapshot = replace(
+                        snapshot, runs={row.number: row for row in list_runs(history, archived=True)}, loaded=True
+                    )
+                self._ask_slurm()
+                if time.monotonic() - looked_at_devices > DEVICES_EVERY:
+                    looked_at_devices = time.monotonic()
+                    snapshot = replace(snapshot, devices=devices.read())
+                if snapshot is not before or self._failure:
+                    self._failure = ""
+                    self._tell(before, snapshot)
+                active = any(run.status in ACTIVE for run in snapshot.runs.values())
+                self._woken.wait(TICK_ACTIVE if active else TICK_IDLE)
+                self._woken.clear()
+        finally:
+            watched.close()
+            with suppress(Exception):
+                history.dispose()
+
+    def _ask_slurm(self) -> None:
+        """In a thread of its own, for Slurm may take its time."""
+        if has_open_tasks(self._places.runs) and (self._slurm is None or not self._slurm.is_alive()):
+            self._slurm = threading.Thread(target=take_in, args=(self._places.runs,), daemon=True)
+            self._slurm.start()
+
+    def _tell(self, before: Snapshot, now: Snapshot) -> None:
+        numbers = before.runs.keys() | now.runs.keys()
+        changed = frozenset(n for n in numbers if before.runs.get(n) != now.runs.get(n))
+        if changed or before.devices != now.devices or not before.loaded:
+            self._post(RunsChanged(now, changed if before.loaded else None))

@@ -1,0 +1,241 @@
+"""Compare: the table of `handreid compare` with its statistics, and the curves of its rows together."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.contract.errors import UserError
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.chart.widget import Chart
+from handreid_tui.ui.dialogs import Prompt
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.screens.compare.comparison_data import VIEWS, Reader, Reading, Request
+
+SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
+
+class Tables(VerticalScroll):
+    """The tables, to scroll."""
+
+    BINDING_GROUP_TITLE = "Tables"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "scroll_down", "Down", show=False),
+        Binding("up,k", "scroll_up", "Up", show=False),
+        Binding("home,g", "scroll_home", "Start", show=False),
+        Binding("end,G", "scroll_end", "End", show=False),
+    ]
+    DEFAULT_CSS = """
+    Tables { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
+             border-subtitle-color: $secondary; padding: 0 1; height: 3fr; scrollbar-size-vertical: 1; }
+    Tables:focus { border: round $border; }
+    Tables Static { height: auto; }
+    """
+
+
+class Compare(Page):
+    """Combinations over their seeds, or marked runs, side by side."""
+
+    page = "compare"
+    BINDING_GROUP_TITLE = "Compare"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("b", "by", "By", tooltip="All by combination, or the marked runs, one by one or by combination"),
+        Binding("p", "protocol", "Protocol", tooltip="Next protocol"),
+        Binding("B", "baseline", "Baseline", tooltip="Next baseline"),
+        Binding("c", "claims", "Claims", tooltip="Measure what each loss is said to do"),
+        Binding("u", "published", "Published", tooltip="Published results of the same protocol"),
+        Binding("m", "next_view", "Metric", tooltip="Next metric of the chart"),
+        Binding("y", "copy", "Copy", tooltip="Copy as Markdown"),
+        Binding("x", "export", "Export", tooltip="Save as Markdown, LaTeX, CSV or JSON"),
+    ]
+    DEFAULT_CSS = """
+    Compare Chart { height: 2fr; }
+    Compare.-short Chart, Compare.-narrow Chart { height: 1fr; }
+    Compare.-tiny Chart { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot = Snapshot()
+        reader = Reader()
+        self._reader: Latest[Request, Reading] = Latest(self, reader.read, self._draw, self._cannot)
+        self._last: Reading | None = None
+        self._by = ("combo", False)
+        self._baseline = "ce"
+        self._claims = self._published = False
+        self._section = self._view = 0
+        self._finished: frozenset[Any] | None = None
+
+    def body(self) -> ComposeResult:
+        with Tables() as tables:
+            tables.border_title = "Comparison"
+            yield Static("Loading …")
+        yield Chart("Curves", y_text=VIEWS[0].text, empty="No curves yet.")
+
+    def on_mount(self) -> None:
+        self._claims, self._published = self.remembered("claims", False), self.remembered("published", False)
+        self._baseline, self._view = self.remembered("baseline", "ce"), self.remembered("view", 0)
+        self.query_one(Tables).focus()
+
+    def on_screen_resume(self) -> None:
+        marked = self.handreid.remembered.get("compare", "runs", [])
+        self.handreid.remembered.put("compare", "runs", [])
+        if marked:
+            self.remember("marked", marked)
+            self._by = ("run", True)
+            self._finished = None
+        super().on_screen_resume()
+
+    @property
+    def _marked(self) -> tuple[int, ...]:
+        return tuple(number for number in self.remembered("marked", []) if isinstance(number, int))
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self._snapshot = snapshot
+        finished = frozenset(
+            (n, run.name, run.archived) for n, run in snapshot.runs.items() if run.status == "finished"
+        )
+        if finished != self._finished:
+            self._finished = finished
+            self._ask()
+
+    def show_nothing(self, why: str) -> None:
+        self.query_one(Tables).query_one(Static).update(Content(why))
+        self.query_one(Chart).set_empty("")
+
+    def _ask(self) -> None:
+        if not self._snapshot.loaded:
+            return
+        by, marked_only = self._by
+        numbers = self._marked if marked_only else ()
+        self.query_one(Tables).border_subtitle = "computing …"
+        self._reader.ask(
+            Request(
+                self._snapshot.history,
+                self._snapshot.runs,
+                numbers,
+                by,
+                self._baseline,
+                self._claims,
+                self._published,
+                self._section,
+                self._view,
+            )
+        )
+
+    def _draw(self, reading: Reading) -> None:
+        from handreid_tui.compare import render
+
+        self._last = reading
+        sections = reading.comparison.sections
+        shown = replace(reading.comparison, sections=(sections[reading.section],))
+        tables = self.query_one(Tables)
+        tables.query_one(Static).update(render(shown))  # type: ignore[arg-type]
+        which = f"protocol {reading.section + 1} of {len(sections)}"
+        of = "marked runs" if reading.request.numbers else "all runs"
+        tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"
+        tables.border_subtitle = f"{which} · baseline {reading.request.baseline}"
+        view = VIEWS[reading.request.view % len(VIEWS)]
+        chart = self.query_one(Chart)
+        chart.border_title = f"{view.name[0].upper()}{view.name[1:]}, mean over seeds"
+        chart.set_empty(f"No {view.name} of these runs.")
+        chart.set_look(replace(chart.look, y_text=view.text, log=chart.look.log and view.name == "loss"))
+        chart.set_lines(reading.lines)
+
+    def _cannot(self, text: str) -> None:
+        self._last = None
+        tables = self.query_one(Tables)
+        tables.border_subtitle = ""
+        tables.query_one(Static).update(Content(f"{text}\n\nOr press 1 to launch some, 3 to mark others."))
+        self.query_one(Chart).set_lines([])
+
+    # --- actions
+
+    def action_by(self) -> None:
+        ways = [("combo", False), *([("run", True), ("combo", True)] if self._marked else [("run", False)])]
+        self._by = ways[(ways.index(self._by) + 1) % len(ways)] if self._by in ways else ways[0]
+        self._ask()
+
+    def action_protocol(self) -> None:
+        self._section += 1
+        self._ask()
+
+    def action_baseline(self) -> None:
+        if self._last:
+            rows = self._last.comparison.sections[self._last.section].table.rows
+            combos = list(dict.fromkeys(row.combo for row in rows if row.runs))
+            if combos:
+                at = combos.index(self._baseline) if self._baseline in combos else -1
+                self._baseline = combos[(at + 1) % len(combos)]
+                self.remember("baseline", self._baseline)
+                self._ask()
+
+    def action_claims(self) -> None:
+        self._claims = not self._claims
+        self.remember("claims", self._claims)
+        self._ask()
+
+    def action_published(self) -> None:
+        self._published = not self._published
+        self.remember("published", self._published)
+        self._ask()
+
+    def action_next_view(self) -> None:
+        self._view = (self._view + 1) % len(VIEWS)
+        self.remember("view", self._view)
+        self._ask()
+
+    def action_copy(self) -> None:
+        if self._last:
+            from handreid_tui.compare import render
+
+            self.app.copy_to_clipboard(str(render(self._last.comparison, "markdown")))
+            self.say("Copied as Markdown.")
+
+    def action_export(self) -> None:
+        if not self._last:
+            return
+        comparison = self._last.comparison
+
+        def check(text: str) -> None:
+            if Path(text).suffix not in SUFFIXES:
+                raise UserError(f"The name ends in one of {', '.join(SUFFIXES)}.")
+
+        def write(path: Path) -> str:
+            from handreid_tui.compare import render
+
+            path = unused(path)
+            try:
+                path.write_text(str(render(comparison, SUFFIXES[path.suffix])))  # type: ignore[arg-type]
+            except OSError as error:
+                raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
+            return f"Saved {path}."
+
+        def answered(text: str | None) -> None:
+            if text:
+                path = Path(text).expanduser()
+                job: Latest[Path, str] = Latest(self, write, self.say, lambda reason: self.say(reason, wrong=True))
+                job.ask(path)
+
+        hint = "ends in .md, .tex, .csv or .json; a file that is there is kept"
+        self.app.push_screen(Prompt("Save the comparison as", "comparison.md", hint, check), answered)
+
+
+def unused(path: Path) -> Path:
+    """The path, or where something stands there the next one that is free: `x-2.md`."""
+    others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], others) if not os.path.lexists(free))
+
+
+def make() -> Compare:
+    return Compare()

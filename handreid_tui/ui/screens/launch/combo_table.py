@@ -1,0 +1,158 @@
+"""The table of combinations: the named ones, the user's own, those added and edited here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from engine.contract.combos import COMBOS, TERMS, Combo, find_combo
+from engine.contract.errors import UserError
+from handreid_tui.text.numbers import percent
+from handreid_tui.ui.screens.launch.so_far import Best
+from handreid_tui.ui.table import Cell, Column, RowTable
+
+OWN = "+"
+NAME = 26  # the longest named combination and that it was edited
+COLUMNS = (
+    Column("chosen", "", 1),
+    Column("name", "combination", NAME),
+    Column("terms", "terms", 20, rest=True, drop=1),
+    Column("rank1", "rank-1", 7, True),
+    Column("mAP", "mAP", 6, True),
+    Column("seeds", "seeds", 5, True, drop=2),
+)
+EDITED = " (edited)"
+REMOVE = "Take back an edit, or remove a combination of your own"
+
+
+class ComboTable(RowTable[str]):
+    """A row for each combination, and a last one to add another.
+
+    `chosen`: those to launch, in order; one of handreid.toml may be among them before that file is read.
+    """
+
+    BINDING_GROUP_TITLE = "Combinations"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d,delete,backspace", "screen.remove", "Remove", show=False, tooltip=REMOVE),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(COLUMNS, self._of, title="Combinations", id="combos")
+        self.chosen: dict[str, None] = {}
+        self.added: dict[str, Combo] = {}
+        self._user: dict[str, Combo] = {}
+        self._edited: dict[str, Combo] = {}
+        self._best: dict[str, Best] = {}
+
+    @property
+    def combos(self) -> dict[str, Combo]:
+        return COMBOS | self._user | self.added | self._edited
+
+    @property
+    def own(self) -> dict[str, Combo]:
+        """What a launch must be told beside the named ones."""
+        return self._user | self._edited
+
+    @property
+    def edited(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The edited combinations as they are remembered: their terms, each with weight and options."""
+        return {
+            name: {term: {"weight": weight} | combo.options.get(term, {}) for term, weight in combo.weights.items()}
+            for name, combo in self._edited.items()
+        }
+
+    def remember(self, added: Sequence[object], chosen: Sequence[object], edited: Mapping[str, object]) -> None:
+        """Take over what an earlier start left."""
+        for text in map(str, added):
+            try:
+                self.added[text] = find_combo(text)
+            except UserError:
+                continue
+        for name, terms in edited.items():
+            if combo := _recall(self.combos.get(name), terms):
+                self._edited[name] = combo
+        self.chosen = dict.fromkeys(map(str, chosen))
+        self.update()
+
+    def set_user(self, combos: dict[str, Combo]) -> None:
+        self._user = combos
+        self.update()
+
+    def set_best(self, best: dict[str, Best]) -> bool:
+        """Show what the combinations reached; whether that is news."""
+        if best == self._best:
+            return False
+        self._best = best
+        self.update()
+        return True
+
+    def best_of(self, name: str) -> Best | None:
+        return self._best.get(name)
+
+    def edit(self, name: str, combo: Combo) -> None:
+        self._edited[name] = combo
+        self.update()
+
+    def add(self, text: str) -> None:
+        """Add a combination, chosen. Raises UserError where there is none like it."""
+        self.added[text] = find_combo(text, self._user)
+        self.chosen[text] = None
+        self.update(text)
+
+    def take_back(self, name: str) -> bool:
+        """Take back what was edited, or else what was added; whether there was something."""
+        if name in self._edited:
+            del self._edited[name]
+        elif name in self.added:
+            del self.added[name]
+            self.chosen.pop(name, None)
+        else:
+            return False
+        self.update()
+        return True
+
+    def named(self, name: str) -> str:
+        """The name, cut to its column, and whether it was edited: it may speak of a weight that is another now."""
+        if name not in self._edited:
+            return name
+        room = NAME - len(EDITED)
+        return f"{name if len(name) <= room else f'{name[: room - 1]}…'}{EDITED}"
+
+    def toggle(self, name: str) -> None:
+        if name in self.chosen:
+            del self.chosen[name]
+        else:
+            self.chosen[name] = None
+        self.update()
+
+    def update(self, current: str | None = None) -> None:
+        self.show([*self.combos, OWN], None, current)
+
+    def _of(self, name: str) -> Sequence[Cell]:
+        if name == OWN:
+            return " ", ("+ your own …", "secondary"), ("such as ce+triplet:0.5+cosface", "secondary"), "", "", ""
+        combo, best = self.combos[name], self._best.get(name)
+        chosen = name in self.chosen
+        numbers: list[Cell] = ["", "", ""]
+        if best:
+            numbers = [percent(best.rank1), percent(best.mAP), (str(best.seeds), "secondary")]
+        return (
+            ("✓", "success bold") if chosen else " ",
+            (self.named(name), "bold" if chosen else ""),
+            (combo.title, "secondary"),
+            *numbers,
+        )
+
+
+def _recall(before: Combo | None, terms: Any) -> Combo | None:
+    """An edited combination from what was remembered of it; None where that is damaged. Values are judged later."""
+    try:
+        options = {term: dict(told) for term, told in terms.items()}
+        weights = {term: float(told.pop("weight")) for term, told in options.items()}
+        title = " + ".join(TERMS[term].title for term in weights)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    before = before or Combo(title, "A combination of your own.", {})
+    return Combo(before.title, before.does, weights, options)

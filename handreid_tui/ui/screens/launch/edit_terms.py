@@ -1,0 +1,86 @@
+"""`e`: the weights, margins and other options of a combination."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from engine.contract.combos import TERMS, Combo
+from engine.contract.errors import UserError
+from handreid_tui.ui.dialogs import BOX
+
+
+class EditTerms(ModalScreen[Combo | None]):
+    """A line for each weight and option. Returns the changed combination, or None."""
+
+    BINDING_GROUP_TITLE = "Terms"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel"),
+        Binding("down", "app.focus_next", "Next", show=False),
+        Binding("up", "app.focus_previous", "Previous", show=False),
+    ]
+    DEFAULT_CSS = f"""
+    EditTerms {{ {BOX}
+        & Horizontal {{ height: 1; }}
+        & .name {{ width: 24; height: 1; }}
+        & Input {{ width: 1fr; background: $panel; }}
+    }}
+    """
+
+    def __init__(self, name: str, combo: Combo) -> None:
+        super().__init__()
+        self._combo_name, self._combo = name, combo
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="box", can_focus=False) as box:
+            box.border_title = f"Terms of {self._combo_name}"
+            for term, weight in self._combo.weights.items():
+                options = {"weight": weight} | TERMS[term].options | self._combo.options.get(term, {})
+                for option, value in options.items():
+                    with Horizontal():
+                        yield Label(f"{TERMS[term].title} {option}", classes="name")
+                        text = f"{value:g}" if isinstance(value, int | float) else value
+                        yield Input(text, name=f"{term}.{option}", compact=True, select_on_focus=False)
+            yield Label("", classes="reason", markup=False)
+            yield Label("enter accepts, esc cancels; a triplet margin may be soft", classes="hint")
+
+    def on_input_changed(self) -> None:
+        self.query_one(".reason", Label).update(self._read()[1])
+
+    def on_input_submitted(self) -> None:
+        combo, reason = self._read()
+        if not reason:
+            self.dismiss(combo)
+
+    def _read(self) -> tuple[Combo, str]:
+        """The combination as typed, and why it is wrong."""
+        weights: dict[str, float] = {}
+        options: dict[str, dict[str, float | str]] = {}
+        for line in self.query(Input):
+            term, _, option = (line.name or "").partition(".")
+            try:
+                value: float | str = float(line.value)
+            except ValueError:
+                value = line.value.strip()
+            if option == "weight":
+                if isinstance(value, str):
+                    return self._combo, f"The weight of {TERMS[term].title} is {value!r}, not a number."
+                weights[term] = value
+            else:
+                options.setdefault(term, {})[option] = value
+        combo = Combo(self._combo.title, self._combo.does, weights, options)
+        from engine.contract.config import resolve
+
+        try:
+            resolve(self._combo_name, 0, {self._combo_name: combo})
+        except UserError as error:
+            return combo, str(error)
+        return combo, ""
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,222 @@
+"""The settings of the runs to launch: one line a field, checked while it is typed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Grid, Horizontal
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Input, Label
+
+from engine.contract.combos import COMBOS
+from engine.contract.errors import UserError
+from handreid_tui.launch.seeds import read_seeds
+
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A field: its name, what it sets, and words that it completes."""
+
+    id: str
+    label: str
+    hint: str
+    keys: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+SLURM = "slurm"  # as a device: a node of the cluster
+ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
+ENTRIES = (
+    Entry("data", "Data", "", ("data.source",), ("synthetic",)),
+    Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
+    Entry("gallery", "Gallery", "", ("data.gallery",), ("all", "own")),
+    Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
+    Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
+    Entry("epochs", "Epochs", "", ("train.epochs",)),
+    Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
+    Entry("lr", "Rate", "", ("train.lr",)),
+    Entry("seeds", "Seeds", "0"),
+    Entry("device", "Device", "", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
+    Entry("tags", "Tags", "words"),
+    Entry("more", "More", "key=value key=value"),
+)
+OPTIONS = {entry.id: entry.label for entry in ENTRIES} | {
+    "set": "More",
+    "seed": "Seeds",
+    "ids-per-batch": "Batch",
+    "images-per-id": "Batch",
+    "combo": "the table",
+}  # of the command line, and the field that says the same
+
+
+class Field(Horizontal):
+    """A label and a line to type in. `reason`: why the value is wrong, "" where it is not."""
+
+    DEFAULT_CSS = """
+    Field { height: 1; }
+    Field Label { width: 10; color: $secondary; }
+    Field Input { width: 1fr; background: $surface; padding: 0 1; }
+    Field Input:focus { background: $panel; }
+    Field.wrong Label { color: $error; text-style: bold; }
+    Field.wrong Input { color: $error; }
+    """
+
+    def __init__(self, entry: Entry, value: str) -> None:
+        super().__init__(id=f"field-{entry.id}")
+        self.entry, self.reason = entry, ""
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        words = SuggestFromList(self.entry.words, case_sensitive=False) if self.entry.words else None
+        yield Label(self.entry.label)
+        yield Input(self._value, placeholder=self.entry.hint, suggester=words, compact=True, select_on_focus=False)
+
+    @property
+    def input(self) -> Input:
+        return self.query_one(Input)
+
+    @property
+    def text(self) -> str:
+        return self.input.value.strip() if self.is_mounted else self._value.strip()
+
+    def judge(self, reason: str) -> None:
+        self.reason = reason
+        self.set_class(bool(reason), "wrong")
+        self.query_one(Label).update(f"! {self.entry.label}" if reason else self.entry.label)
+
+
+class Form(Widget):
+    """All fields. `settings`, `seeds` and `tags` are what they say; an empty field leaves the recipe's value."""
+
+    DEFAULT_CSS = """
+    Form { height: auto; border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
+           border-subtitle-color: $secondary; padding: 0 1; }
+    Form:focus-within { border: round $border; }
+    Form Grid { grid-size: 4; grid-gutter: 0 3; grid-rows: 1; height: auto; }
+    """
+
+    class Changed(Message):
+        """A field has another value."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__()
+        self.border_title = "Settings"
+        self.border_subtitle = "empty: as the model's recipe says"
+        self._values = values
+
+    def compose(self) -> ComposeResult:
+        with Grid():
+            for entry in ENTRIES:
+                yield Field(entry, str(self._values.get(entry.id, "")))
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        return {field.entry.id: field for field in self.query(Field)}
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What was typed, to be remembered."""
+        return {name: field.text for name, field in self.fields.items() if field.text}
+
+    @property
+    def wrong(self) -> Field | None:
+        """A field with a wrong value: the focused one first."""
+        wrong = [field for field in self.query(Field) if field.reason]
+        return next((field for field in wrong if field.input.has_focus), wrong[0] if wrong else None)
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.check()
+        self.post_message(self.Changed())
+
+    def check(self) -> None:
+        """Mark the fields whose value is wrong."""
+        for field in self.query(Field):
+            field.judge(reason_against(field.entry, field.text))
+
+    def show_defaults(self, config: RunConfig) -> None:
+        """Say in each empty field what will be taken."""
+        train, data = config.train, config.data
+        shown = {
+            "data": "synthetic or a folder" if data.source == "synthetic" else data.source,
+            "subset": "auto: the first there" if data.subset == "auto" else data.subset,
+            "gallery": data.gallery,
+            "model": config.model.name,
+            "pretrained": config.model.pretrained,
+            "epochs": str(train.epochs),
+            "batch": f"{train.ids_per_batch}x{train.images_per_id}",
+            "lr": f"{train.lr:g}",
+            "device": config.device,
+        }
+        for name, text in shown.items():
+            self.fields[name].input.placeholder = text
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration keys that the fields set. Raises UserError where a value is wrong."""
+        merged: dict[str, Any] = {}
+        for field in self.query(Field):
+            merged |= read_entry(field.entry, field.text)
+        return merged
+
+    def seeds(self) -> list[int]:
+        return read_seeds(self.fields["seeds"].text)
+
+    @property
+    def on_slurm(self) -> bool:
+        return self.fields["device"].text == SLURM
+
+    def tags(self) -> list[str]:
+        return self.fields["tags"].text.replace(",", " ").split()
+
+
+def read_entry(entry: Entry, text: str) -> dict[str, Any]:
+    """What a field sets. Raises UserError where it cannot be read."""
+    if not text or entry.id in ("seeds", "tags"):
+        return {}
+    if entry.id == "device" and text == SLURM:
+        if shutil.which("sbatch") is None:
+            raise UserError("There is no sbatch on this machine: work on a login node of the cluster.")
+        return {}
+    from engine.contract.config import parse_setting  # 0.1 s, which an empty form does not wait for
+
+    if entry.id == "batch":
+        parts = text.lower().replace("×", "x").split("x")
+        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+            raise UserError(f"A batch is identities x images of each, like 16x4, but got {text!r}.")
+        return dict(zip(entry.keys, map(int, parts), strict=True))
+    if entry.id == "more":
+        return dict(parse_setting(part) for part in text.split())
+    key, value = parse_setting(f"{entry.keys[0]}={text}")
+    return {key: str(text) if key in ("data.source", "model.name", "model.pretrained") else value}
+
+
+def reason_against(entry: Entry, text: str) -> str:
+    """Why the value of a field is wrong by itself, "" where it is not."""
+    try:
+        if entry.id == "seeds":
+            read_seeds(text)
+        elif found := read_entry(entry, text):
+            from engine.contract.config import resolve
+
+            resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
+    except UserError as error:
+        return in_fields(str(error))
+    return ""
+
+
+def in_fields(text: str) -> str:
+    """A problem in the words of the form: fields instead of options of the command line, long paths by their end."""
+    for option, field in OPTIONS.items():
+        text = re.sub(rf"--{option}\b(?!-)", field, text)
+    return re.sub(r"(?<!\S)/[^\s:,'\"]{24,}/([^\s/:,'\"]+)", r"…/\1", text)

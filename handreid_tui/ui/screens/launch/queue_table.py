@@ -1,0 +1,99 @@
+"""What goes on and what waits, in the order of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from handreid_tui.text import run_text
+from handreid_tui.text.numbers import duration
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.table import Cell, Column, RowTable
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+COLUMNS = (
+    Column("run", "run", 5, True),
+    Column("combo", "combination", 18),
+    Column("seed", "seed", 4, True, drop=1),
+    Column("status", "status", 12),
+    Column("progress", "", 20, drop=2),
+    Column("left", "time left", 9, True, drop=1),
+    Column("word", "", 10, drop=3, rest=True),
+)
+EMPTY = "Nothing runs and nothing waits."
+
+
+class QueueTable(RowTable[int]):
+    """Runs that go on, then those that wait, the next one first."""
+
+    BINDING_GROUP_TITLE = "Queue"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Let the run pass the one before it"),
+        Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Let the run wait behind the next one"),
+        Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or take it out of the queue"),
+        Binding("enter", "screen.watch", "Watch", tooltip="See the run in Live"),
+    ]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(COLUMNS, self._of, title="Queue", empty=EMPTY, id="queue")
+        self._runs: Mapping[int, RunRow] = {}
+        self._waiting: dict[int, str] = {}
+        self._reader: Latest[None, dict[int, str]] = Latest(
+            self, lambda _: _waiting(folder), self._show, lambda _: None
+        )
+
+    def on_mount(self) -> None:
+        self.set_interval(5.0, self._read_again)  # Slurm changes its reasons without a change of the run
+
+    def _read_again(self) -> None:
+        if any(run.status == "queued" for run in self._runs.values()):
+            self._reader.ask(None)
+
+    def show_queue(self, runs: Mapping[int, RunRow]) -> None:
+        """Show these runs; the order of the queue is read in a thread."""
+        self._runs = runs
+        self.set_empty(EMPTY)
+        self._show(self._waiting)
+        self._read_again()
+
+    def _show(self, order: dict[int, str]) -> None:
+        self._waiting, runs = order, self._runs
+        going = [number for number, run in runs.items() if run_text.is_active(run)]
+        place = {number: at for at, number in enumerate(order)}
+        waiting = [number for number, run in runs.items() if run.status == "queued"]
+        self.show([*going, *sorted(waiting, key=lambda number: place.get(number, len(place)))])
+        self.border_subtitle = f"{len(going)} running · {len(waiting)} waiting" if going or waiting else ""
+
+    def _of(self, number: int) -> Sequence[Cell]:
+        run = self._runs[number]
+        mark, style = run_text.sign(run)
+        bar: Cell = ""
+        if run_text.is_active(run):
+            done, rest = run_text.bar(run_text.share_done(run), 12)
+            bar = (f"{done}{' ' * len(rest)} {run_text.epochs(run)}", "primary")
+        left = run_text.seconds_left(run)
+        return (
+            str(number),
+            (run.combo, "bold"),
+            (str(run.seed), "secondary"),
+            (f"{mark} {run_text.status(run)}", style.removeprefix("$")),
+            bar,
+            duration(left) if left is not None else "",
+            (run.reason or self._waiting.get(number) or run.device, "secondary"),
+        )
+
+
+def _waiting(folder: Path) -> dict[int, str]:
+    """The numbers of the waiting runs, the next one first, those on Slurm last; with what Slurm says of these."""
+    from handreid_tui.launch import queue
+    from handreid_tui.launch.slurm.sync import why_waiting
+    from handreid_tui.runs import directory
+
+    here, there = queue.waiting(folder), queue.waiting(folder, queue.SLURM)
+    why = why_waiting(folder) if there else {}
+    return {directory.number(run.path): why.get(run.path.name, "") for run in [*here, *there]}

@@ -1,0 +1,73 @@
+"""Runs that a user asked for: what they are, how long they take, and their launch. The command line's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.contract.combos import Combo
+from engine.contract.errors import UserError
+from handreid_tui.launch.slurm.request import Request
+from handreid_tui.ui.screens.launch.estimate import estimate
+
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
+    from handreid_tui.history import RunRow
+
+
+@dataclass(frozen=True)
+class Order:
+    """Every pair of combination and seed, with these dotted settings. `own`: the user's combinations by name.
+
+    slurm: what the runs take on Slurm, None where they run here.
+    """
+
+    combos: list[str]
+    seeds: list[int]
+    settings: dict[str, Any]
+    own: dict[str, Combo]
+    tags: list[str]
+    slurm: Request | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.combos) * len(self.seeds)
+
+    def first_config(self) -> RunConfig:
+        """What the settings come to. Raises UserError where one is wrong."""
+        from engine.contract.config import resolve
+
+        return resolve(self.combos[0] if self.combos else "ce", 0, self.own, **self.settings)
+
+
+def time_needed(order: Order, runs: Iterable[RunRow], at_once: int) -> str:
+    """How long the runs will take, in words, from the history."""
+    from engine.contract.config import resolve
+
+    try:
+        configs = [resolve(combo, 0, order.own, **order.settings) for combo in order.combos for _ in order.seeds]
+    except UserError:
+        return ""
+    found = estimate(configs, runs, at_once)
+    return str(found) if found else "no run like these yet to tell the time from"
+
+
+def headline(order: Order, runs: Path) -> str:
+    """Data and model in one line, with warnings. Raises UserError for everything that is known to fail."""
+    from handreid_tui.launch.plan import check_device, plan
+
+    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+    if order.slurm is None:
+        check_device(planned.configs[0].device)
+    return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
+
+
+def launch(order: Order, runs: Path) -> list[Path]:
+    """Make the run directories and queue them. Raises UserError, with nothing made, where they cannot run."""
+    from handreid_tui.launch import lifecycle
+    from handreid_tui.launch.plan import plan
+
+    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+    return lifecycle.create_and_launch(runs, planned.configs, tags=order.tags, slurm=order.slurm)

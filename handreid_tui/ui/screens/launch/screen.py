@@ -1,0 +1,344 @@
+"""Launch: choose combinations and settings, see what they are and how long they take, start the runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from engine.contract.combos import Combo
+from engine.contract.errors import UserError
+from handreid_tui.launch.slurm.request import Request
+from handreid_tui.settings import UserFile, read_user_file
+from handreid_tui.text import run_text
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.dialogs import Prompt
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.run_actions import RunPage
+from handreid_tui.ui.screens.launch.combo_details import about
+from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
+from handreid_tui.ui.screens.launch.edit_terms import EditTerms
+from handreid_tui.ui.screens.launch.form import Form, in_fields
+from handreid_tui.ui.screens.launch.queue_table import QueueTable
+from handreid_tui.ui.screens.launch.request import Order, headline, launch, time_needed
+from handreid_tui.ui.screens.launch.so_far import Best, Results
+from handreid_tui.ui.table import RowTable
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+    from handreid_tui.ui.screens.live.screen import Live
+
+ADD_HELP = """Terms joined by +, each with its weight after a colon:
+ce+triplet:0.5+cosface
+
+For more, write [combos.NAME] in handreid.toml."""
+LOWEST_WITH_QUEUE = 24
+TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
+
+
+class Launch(RunPage):
+    """The table of combinations, the queue, the settings, and the button."""
+
+    page = "launch"
+    BINDING_GROUP_TITLE = "Launch"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "choose", "Choose", tooltip="Choose the combination, or not"),
+        Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
+        Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a combination of your own"),
+        Binding("f", "fields", "Settings", tooltip="Go to the settings"),
+        Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
+        Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
+    ]
+    DEFAULT_CSS = """
+    Launch #upper { height: 3fr; min-height: 6; }
+    Launch #combos { width: 3fr; height: 100%; }
+    Launch #queue { height: 2fr; display: none; }
+    Launch.-tall #queue { display: block; }
+    Launch.-short.busy #queue { display: block; min-height: 5; }
+    Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
+                    border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
+    Launch #about:focus { border: round $border; }
+    Launch #about Static { height: auto; }
+    Launch #bottom { height: auto; padding: 1 2 0 2; }
+    Launch #word { width: 1fr; height: auto; min-height: 2; max-height: 4; color: $secondary; }
+    Launch #launch { min-width: 22; height: 1; border: none; }
+    Launch.-normal Form Grid { grid-size: 3; }
+    Launch.-narrow Form Grid { grid-size: 2; grid-gutter: 0 2; }
+    Launch.-narrow #about { display: none; }
+    Launch.-narrow #bottom, Launch.-short #bottom { padding: 0 2; }
+    Launch.-tiny Form { display: none; }
+    Launch.-tiny #bottom { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot = Snapshot()
+        self._user = UserFile()
+        self._headline = self._problem = ""
+        self._checked: Order | None = None
+        runs = self.handreid.places.runs
+        self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._results: Latest[Snapshot, dict[str, Best]] = Latest(self, Results().read, self._show_best, lambda _: None)
+        self._start: Latest[Order, list[Path]] = Latest(
+            self, lambda order: launch(order, runs), self._started, self._failed
+        )
+
+    def body(self) -> ComposeResult:
+        with Vertical():
+            with Horizontal(id="upper"):
+                yield ComboTable()
+                with VerticalScroll(id="about"):
+                    yield Static()
+            yield QueueTable(self.handreid.places.runs)
+            yield Form(self.remembered("fields", {}))
+            with Horizontal(id="bottom"):
+                yield Static("Choose combinations with space.", id="word")
+                yield Button("Launch", id="launch", variant="default", compact=True)
+
+    def on_mount(self) -> None:
+        self._table.remember(self.remembered("added", []), self.remembered("chosen", []), self.remembered("edited", {}))
+        self._table.focus()
+        self._show_about()
+        self.call_after_refresh(self.set_timer, 0.02, self._read_user_file)
+
+    def _read_user_file(self) -> None:
+        def read(_: None) -> UserFile:
+            import engine.contract.config  # noqa: F401  (0.1 s, here in the thread, so that the fields can be judged at once)
+
+            return read_user_file()
+
+        def done(user: UserFile) -> None:
+            self._user = user
+            self._table.set_user(user.combos)
+            self.query_one(Form).check()
+            self._reckon()
+
+        reader: Latest[None, UserFile] = Latest(self, read, done, self._misfits)
+        reader.ask(None)
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self._snapshot = snapshot
+        if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
+            self._results.ask(snapshot)
+        if changed is None or changed:
+            self.query_one(QueueTable).show_queue(snapshot.runs)
+            self._make_room()
+            if self._checked:
+                self._show_word()
+
+    def on_resize(self) -> None:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Where it is low, the queue is there while something goes on or waits, and the table takes only its rows."""
+        goes_on = any(run_text.is_active(run) or run.status == "queued" for run in self._snapshot.runs.values())
+        busy = goes_on and self.size.height >= LOWEST_WITH_QUEUE
+        self.set_class(busy, "busy")
+        rows = len(self._table.keys) + 3  # with the titles and the border
+        self.query_one("#upper").styles.max_height = rows if busy and self.has_class("-short") else None
+
+    def show_nothing(self, why: str) -> None:
+        self.query_one(QueueTable).set_empty(why)
+
+    def _show_best(self, best: dict[str, Best]) -> None:
+        if self._table.set_best(best):
+            self._show_about()
+
+    # --- the tables
+
+    @property
+    def _table(self) -> ComboTable:
+        return self.query_one(ComboTable)
+
+    @on(RowTable.Highlighted, "#combos")
+    def _show_about(self) -> None:
+        panel, name = self.query_one("#about"), self._table.current
+        if name is None or name == OWN:
+            panel.border_title, text = "Your own", Content(ADD_HELP)
+        else:
+            panel.border_title = self._table.named(name)
+            text = about(name, self._table.combos[name], self._table.best_of(name))
+        panel.query_one(Static).update(text)
+
+    def selected(self) -> list[RunRow]:
+        """The run under the cursor of the queue."""
+        run = self._snapshot.runs.get(self.query_one(QueueTable).current or 0)
+        return [run] if run else []
+
+    def action_move_in_queue(self, up: bool) -> None:
+        runs = [run for run in self.selected() if run.status == "queued"]
+
+        def job() -> str:
+            from handreid_tui.launch import queue
+
+            for run in runs:
+                queue.move(run.path, up=up)
+            return ""
+
+        if runs:
+            self.do(job)
+            self.query_one(QueueTable).show_queue(self._snapshot.runs)
+
+    def action_watch(self) -> None:
+        if runs := self.selected():
+            self._watch(runs[0].number)
+
+    def _watch(self, number: int) -> None:
+        self.handreid.action_go("live")
+        live: Live = self.app.screen  # type: ignore[assignment]
+        live.call_after_refresh(live.watch_runs, [number])
+
+    # --- what will be launched
+
+    def _order(self) -> Order:
+        """Raises UserError where a field is wrong."""
+        form, table = self.query_one(Form), self._table
+        settings = self._user.settings | form.settings()
+        slurm = (self._user.slurm or Request()) if form.on_slurm else None
+        chosen = [name for name in table.chosen if name in table.combos]
+        return Order(chosen, form.seeds(), settings, table.own, form.tags(), slurm)
+
+    @on(Form.Changed)
+    def _fields_changed(self) -> None:
+        self.remember("fields", self.query_one(Form).values)
+        self._reckon()
+
+    def _choice_changed(self) -> None:
+        self.remember("chosen", list(self._table.chosen))
+        self.remember("added", list(self._table.added))
+        self.remember("edited", self._table.edited)
+        self._make_room()
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Judge what was chosen: the settings at once, data and model in a thread."""
+        form = self.query_one(Form)
+        self._problem, self._checked = "", None
+        try:
+            order = self._order()
+            form.show_defaults(order.first_config())
+        except UserError as error:
+            self._problem = "" if form.wrong else in_fields(str(error))
+        else:
+            if order.count and not form.wrong:
+                self._checked = order
+                self._check.ask(order)
+        self._show_word()
+
+    def _show_word(self) -> None:
+        """Below the settings: what is wrong, or what will be launched."""
+        wrong, order = self.query_one(Form).wrong, self._checked
+        button, word = self.query_one("#launch", Button), self.query_one("#word", Static)
+        runs = "Launch"
+        if wrong:
+            text = Content.assemble((f"! {wrong.entry.label}: {wrong.reason}", "$error"))
+        elif self._problem:
+            text = Content.assemble((f"! {self._problem}", "$error"))
+        elif order is None:
+            text = Content("Choose combinations with space.")
+        else:
+            runs = f"{order.count} run{'s' if order.count > 1 else ''}"
+            at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
+            time = time_needed(order, self._snapshot.runs.values(), at_once)
+            text = Content.assemble((runs, "bold $foreground"), f" · {time}\n{self._headline}")
+            runs = f"Launch {runs}"
+        word.update(text)
+        button.label = runs
+        button.variant = "primary" if runs != "Launch" else "default"
+
+    def _fits(self, text: str) -> None:
+        self._headline, self._problem = text, ""
+        self._show_word()
+
+    def _misfits(self, text: str) -> None:
+        self._headline, self._problem = "", in_fields(text)
+        self._show_word()
+
+    def _started(self, paths: list[Path]) -> None:
+        from handreid_tui.runs import directory
+
+        self.query_one("#launch", Button).loading = False
+        self.say(f"Launched {len(paths)} run{'s' if len(paths) > 1 else ''}.")
+        self.handreid.look_again()
+        if self.app.screen is self:
+            self._watch(directory.number(paths[0]))
+
+    def _failed(self, text: str) -> None:
+        self.query_one("#launch", Button).loading = False
+        self._misfits(text)
+        self.say(self._problem, wrong=True)
+
+    # --- actions
+
+    @on(RowTable.Opened, "#combos")
+    def action_choose(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN:
+            self.action_add()
+        else:
+            self._table.toggle(name)
+            self._choice_changed()
+
+    def action_edit(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN:
+            self.action_add()
+        elif not (combo := self._table.combos[name]).weights:
+            self.say("No training, no terms: there is nothing to edit.")
+        else:
+
+            def answered(changed: Combo | None) -> None:
+                if changed is not None:
+                    self._table.edit(name, changed)
+                    self._choice_changed()
+                    self._show_about()
+
+            self.app.push_screen(EditTerms(name, combo), answered)
+
+    def action_add(self) -> None:
+        def check(text: str) -> None:
+            from engine.contract.config import resolve
+
+            resolve(text, 0, self._user.combos)
+
+        def answered(text: str | None) -> None:
+            if text:
+                self._table.add(text)
+                self._choice_changed()
+
+        self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
+
+    def action_remove(self) -> None:
+        name = self._table.current
+        if name and self._table.take_back(name):
+            self._choice_changed()
+            self._show_about()
+        else:
+            self.say("Only what you added or edited here can be taken back.")
+
+    def action_fields(self) -> None:
+        next(iter(self.query_one(Form).fields.values())).input.focus()
+
+    def action_table(self) -> None:
+        self._table.focus()
+
+    @on(Button.Pressed, "#launch")
+    def action_launch(self) -> None:
+        button = self.query_one("#launch", Button)
+        if self.query_one(Form).wrong:
+            self.say("Mend the marked field first.", wrong=True)
+        elif not self._table.chosen:
+            self.say("Choose combinations with space first.", wrong=True)
+        elif self._checked and not button.loading:
+            button.loading = True
+            self._start.ask(self._checked)
+
+
+def make() -> Launch:
+    return Launch()

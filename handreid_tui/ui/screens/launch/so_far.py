@@ -1,0 +1,102 @@
+"""What each combination reached so far, in the groups of runs that `handreid compare` makes rows of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from handreid_tui.ui.history_feed import Snapshot
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+UNTRAINED = "zero_shot"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The mean over the seeds of one configuration: the best of `groups` configurations that ran in this protocol."""
+
+    rank1: float
+    mAP: float
+    seeds: int
+    groups: int
+    data: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Texts that stand for a configuration, equal where compare sees no difference. `encoder`: its model alone."""
+
+    trials: int
+    whole: str
+    encoder: str
+
+
+class Results:
+    """Reads what was reached. A run's configuration is read once. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._setups: dict[int, Setup] = {}
+
+    def read(self, snapshot: Snapshot) -> dict[str, Best]:
+        from handreid_tui.history import configuration
+
+        finished = [run for run in snapshot.runs.values() if run.status == "finished" and not run.archived]
+        finished = [run for run in finished if run.rank1 is not None and run.mAP is not None]
+        if not finished:
+            return {}
+        alike = [run for run in finished if run.protocol == finished[-1].protocol]
+        for run in alike:
+            if run.number not in self._setups:
+                self._setups[run.number] = setup_of(configuration(snapshot.history, run.number))
+        return best_so_far(alike, self._setups)
+
+
+def setup_of(configuration: Mapping[str, Any]) -> Setup:
+    from handreid_tui.compare.finished_run import NOT_COMPARED
+
+    trained = any(key.startswith("loss.") for key in configuration)
+    beside = ("data.",) if trained else ("data.", "train.", "augment.")
+    told = [(key, value) for key, value in sorted(configuration.items()) if key not in NOT_COMPARED]
+    whole = [(key, value) for key, value in told if not key.startswith(beside)]
+    encoder = [(key, value) for key, value in whole if key.startswith(("model.", "evaluation."))]
+    return Setup(configuration.get("data.trials", 0), repr(whole), repr(encoder))
+
+
+def best_so_far(runs: Sequence[RunRow], setups: Mapping[int, Setup]) -> dict[str, Best]:
+    """The best configuration of each combination, with as many trials as the last of these finished runs, which are
+    of one protocol."""
+    groups: dict[str, dict[str, dict[int, RunRow]]] = {}
+    for run in runs:
+        if setups[run.number].trials == setups[runs[-1].number].trials:
+            seeds = groups.setdefault(run.combo, {}).setdefault(setups[run.number].whole, {})
+            seeds[run.seed] = run  # of runs that differ in nothing, the latest
+    found = {combo: [_mean(seeds.values()) for seeds in by_setup.values()] for combo, by_setup in groups.items()}
+    found.setdefault(UNTRAINED, []).extend(_before_training(groups, setups))
+    data = f"{runs[-1].dataset.rpartition('/')[2]} {runs[-1].subset}"
+    best = {combo: max(means, key=lambda mean: mean[1]) for combo, means in found.items() if means}
+    return {combo: Best(*mean, len(found[combo]), data) for combo, mean in best.items()}
+
+
+def _before_training(
+    groups: dict[str, dict[str, dict[int, RunRow]]], setups: Mapping[int, Setup]
+) -> Iterable[tuple[float, float, int]]:
+    """Where each model started, as its trained runs measured it first; not where a zero_shot run says it."""
+    rows = [seeds for by_setup in groups.values() for seeds in by_setup.values()]
+    known = {setups[run.number].encoder for seeds in groups.get(UNTRAINED, {}).values() for run in seeds.values()}
+    started: dict[str, dict[int, RunRow]] = {}
+    for seeds in rows:
+        for seed in sorted(seeds):
+            encoder = setups[seeds[seed].number].encoder
+            if encoder not in known and seeds[seed].before_rank1 is not None:
+                started.setdefault(encoder, {}).setdefault(seed, seeds[seed])
+    return [_mean(seeds.values(), "before_") for seeds in started.values()]
+
+
+def _mean(runs: Iterable[RunRow], prefix: str = "") -> tuple[float, float, int]:
+    """rank-1 and mAP over the runs, and how many these are."""
+    rank1, mAP = ([getattr(run, prefix + key) or 0.0 for run in runs] for key in ("rank1", "mAP"))
+    return fmean(rank1), fmean(mAP), len(rank1)

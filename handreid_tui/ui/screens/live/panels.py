@@ -1,0 +1,81 @@
+"""What the four charts of Live show: for each panel its views, a view being some metrics with one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handreid_tui.ui.chart import ticks
+
+Text = Callable[[float, float], str]
+
+
+@dataclass(frozen=True)
+class View:
+    """Metrics that share an axis: database key to the name in the legend. Several runs show the first metric only."""
+
+    name: str
+    metrics: dict[str, str]
+    text: Text = ticks.short
+
+
+@dataclass(frozen=True)
+class Panel:
+    id: str
+    title: str
+    views: tuple[View, ...]
+    log: bool = False
+
+
+def _giga(value: float, step: float = 0.0) -> str:
+    return ticks.short(value / 1e9, step / 1e9)
+
+
+VALIDATION = Panel(
+    "validation",
+    "Validation, %",
+    (
+        View("rank-1, mAP", {"val/rank1": "rank-1", "val/mAP": "mAP"}, ticks.percent),
+        View("mAP", {"val/mAP": "mAP"}, ticks.percent),
+        View("rank-5, rank-10", {"val/rank5": "rank-5", "val/rank10": "rank-10"}, ticks.percent),
+        View("mINP", {"val/mINP": "mINP"}, ticks.percent),
+        View("EER", {"val/eer": "EER"}, ticks.percent),
+    ),
+)
+GEOMETRY = Panel(
+    "geometry",
+    "Geometry",
+    (
+        View("distances", {"geometry/intra": "within", "geometry/inter": "between identities"}),
+        View("within / between", {"geometry/ratio": "within / between"}),
+        View("hardest gap", {"geometry/hard_gap": "hardest positive - hardest negative"}),
+        View("angle", {"geometry/angle": "angle to own mean, degrees"}),
+    ),
+)
+SPEED = Panel(
+    "speed",
+    "Speed",
+    (
+        View("images/s", {"images_per_s": "images/s"}),
+        View("GPU", {"system/gpu_util": "GPU busy, %"}, ticks.percent),
+        View("GPU memory", {"system/gpu_memory": "GPU memory, GB"}, _giga),
+        View("GPU power", {"system/gpu_power": "GPU power, W"}),
+        View("CPU", {"system/cpu": "CPU, %"}, ticks.percent),
+        View("memory", {"system/rss": "memory of the trainer, GB"}, _giga),
+        View("seconds an epoch", {"epoch/seconds": "seconds an epoch"}),
+    ),
+)
+
+
+def loss_panel(keys: set[str]) -> Panel:
+    """The loss panel of runs that have these metrics: the total with all terms, each term, the learning rate."""
+    terms = {key: key.removeprefix("term/") for key in sorted(keys) if key.startswith("term/")}
+    together = View("total and terms", {"total": "total"} | terms)
+    each = tuple(View(name, {key: name}) for key, name in terms.items())
+    return Panel("loss", "Loss", (together, *each, View("learning rate", {"lr": "learning rate"})), log=True)
+
+
+def usable(panel: Panel, keys: set[str]) -> tuple[View, ...]:
+    """The views that have a metric among `keys`; the first view where none has."""
+    found = tuple(view for view in panel.views if view.metrics.keys() & keys)
+    return found or panel.views[:1]

@@ -1,0 +1,227 @@
+"""Live: curves, progress and log of the runs that go on, and of any other run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Grid, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from handreid_tui.text import run_text
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.chart import ticks
+from handreid_tui.ui.chart.curves import Curves
+from handreid_tui.ui.chart.widget import Chart
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.run_actions import RunPage
+from handreid_tui.ui.screens.live.chart_data import Reading, Request, read
+from handreid_tui.ui.screens.live.log_view import LogReader, LogView
+from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
+from handreid_tui.ui.screens.live.run_list import RunList
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+AXES = {"step": ("step", ticks.short), "epoch": ("epoch", ticks.short), "time": ("time", lambda s, _: ticks.clock(s))}
+UNREADABLE = "The history cannot be read at the moment."
+NOTHING = "Nothing has run yet: press 1 to choose combinations."
+
+
+class Live(RunPage):
+    """Follows the runs that are highlighted or chosen in the list."""
+
+    page = "live"
+    BINDING_GROUP_TITLE = "Live"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "Stop", tooltip="Stop the run after its step, with a checkpoint"),
+        Binding("r", "resume", "Resume", tooltip="Resume the run from its last checkpoint"),
+        Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart"),
+        Binding("x", "next_axis", "Axis", tooltip="Horizontal axis: steps, epochs or training time"),
+        Binding("o", "toggle_log", "Log", tooltip="Show or hide the trainer's log"),
+    ]
+    DEFAULT_CSS = """
+    Live #headline { height: 1; padding: 0 2; color: $secondary; text-wrap: nowrap; text-overflow: ellipsis; }
+    Live #upper { layout: horizontal; height: 1fr; }
+    Live RunList { width: 42; height: 1fr; }
+    Live #charts { width: 1fr; height: 1fr; grid-size: 2 2; }
+    Live LogView { height: 9; }
+    Live LogView.hidden { display: none; }
+    Live.-normal RunList { width: 38; }
+    Live.-narrow #upper { layout: vertical; }
+    Live.-narrow RunList { width: 100%; height: 6; }
+    Live.-narrow #charts { grid-size: 1 4; grid-rows: 9; overflow-y: auto; scrollbar-size-vertical: 1; }
+    Live.-short LogView { display: none; }
+    Live.-short LogView.shown { display: block; height: 7; }
+    Live.-tiny LogView, Live.-tiny #headline, Live.-tiny RunList { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._curves = Curves()
+        self._reader = Latest[Request, Reading](
+            self, lambda request: read(self._curves, request), self._draw, self._cannot
+        )
+        self._snapshot = Snapshot()
+        self._view_at: dict[str, int] = {}
+        self._axis = "step"
+        self._window: tuple[float, float] | None = None
+        self._wanted: int | None = None
+        self._log: LogReader | None = None
+
+    def body(self) -> ComposeResult:
+        with Vertical():
+            yield Static(id="headline", markup=False)
+            with Container(id="upper"):
+                yield RunList()
+                with Grid(id="charts"):
+                    for panel in (loss_panel(set()), VALIDATION, GEOMETRY, SPEED):
+                        text = panel.views[0].text
+                        yield Chart(panel.title, id=panel.id, log=panel.log, y_text=text, empty="Loading …")
+            yield LogView()
+
+    def on_mount(self) -> None:
+        axis = self.remembered("axis", "step")
+        self._axis = axis if axis in AXES else "step"
+        self._wanted = self.remembered("current", 0)
+        self.query_one(LogView).set_class(not self.remembered("log", True), "hidden")
+        runs = self.query_one(RunList)
+        runs.choose([number for number in self.remembered("chosen", []) if isinstance(number, int)])
+        runs.focus()
+        for chart in self.query(Chart):
+            log = self.remembered(f"log {chart.id}", chart.look.log)
+            chart.set_look(replace(chart.look, smoothing=self.remembered("smoothing", 0.0), log=log))
+        self._set_axis()
+
+    def watch_runs(self, numbers: list[int]) -> None:
+        """Show these runs: one alone, or several together."""
+        self._wanted = numbers[0]
+        self.query_one(RunList).choose(numbers if len(numbers) > 1 else [])
+        if self._snapshot.loaded:
+            self.show_runs(self._snapshot, None)
+
+    # --- news
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self._snapshot = snapshot
+        runs = self.query_one(RunList)
+        wanted, self._wanted = self._wanted, None
+        runs.show(snapshot.runs, changed, wanted)
+        if not snapshot.runs:
+            for chart in self.query(Chart):
+                chart.set_empty(NOTHING)
+                chart.set_lines([])
+        elif changed is None or changed & {*runs.shown, runs.current}:
+            self._show_headline()
+            self._read()
+
+    def show_nothing(self, why: str) -> None:
+        for chart in self.query(Chart):
+            chart.set_empty(UNREADABLE)  # the line at the top says why
+
+    @on(RunList.Chosen)
+    def _other_runs(self) -> None:
+        runs = self.query_one(RunList)
+        self.remember("chosen", list(runs.chosen))
+        self.remember("current", runs.current or 0)
+        if selected := self.selected():
+            run = selected[0]
+            path = run.path / "trainer.log"
+            if self._log is None or self._log.path != path:
+                self._log = LogReader(path)
+                self.query_one(LogView).start(f"{run.number} {run.combo}")
+        self._show_headline()
+        self._read()
+
+    def selected(self) -> list[RunRow]:
+        """The run that stop, resume and the headline mean."""
+        run = self._snapshot.runs.get(self.query_one(RunList).current or 0)
+        return [run] if run else []
+
+    def _show_headline(self) -> None:
+        line = self.query_one("#headline", Static)
+        if not (runs := self.selected()):
+            line.update("")
+            return
+        mark, style = run_text.sign(runs[0])
+        first, *others = run_text.headline(runs[0])
+        parts: list[Any] = [(f"{mark} ", style), (first, "bold $foreground"), "  ", " · ".join(others)]
+        if runs[0].reason:
+            parts.append((f"  {runs[0].reason}", "$secondary" if runs[0].status == "queued" else "$error"))
+        line.update(Content.assemble(*parts))
+
+    # --- curves
+
+    def _read(self) -> None:
+        runs = self._snapshot.runs
+        shown = tuple(runs[number] for number in self.query_one(RunList).shown if number in runs)
+        if shown:
+            view_at = dict(self._view_at)
+            self._reader.ask(Request(self._snapshot.history, shown, self._axis, view_at, self._window, self._log))
+
+    def _draw(self, reading: Reading) -> None:
+        if reading.request.axis != self._axis:
+            return  # the axis was changed meanwhile: another reading is on its way
+        for chart in self.query(Chart):
+            shown = reading.panels[chart.id or ""]
+            chart.set_note(shown.place)
+            chart.set_empty(f"No {shown.view.name} yet.")
+            if chart.look.y_text is not shown.view.text:
+                chart.set_look(replace(chart.look, y_text=shown.view.text))
+            chart.set_lines(shown.lines)
+        if reading.log and reading.request.log is self._log:
+            self.query_one(LogView).add(reading.log)
+
+    def _cannot(self, text: str) -> None:
+        for chart in self.query(Chart):
+            if not chart.lines:
+                chart.set_empty(UNREADABLE)
+        self.show_problem(text)
+
+    @on(Chart.LookChanged)
+    def _follow(self, event: Chart.LookChanged) -> None:
+        """All charts share their horizontal axis: cursor, zoom and smoothing go together."""
+        look = event.chart.look
+        for chart in self.query(Chart):
+            if chart is not event.chart:
+                chart.follow(look)
+        self.remember("smoothing", look.smoothing)
+        self.remember(f"log {event.chart.id}", look.log)
+        if look.window != self._window:
+            self._window = look.window
+            self._read()
+
+    # --- actions
+
+    def action_next_view(self) -> None:
+        chart = self.focused if isinstance(self.focused, Chart) else self.query_one("#loss", Chart)
+        self._view_at[chart.id or ""] = self._view_at.get(chart.id or "", 0) + 1
+        self._read()
+
+    def action_next_axis(self) -> None:
+        names = list(AXES)
+        self._axis = names[(names.index(self._axis) + 1) % len(names)]
+        self.remember("axis", self._axis)
+        self._window = None
+        self._set_axis()
+        self._read()
+
+    def _set_axis(self) -> None:
+        name, text = AXES[self._axis]
+        for chart in self.query(Chart):
+            chart.set_look(replace(chart.look, cursor=None, window=None, x_name=name, x_text=text))
+
+    def action_toggle_log(self) -> None:
+        log = self.query_one(LogView)
+        visible = log.display
+        log.set_class(visible, "hidden")
+        log.set_class(not visible, "shown")
+        self.remember("log", not visible)
+
+
+def make() -> Live:
+    return Live()

@@ -1,0 +1,102 @@
+"""Queries of a finished run and what the gallery answered. No widget: called in a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handreid_tui.compare.evaluation import Evaluation, read_evaluation
+from handreid_tui.ui.screens.retrieval.picture import Pixels, load
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Shot:
+    """An image with what is said about it. `pixels` is None where the file cannot be read. `score` in [-1, 1]."""
+
+    name: str
+    identity: str
+    path: Path
+    pixels: Pixels | None
+    score: float = 1.0
+    match: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One query and its best images of the gallery. `place` of `count`: in the order failures first."""
+
+    query: Shot
+    gallery: list[Shot]
+    rank: int
+    ap: float
+    place: int
+    count: int
+    failures: int
+    trial: int
+    trials: int
+
+
+@lru_cache(maxsize=4)
+def evaluation_of(run: Path, stamp: float) -> Evaluation:
+    """The evaluation in a run directory; `stamp` its time of change, so that a new one is read again."""
+    return read_evaluation(run)
+
+
+def order(evaluation: Evaluation, trial: int, identity: str) -> NDArray[np.int64]:
+    """Places of the trial's queries, failures first: the worst rank, then the lowest AP; without a match at the end.
+
+    `identity`: only queries whose identity or file name holds this text.
+    """
+    told = evaluation.trials[trial]
+    kept = np.arange(len(told.query))
+    if wanted := identity.strip().lower():
+        names = (f"{evaluation.identity[row]} {evaluation.names[row]}".lower() for row in told.query.tolist())
+        exact = np.array([str(evaluation.identity[row]).lower() == wanted for row in told.query.tolist()])
+        kept = np.flatnonzero(exact if exact.any() else np.array([wanted in name for name in names]))
+    worst = np.where(told.rank > 0, -told.rank, 1)[kept]
+    return kept[np.lexsort((np.nan_to_num(told.ap[kept], nan=1.0), worst))]
+
+
+def answer(evaluation: Evaluation, trial: int, place: int, identity: str) -> Answer | None:
+    """The query at `place` of the order, with the gallery ranked as the metrics rank it; None where no query fits."""
+    places = order(evaluation, trial, identity)
+    if not len(places):
+        return None
+    place %= len(places)
+    told = evaluation.trials[trial]
+    at = int(places[place])
+    query = int(told.query[at])
+    features = evaluation.features
+    scores = features[told.gallery] @ features[query]
+    match = evaluation.identity[told.gallery] == evaluation.identity[query]
+    best = np.lexsort((match, -scores))[:SHOWN]  # ties count against the model: a match stands behind its equals
+    gallery = [_shot(evaluation, int(told.gallery[n]), float(scores[n]), bool(match[n])) for n in best]
+    rank, ap = int(told.rank[at]), float(told.ap[at])
+    failures = int((told.rank[places] > 1).sum())
+    count = len(evaluation.trials)
+    return Answer(_shot(evaluation, query), gallery, rank, ap, place, len(places), failures, trial, count)
+
+
+def shared_prefix(identities: list[str]) -> str:
+    """The subset before the identities' own names, such as `dorsal-right/`, where all of them share it."""
+    prefixes = {identity[: identity.rfind("/") + 1] for identity in identities}
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
+def _shot(evaluation: Evaluation, row: int, score: float = 1.0, match: bool = True) -> Shot:
+    path = evaluation.root / evaluation.paths[row]
+    return Shot(evaluation.names[row], str(evaluation.identity[row]), path, _pixels(path), score, match)
+
+
+@lru_cache(maxsize=512)
+def _pixels(path: Path) -> Pixels | None:
+    try:
+        return load(path)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,223 @@
+"""Retrieval: a query and its best ten of the gallery as pictures, failures first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.contract.errors import UserError
+from handreid_tui.text.numbers import percent
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.dialogs import Prompt
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.screens.retrieval.queries import SHOWN, Answer, answer, evaluation_of, shared_prefix
+from handreid_tui.ui.screens.retrieval.tile import Tile
+
+if TYPE_CHECKING:
+    from handreid_tui.history import RunRow
+
+EMPTY = "No finished run yet. Press 1 to launch one: its queries and what it found appear here."
+
+
+@dataclass(frozen=True)
+class Request:
+    run: Path
+    trial: int
+    place: int
+    identity: str
+
+
+class Retrieval(Page):
+    """Looks at single queries of a finished run."""
+
+    page = "retrieval"
+    BINDING_GROUP_TITLE = "Retrieval"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n,j,right,down", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
+        Binding("N,k,left,up", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
+        Binding("g,home", "first", "Worst", show=False, tooltip="Back to the worst query"),
+        Binding("slash", "filter", "Identity", key_display="/", tooltip="Only queries of one identity"),
+        Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
+        Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
+        Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
+        Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
+        Binding("escape", "all", "All", show=False, tooltip="All identities again"),
+    ]
+    DEFAULT_CSS = """
+    Retrieval #line { height: 1; padding: 0 2; text-wrap: nowrap; text-overflow: ellipsis; }
+    Retrieval #answer { height: 1fr; }
+    Retrieval #query { width: 2fr; height: 1fr; }
+    Retrieval #query Tile { max-height: 28; }
+    Retrieval #query Static { height: auto; padding: 0 1; color: $secondary; }
+    Retrieval #gallery { width: 5fr; height: 1fr; grid-size: 5 2; }
+    Retrieval.-normal #gallery { grid-size: 4 3; }
+    Retrieval.-narrow #gallery { grid-size: 3 2; width: 3fr; }
+    Retrieval.-narrow #query { width: 26; }
+    Retrieval.-short #query Static { display: none; }
+    Retrieval #empty { height: 1fr; content-align: center middle; color: $secondary; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot = Snapshot()
+        self._run = 0
+        self._trial = self._place = 0
+        self._identity = ""
+        self._answer: Answer | None = None
+        self._reader: Latest[Request, Answer | None] = Latest(self, _read, self._draw, self._cannot)
+
+    def body(self) -> ComposeResult:
+        with Vertical():
+            yield Static(id="line")
+            yield Static("Loading …", id="empty")
+            with Horizontal(id="answer"):
+                with Vertical(id="query"):
+                    yield Tile("query")
+                    yield Static()
+                with Grid(id="gallery"):
+                    for _ in range(SHOWN):
+                        yield Tile()
+
+    def on_mount(self) -> None:
+        self.query_one("#answer").display = False
+
+    def on_screen_resume(self) -> None:
+        wanted = self.remembered("run", 0)
+        if wanted != self._run:
+            self._run, self._place, self._trial, self._identity = wanted, 0, 0, ""
+            self._answer = None
+        super().on_screen_resume()
+
+    def _finished(self) -> list[int]:
+        return [n for n, run in self._snapshot.runs.items() if run.status == "finished" and not run.archived]
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self._snapshot = snapshot
+        finished = self._finished()
+        if self._run not in finished:
+            if not finished:
+                self._show_empty(EMPTY)
+                return
+            self._run = finished[-1]
+            self._answer = None
+        if self._answer is None or changed is None or self._run in changed:
+            self._ask()
+
+    def show_nothing(self, why: str) -> None:
+        self._show_empty(why)
+
+    def _ask(self) -> None:
+        run = self._snapshot.runs.get(self._run)
+        if run:
+            self._reader.ask(Request(run.path, self._trial, self._place, self._identity))
+
+    def _draw(self, found: Answer | None) -> None:
+        run = self._snapshot.runs.get(self._run)
+        if run is None:
+            return
+        self._answer = found
+        if found is None:
+            self._show_empty(f"No query of run {run.number} fits {self._identity!r}: esc shows all.")
+            return
+        self._place = found.place
+        self.query_one("#empty").display = False
+        self.query_one("#answer").display = True
+        self.query_one("#line", Static).update(_headline(run, found, self._identity))
+        query, *tiles = self.query(Tile)
+        shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
+        query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
+        told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
+        self.query_one("#query Static", Static).update(f"{found.query.name}\n{told}\nAP {percent(found.ap)}")
+        for n, tile in enumerate(tiles):
+            if n < len(found.gallery):
+                shot = found.gallery[n]
+                sign = "✓" if shot.match else "✗"
+                kind = "right" if shot.match else "wrong"
+                tile.show(shot, f"{sign} {n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared))
+            else:
+                tile.show(None, "", "none")
+
+    def _show_empty(self, text: str) -> None:
+        self.query_one("#answer").display = False
+        self.query_one("#line", Static).update("")
+        empty = self.query_one("#empty", Static)
+        empty.display = True
+        empty.update(Content(text))
+
+    def _cannot(self, text: str) -> None:
+        self._answer = None
+        self._show_empty(f"Run {self._run}: {text}\nr shows another run.")
+
+    # --- actions
+
+    def action_move(self, step: int) -> None:
+        self._place += step
+        self._ask()
+
+    def action_first(self) -> None:
+        self._place = 0
+        self._ask()
+
+    def action_trial(self) -> None:
+        if self._answer:
+            self._trial = (self._trial + 1) % self._answer.trials
+            self._place = 0
+            self._ask()
+
+    def action_run(self, step: int) -> None:
+        finished = self._finished()
+        if self._run in finished:
+            self._run = finished[(finished.index(self._run) + step) % len(finished)]
+            self.remember("run", self._run)
+            self._place = self._trial = 0
+            self._ask()
+
+    def action_filter(self) -> None:
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._identity, self._place = text.strip(), 0
+                self._ask()
+
+        self.app.push_screen(Prompt("Queries of", self._identity, "an identity, or a part of a file name"), answered)
+
+    def action_all(self) -> None:
+        if self._identity:
+            self._identity, self._place = "", 0
+            self._ask()
+
+    def action_copy(self) -> None:
+        if self._answer:
+            self.app.copy_to_clipboard(str(self._answer.query.path))
+            self.say("Copied the path.")
+
+
+def _read(request: Request) -> Answer | None:
+    try:
+        stamp = (request.run / "evaluation" / "images.json").stat().st_mtime
+    except OSError:
+        raise UserError("its evaluation is not there any more.") from None
+    evaluation = evaluation_of(request.run, stamp)
+    return answer(evaluation, request.trial % len(evaluation.trials), request.place, request.identity)
+
+
+def _headline(run: RunRow, found: Answer, identity: str) -> Content:
+    good = found.rank == 1
+    return Content.assemble(
+        ("✓ " if good else "✗ ", "$success" if good else "$error"),
+        (f"run {run.number} {run.combo} s{run.seed}", "bold"),
+        (f"  query {found.place + 1} of {found.count}, {found.failures} failures first", "$secondary"),
+        (f" · trial {found.trial + 1} of {found.trials}", "$secondary"),
+        (f" · identity {identity}" if identity else "", "$accent"),
+    )
+
+
+def make() -> Retrieval:
+    return Retrieval()

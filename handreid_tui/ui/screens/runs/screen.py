@@ -1,0 +1,288 @@
+"""Runs: the whole history as a table to sort, filter, tag, note, archive, open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from engine.contract.errors import UserError
+from handreid_tui.history.filter import Filter, parse_filter
+from handreid_tui.history.filter_values import matching, missing_settings, read_settings
+from handreid_tui.ui.background import Latest
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.screens.runs.columns import COLUMNS, best_values, cells, ordered
+from handreid_tui.ui.screens.runs.details import Details
+from handreid_tui.ui.screens.runs.edits import Edits
+from handreid_tui.ui.table import Column, RowTable
+
+if TYPE_CHECKING:
+    from handreid_tui.history import Message, RunRow
+    from handreid_tui.ui.screens.live.screen import Live
+
+EMPTY = "No runs yet. Press 1 to choose combinations and start."
+MARK = Column("mark", "", 1)
+
+
+@dataclass(frozen=True)
+class About:
+    """What the details need beyond the row."""
+
+    number: int
+    configuration: dict[str, Any]
+    messages: list[Message]
+
+
+class Runs(Edits):
+    """Every run of the history."""
+
+    page = "runs"
+    BINDING_GROUP_TITLE = "Runs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", tooltip="Open the marked runs, or this one, in Live"),
+        Binding("space", "mark", "Mark", tooltip="Mark the run, for the actions on several"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
+        Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
+        Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
+        Binding("R", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
+        Binding("t", "tag", "Tag", tooltip="Edit the tags"),
+        Binding("n", "note", "Note", tooltip="Edit the note"),
+        Binding("N", "name", "Name", show=False, tooltip="Rename the run"),
+        Binding("c", "compare", "Compare", tooltip="Compare the marked runs"),
+        Binding("v", "retrieval", "Retrieval", show=False, tooltip="See the run's queries and what it found"),
+        Binding("s", "stop", "Stop", show=False, tooltip="Stop the runs after their step, with a checkpoint"),
+        Binding("r", "resume", "Resume", show=False, tooltip="Resume the runs from their last checkpoint"),
+        Binding("a", "archive", "Archive", show=False, tooltip="Archive the runs, or take them back"),
+        Binding("A", "show_archived", "Show archived", show=False, tooltip="Show or hide archived runs"),
+        Binding("d", "delete", "Delete", show=False, tooltip="Delete the runs with all their files"),
+        Binding("i", "details", "Details", show=False, tooltip="Show or hide the details"),
+        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter, then clear it, then the marks"),
+    ]
+    DEFAULT_CSS = """
+    Runs #filter { margin: 0 1; background: $background; }
+    Runs #filter.empty { display: none; }
+    Runs #reason { height: 1; padding: 0 2; color: $error; display: none; }
+    Runs #reason.wrong { display: block; }
+    Runs RowTable { width: 1fr; height: 1fr; }
+    Runs Details { width: 46; height: 1fr; display: none; }
+    Runs.-wide Details { display: block; }
+    Runs Details.hidden { display: none; }
+    Runs.-wide Details.hidden { display: none; }
+    Runs Details.shown { display: block; }
+    Runs.-narrow Details.shown { width: 100%; }
+    Runs.-narrow Horizontal { layout: vertical; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._snapshot = Snapshot()
+        self._filter = Filter("", frozenset(), lambda values: True)
+        self._settings: dict[str, Mapping[int, Any]] = {}
+        self._marked: dict[int, None] = {}
+        self._sort = ("run", True)
+        self._archived = False
+        self._best: dict[tuple[str, str], float] = {}
+        self._about: Latest[RunRow, About] = Latest(self, self._read_about, self._show_about, lambda _: None)
+        self._keys: Latest[list[str], dict[str, dict[int, Any]]] = Latest(
+            self, lambda keys: read_settings(self._snapshot.history, keys), self._take_settings, self.show_problem
+        )
+
+    def body(self) -> ComposeResult:
+        yield Input(placeholder="combo:ce_arcface mAP>0.9 tag:paper -status:failed", id="filter", compact=True)
+        yield Static("", id="reason", markup=False)
+        with Horizontal():
+            columns = [MARK, *(column.column for column in COLUMNS)]
+            yield RowTable[int](columns, self._cells, title="Runs", empty="Loading …")
+            yield Details()
+
+    def on_mount(self) -> None:
+        column, descending = self.remembered("sort", "run"), self.remembered("descending", True)
+        self._sort = (column if column in {c.column.id for c in COLUMNS} else "run", descending)
+        self._marked = {number: None for number in self.remembered("marked", []) if isinstance(number, int)}
+        self.query_one(Details).set_class(not self.remembered("details", True), "hidden")
+        text = self.query_one("#filter", Input)
+        text.value = self.remembered("filter", "")
+        text.set_class(not text.value, "empty")
+        self.query_one(RowTable).focus()
+
+    # --- the table
+
+    def _cells(self, number: int) -> Any:
+        return cells(self._snapshot.runs[number], number in self._marked, self._best)
+
+    def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
+        self._snapshot = snapshot
+        if changed:
+            self._settings = {}
+        self._show(changed)
+        table = self.query_one(RowTable)
+        if changed is None or table.current in changed:
+            self._ask_about()
+
+    def show_nothing(self, why: str) -> None:
+        self.query_one(RowTable).set_empty(why)
+
+    def _show(self, changed: frozenset[int] | None = None) -> None:
+        if missing := missing_settings(self._filter, self._settings):
+            self._keys.ask(missing)
+            return
+        runs = self._snapshot.runs
+        usual = {n: run for n, run in runs.items() if self._archived or not run.archived}
+        found = matching(usual, self._filter, self._settings)
+        best = best_values(found)
+        if best != self._best:
+            self._best, changed = best, None
+        table = self.query_one(RowTable)
+        current = self.remembered("current", 0) if table.current is None else None
+        table.set_empty("No run fits the filter: esc clears it." if usual else EMPTY)
+        table.set_sorted(*self._sort)
+        table.show(ordered(found, *self._sort), changed, current or None)
+        self._marked = {number: None for number in self._marked if number in runs}
+        count = f"{len(found)} of {len(runs)}" if len(found) != len(runs) else f"{len(runs)}"
+        hidden = len(self._marked.keys() - set(table.keys))
+        marked = f"{len(self._marked)} marked{f', {hidden} of them hidden' if hidden else ''} · "
+        table.border_subtitle = f"{marked if self._marked else ''}{count}"
+
+    def _take_settings(self, settings: dict[str, dict[int, Any]]) -> None:
+        self._settings |= settings
+        self._show()
+
+    def selected(self) -> list[RunRow]:
+        """The marked runs that are in sight, or else the one under the cursor: never one that the filter hides."""
+        table, runs = self.query_one(RowTable), self._snapshot.runs
+        in_sight = set(table.keys)
+        marked = [runs[number] for number in self._marked if number in in_sight and number in runs]
+        current = table.current or 0
+        return marked or ([runs[current]] if current in runs else [])
+
+    @on(RowTable.Highlighted)
+    def _ask_about(self) -> None:
+        current = self.query_one(RowTable).current or 0
+        self.remember("current", current)
+        if current in self._snapshot.runs:
+            self._about.ask(self._snapshot.runs[current])
+        else:
+            self.query_one(Details).show(None, {}, [])
+
+    def _read_about(self, run: RunRow) -> About:
+        from handreid_tui.history import configuration, messages
+
+        history = self._snapshot.history
+        return About(run.number, configuration(history, run.number), messages(history, run.number))
+
+    def _show_about(self, about: About) -> None:
+        if about.number == self.query_one(RowTable).current and about.number in self._snapshot.runs:
+            run = self._snapshot.runs[about.number]
+            self.query_one(Details).show(run, about.configuration, about.messages)
+
+    # --- the filter
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self, event: Input.Changed) -> None:
+        reason = self.query_one("#reason", Static)
+        try:
+            self._filter = parse_filter(event.value)
+        except UserError as error:
+            reason.update(str(error))
+            reason.add_class("wrong")
+            return
+        reason.remove_class("wrong")
+        self.remember("filter", event.value)
+        if self._snapshot.loaded:
+            self._show()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one("#filter").set_class(not self.query_one("#filter", Input).value, "empty")
+        self.query_one(RowTable).focus()
+
+    def action_filter(self) -> None:
+        text = self.query_one("#filter", Input)
+        text.remove_class("empty")
+        text.focus()
+
+    def action_back(self) -> None:
+        text = self.query_one("#filter", Input)
+        if self.focused is text:
+            self._filter_done()
+        elif text.value:
+            text.value = ""
+            text.add_class("empty")
+        elif self._marked:
+            self._mark([])
+
+    # --- sort and mark
+
+    @on(RowTable.HeaderClicked)
+    def _sort_by(self, event: RowTable.HeaderClicked) -> None:
+        if event.column != MARK.id:
+            self._set_sort(event.column, not self._sort[1] if event.column == self._sort[0] else True)
+
+    def action_sort(self, direction: int) -> None:
+        shown = [column.id for column, _ in self.query_one(RowTable).columns_in_sight() if column.id != MARK.id]
+        at = shown.index(self._sort[0]) if self._sort[0] in shown else 0
+        self._set_sort(shown[(at + direction) % len(shown)], self._sort[1])
+
+    def action_reverse(self) -> None:
+        self._set_sort(self._sort[0], not self._sort[1])
+
+    def _set_sort(self, column: str, descending: bool) -> None:
+        self._sort = (column, descending)
+        self.remember("sort", column)
+        self.remember("descending", descending)
+        self._show()
+
+    def action_mark(self) -> None:
+        table = self.query_one(RowTable)
+        if table.current is not None:
+            marked = dict(self._marked)
+            if table.current in marked:
+                del marked[table.current]
+            else:
+                marked[table.current] = None
+            self._mark(list(marked))
+            table.action_move(1)
+
+    def _mark(self, numbers: list[int]) -> None:
+        self._marked = dict.fromkeys(numbers)
+        self.remember("marked", numbers)
+        self._show()
+
+    # --- elsewhere
+
+    @on(RowTable.Opened)
+    def action_open(self) -> None:
+        if numbers := [run.number for run in self.selected()]:
+            self.handreid.action_go("live")
+            live: Live = self.app.screen  # type: ignore[assignment]
+            live.call_after_refresh(live.watch_runs, numbers)
+
+    def action_compare(self) -> None:
+        self.handreid.remembered.put("compare", "runs", [run.number for run in self.selected()])
+        self.handreid.action_go("compare")
+
+    def action_retrieval(self) -> None:
+        if runs := self.selected():
+            self.handreid.remembered.put("retrieval", "run", runs[0].number)
+            self.handreid.action_go("retrieval")
+
+    def action_show_archived(self) -> None:
+        self._archived = not self._archived
+        self._show()
+
+    def action_details(self) -> None:
+        details = self.query_one(Details)
+        visible = details.display
+        details.set_class(visible, "hidden")
+        details.set_class(not visible, "shown")
+        self.remember("details", not visible)
+
+
+def make() -> Runs:
+    return Runs()

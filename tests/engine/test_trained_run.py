@@ -1,0 +1,107 @@
+"""A trained run is scored on other data, exported for open_clip alone, and a start for another run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from engine.contract.config import DataConfig, ModelConfig
+from engine.contract.errors import UserError
+from engine.data import synthetic
+from engine.evaluation.trained_run import export, load_trained, score
+from engine.model.pretrained import resize_positions
+from engine.model.reid_model import build_model
+from tests.support.training import small_config, train_in
+
+
+@pytest.fixture(scope="module")
+def run(hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("elsewhere") / "0001-ce"
+    train_in(run, small_config("ce", hands, train__precision="float32"))
+    return run
+
+
+def test_open_clip_alone_gives_the_same_features(run: Path, hands: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "exported")
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'exported'}")
+    picture = Image.open(next((hands / "Hands").iterdir()))
+    image = preprocess(picture)[None]
+    assert image.shape[2:] == (64, 64)
+    _, ours = load_trained(run)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.eval().encode_image(image), ours.eval()(image)[1].before, rtol=0, atol=1e-5)
+
+
+def test_scoring_its_own_data_gives_the_runs_own_report(run: Path, hands: Path) -> None:
+    folder = score(run, DataConfig(source=str(hands), trials=2, gallery="own"))
+    again = json.loads((folder / "summary.json").read_text())
+    own = json.loads((run / "evaluation" / "summary.json").read_text())
+    for metric in ("rank1", "mAP", "mAP_trapezoid", "eer"):
+        assert again[metric] == pytest.approx(own[metric], abs=1e-6)
+    assert again["pixels"] == own["pixels"]
+
+
+def test_a_run_is_scored_on_another_data_set_from_the_command_line(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    synthetic.write(other, train_identities=2, test_identities=4, images=4, seed=9, size=64)
+    data = DataConfig(source=str(other), trials=3).model_dump_json()
+    words = [sys.executable, "-m", "engine", "evaluate", str(run), data]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    folder = Path(done.stdout.strip())
+    assert folder.parent == run / "evaluations"
+    assert {"features.safetensors", "trials.safetensors", "images.json", "summary.json"} == {
+        path.name for path in folder.iterdir()
+    }
+
+
+@pytest.mark.parametrize("prefix", ["visual.", "", "image_encoder.", "module.visual."])
+@pytest.mark.parametrize("format", ["safetensors", "pt", "wrapped"])
+def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: str, format: str) -> None:
+    tower = {
+        prefix + name.removeprefix("visual."): value
+        for name, value in load_file(run / "checkpoints/best/model.safetensors").items()
+        if name.startswith("visual.")
+    }
+    file = tmp_path / ("weights.safetensors" if format == "safetensors" else "weights.pt")
+    if format == "safetensors":
+        save_file(tower, file)
+    else:
+        torch.save({"state_dict": tower} if format == "wrapped" else tower, file)
+    loaded = build_model(ModelConfig(name="handreid-tiny", pretrained=str(file)), 5).encoder.open_clip_state()
+    _, trained = load_trained(run)
+    assert all(torch.equal(loaded[name], value) for name, value in trained.encoder.open_clip_state().items())
+
+
+def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--model"):
+        build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no weights"):
+        build_model(ModelConfig(name="handreid-tiny", pretrained=str(tmp_path / "empty")), 0)
+
+
+def test_another_image_size_resizes_the_position_embedding(run: Path) -> None:
+    larger = build_model(ModelConfig(name="handreid-tiny", pretrained=str(run), image_size=96), 0)
+    positions = larger.encoder.open_clip_state()["visual.positional_embedding"]
+    assert positions.shape == (37, 192)
+    own = load_file(run / "checkpoints/best/model.safetensors")["visual.positional_embedding"]
+    torch.testing.assert_close(positions[0], own[0])
+    assert resize_positions(own, 17, run).sub(own).abs().max() < 1e-5
+
+
+def test_an_attention_pools_positions_are_resized_too(tmp_path: Path) -> None:
+    small = build_model(ModelConfig(name="RN50", pretrained="none", image_size=64), 0)
+    save_file(small.encoder.open_clip_state(), tmp_path / "rn50.safetensors")
+    larger = build_model(ModelConfig(name="RN50", pretrained=str(tmp_path / "rn50.safetensors"), image_size=96), 1)
+    state = larger.encoder.open_clip_state()
+    assert state["visual.attnpool.positional_embedding"].shape == (10, 2048)
+    assert torch.equal(state["visual.conv1.weight"], small.encoder.open_clip_state()["visual.conv1.weight"])
+    assert larger.dims == [2048, 1024]

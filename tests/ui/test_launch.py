@@ -1,0 +1,187 @@
+"""The page Launch: the combinations, what they reached, the settings and the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets._toast import Toast
+
+from handreid_tui.compare import compare_history
+from handreid_tui.history import ingest, list_runs, open_history
+from handreid_tui.settings import Places
+from handreid_tui.ui.app import HandreidApp
+from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.screens.launch.combo_table import ComboTable
+from handreid_tui.ui.screens.launch.form import Form, in_fields
+from handreid_tui.ui.screens.launch.so_far import Results
+from tests.support.planted_runs import clusters, identities, plant
+from tests.support.run_files import Trainer, append, make_run, wait_in_queue
+from tests.support.tui_tools import opened, shows, text_of, until
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> Places:
+    return Places(tmp_path / "runs.db", tmp_path / "runs")
+
+
+async def test_edited_terms_are_there_again_after_a_restart(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handreid.toml").write_text("[combos.mine]\nce = 1.0\ntriplet = 0.5\n")
+    state = tmp_path / "ui.json"
+    async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, "mine")
+        await pilot.press("j", "j", "space", "e", "tab", "tab", "tab", *["backspace"] * 3, *"0.7", "enter")
+        await shows(pilot, "ce_triplet (edited)", "margin 0.7")
+        await pilot.press("j", "j", "j", "space", "e", *["backspace"] * 3, "3", "enter")
+        await shows(pilot, "mine (edited)", "weight 3")
+    async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, "✓  ce_triplet (edited)", "✓  mine (edited)", "Launch 2 runs")
+        combos = pilot.app.screen.query_one(ComboTable).own
+        assert combos["ce_triplet"].options["triplet"]["margin"] == 0.7
+        assert combos["mine"].weights == {"ce": 3.0, "triplet": 0.5}
+        await pilot.press("j", "j", "d")
+        await until(pilot, lambda: "ce_triplet (edited)" not in text_of(pilot.app))
+    async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, "✓  mine (edited)", "Launch 2 runs")
+        assert "ce_triplet (edited)" not in text_of(pilot.app)
+
+
+async def test_a_combination_of_ones_own_says_that_it_was_edited_and_can_be_removed(nothing, tmp_path):
+    state = tmp_path / "ui.json"
+    async with HandreidApp(nothing, state).run_test(size=(100, 30), notifications=True) as pilot:
+        await shows(pilot, "your own")
+        await pilot.press("d")
+        await shows(pilot, "Only what you added")
+        await pilot.press("plus", "enter")
+        await shows(pilot, "✓  ce+triplet:0.5", "Launch 1 run")
+        await pilot.press("e", "tab", "tab", *["backspace"] * 3, "2", "enter")
+        await shows(pilot, "ce+triplet:0.5 (edited)", "weight 2")
+        await pilot.press("question_mark")
+        await shows(pilot, "Take back an edit, or remove")
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: "(edited)" not in text_of(pilot.app))
+        await shows(pilot, "✓  ce+triplet:0.5", "weight 0.5")
+        await pilot.press("d")
+        await until(pilot, lambda: "ce+triplet:0.5 " not in text_of(pilot.app))
+        await shows(pilot, "Choose combinations with space.")
+    async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, "your own")
+        assert not pilot.app.screen.query_one(ComboTable).added
+
+
+def plant_with_start(runs: Path, number: int, combo: str, spread: float, seed: int, **settings: object) -> None:
+    """A finished run with planted embeddings, and what its encoder was worth before training."""
+    identity = identities(count=8, images=4)
+    before = {"rank1": 0.3 + seed / 10, "mAP": 0.4 + number / 100}
+    run = plant(runs, number, combo, clusters(identity, spread, number), identity, seed, before, **settings)
+    report = {key: run.summary[key] for key in ("rank1", "mAP")}
+    append(run.directory, {"kind": "evaluation", "stage": "before", "step": 0} | before)
+    append(run.directory, {"kind": "evaluation", "stage": "final", "step": 40} | report)
+
+
+def test_what_was_reached_is_what_compare_says(tmp_path):
+    runs = tmp_path / "runs"
+    for number, (combo, spread, seed, epochs) in enumerate(
+        [("ce", 1.6, 0, 1), ("ce", 1.0, 0, 2), ("ce", 1.1, 1, 2), ("ce", 1.3, 1, 2), ("ce_triplet", 1.2, 5, 1)], 1
+    ):
+        plant_with_start(runs, number, combo, spread, seed, **{"train.epochs": epochs})
+    plant_with_start(runs, 6, "ce_triplet", 0.8, 0, **{"model.image_size": 32})
+    plant_with_start(runs, 7, "zero_shot", 1.5, 0, **{"model.image_size": 32, "device": "cpu"})
+    history = open_history(tmp_path / "runs.db")
+    ingest(history, runs)
+    found = Results().read(Snapshot({run.number: run for run in list_runs(history)}, history=history))
+    (section,) = compare_history(history).sections
+    for combo, best in found.items():
+        rows = [row for row in section.table.rows if row.combo == combo]
+        first = max(rows, key=lambda row: row.metrics["mAP"].mean)
+        means = first.metrics["rank1"].mean, first.metrics["mAP"].mean
+        assert (best.rank1, best.mAP) == pytest.approx(means), combo
+        assert (best.seeds, best.groups) == (first.seeds, len(rows)), combo
+    assert {combo: best.groups for combo, best in found.items()} == {"ce": 2, "ce_triplet": 2, "zero_shot": 2}
+    assert found["ce"].seeds == 2
+    history.dispose()
+
+
+async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_path):
+    places = Places(tmp_path / "runs.db", tmp_path / "runs")
+    plant_with_start(places.runs, 1, "ce", 1.6, 0, **{"train.epochs": 1})
+    plant_with_start(places.runs, 2, "ce", 1.0, 0, **{"train.epochs": 2})
+    async with opened(places) as (app, pilot):
+        await pilot.press("j")
+        await shows(pilot, "1 seed, the best of 2 configurations")
+        rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
+        assert rates[0] != rates[1]
+        assert f"mAP {max(rates)}" in text_of(app)
+
+
+async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeypatch, hands):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handreid.toml").write_text(f"[run]\ndevice = 'cpu'\ndata.source = {str(hands)!r}\n")
+    async with opened(nothing) as (app, pilot):
+        fields = app.screen.query_one(Form).fields
+        await until(pilot, lambda: fields["device"].input.placeholder == "cpu")
+        assert fields["gallery"].input.placeholder == "all"
+        assert fields["data"].input.placeholder == str(hands)
+        await pilot.press("f", *"synthetic")
+        await until(pilot, lambda: fields["gallery"].input.placeholder == "own")
+        await shows(pilot, "auto: the first there")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_queue_is_there_while_something_waits(size, tmp_path):
+    places = Places(tmp_path / "runs.db", tmp_path / "runs")
+    Trainer(make_run(places.runs, "ce", 0)).start().steps(0, 5)
+    for seed in (1, 2):
+        wait_in_queue(make_run(places.runs, "ce_triplet", seed))
+    async with opened(places, size=size) as (app, pilot):
+        await shows(pilot, "1 running · 2 waiting", "▶ running", "◌ queued", "Choose combinations with space.")
+        await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
+        await pilot.press("end", "s")
+        await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
+        await pilot.press("escape")
+        if size[1] == 30:
+            assert app.screen.query_one("#combos").size.height == 7  # six rows below their titles
+            await pilot.press("escape", "plus", "enter")
+            await until(pilot, lambda: app.screen.query_one("#combos").size.height == 8)
+
+
+async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):
+    async with opened(nothing, size=(80, 24)) as (app, _):
+        assert "Queue" not in text_of(app)
+
+
+async def test_a_problem_is_told_to_its_end_in_the_words_of_the_form(nothing, hands):
+    async with opened(nothing, size=(80, 24)) as (_, pilot):
+        await pilot.press("j", "space", "f", *str(hands), "tab", *"foo", "tab", *"oops")
+        await shows(pilot, "! Gallery oops", "Gallery: ")
+        await pilot.press(*["backspace"] * 4)
+        await shows(pilot, "! …/small (11k Hands", "has no subset 'foo', but has", "dorsal-right, all.")
+
+
+async def test_a_gpu_that_is_not_there_is_told_before_the_launch(nothing, hands, monkeypatch):
+    monkeypatch.setenv("HANDREID_FAKE_GPUS", "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    async with opened(nothing) as (app, pilot):
+        await pilot.press("j", "space", "f", *str(hands))
+        app.screen.query_one(Form).fields["device"].input.focus()
+        await pilot.press(*"cuda:9")
+        await shows(pilot, "There is no cuda:9: this machine has only 1 GPU.")
+
+
+def test_options_of_the_command_line_are_fields():
+    assert in_fields("Give --data a folder, or --pretrained FILE.") == "Give Data a folder, or Weights FILE."
+    assert in_fields("use --ids-per-batch 8 or less") == "use Batch 8 or less"
+    assert in_fields("There is no folder /nowhere: use --set.") == "There is no folder /nowhere: use More."
+    assert in_fields("in /a/very/long/path/to/some/where/small, not") == "in …/small, not"
+
+
+async def test_a_toast_leaves_the_button_free(nothing, tmp_path):
+    app = HandreidApp(nothing, tmp_path / "ui.json")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "your own")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.screen.query(Toast))
+        await shows(pilot, "first.")
+        button = app.screen.query_one("#launch").region
+        assert all(not button.overlaps(toast.region) for toast in app.screen.query(Toast))

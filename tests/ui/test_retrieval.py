@@ -1,0 +1,38 @@
+"""The page Retrieval: every tile says which identity was found, and how alike it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from handreid_tui.settings import Places
+from handreid_tui.ui.screens.retrieval.queries import shared_prefix
+from handreid_tui.ui.screens.retrieval.tile import Tile
+from tests.support.planted_runs import clusters, identities, plant
+from tests.support.tui_tools import opened, shows, text_of
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (139, 30), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("subsets", [("dorsal-right",), ("dorsal-right", "palmar-left")], ids=["one", "two"])
+async def test_identity_and_score_are_readable(size, subsets, tmp_path):
+    names = identities(count=8, images=4)
+    names = [f"{subsets[n % len(subsets)]}/{int(name) + 1000}" for n, name in enumerate(names)]
+    features = clusters(identities(count=8, images=4), 1.4)
+    features[::3] *= -1  # so that some scores are negative
+    identity = np.array(names)
+    plant(tmp_path / "runs", 1, "ce", features, identity)
+    async with opened(Places(tmp_path / "runs.db", tmp_path / "runs"), "retrieval", size) as (app, pilot):
+        await shows(pilot, "trial 1 of 3")
+        await pilot.pause(0.3)
+        seen = text_of(app)
+        for tile in list(app.screen.query(Tile))[1 : 7 if size[0] == 80 else 9]:
+            assert f" {tile.border_title} ─" in seen
+            assert str(tile.border_title)[-4] == "."
+            assert f" {tile.border_subtitle} ─" in seen
+            assert str(tile.border_subtitle)[-4:] in {name[-4:] for name in names}
+        assert len(subsets) == 2 or "dorsal-right/" not in seen
+
+
+def test_a_prefix_is_dropped_where_all_share_it():
+    assert shared_prefix(["a/1", "a/2"]) == "a/"
+    assert shared_prefix(["a/1", "b/2"]) == shared_prefix(["1", "a/2"]) == shared_prefix([]) == ""
