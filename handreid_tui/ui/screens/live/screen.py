@@ -12,6 +12,7 @@ from textual.containers import Container, Grid, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart import ticks
@@ -20,7 +21,7 @@ from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.run_actions import RunPage
 from handreid_tui.ui.screens.live.chart_data import Reading, Request, read
-from handreid_tui.ui.screens.live.log_view import LogReader, LogView
+from handreid_tui.ui.screens.live.log_view import TAIL, LogView
 from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
 from handreid_tui.ui.screens.live.run_list import RunList
 
@@ -132,7 +133,7 @@ class Live(RunPage):
             run = selected[0]
             path = run.path / "trainer.log"
             if self._log is None or self._log.path != path:
-                self._log = LogReader(path)
+                self._log = LogReader(path, tail=TAIL)
                 self.query_one(LogView).start(f"{run.number} {run.combo}")
         self._show_headline()
         self._read()
