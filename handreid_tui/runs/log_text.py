@@ -1,7 +1,7 @@
 """trainer.log as text: what `cat` would leave on a terminal, without anything that could control the terminal.
 
-`handreid logs`, the Live screen and the reason of a failure all read logs through this module. The standard library alone:
-the shim imports this too.
+`handreid logs`, the Live screen and the reason of a failure all read logs through this module. The standard library
+alone: the shim imports this too.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ LONGEST_LINE = 10_000  # characters kept of a line
 _STRING = r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
 _SEQUENCE = r"(?:\x1b\[|\x9b)([0-9;:<=>?]*)[ -/]*([@-~])"
 _TOKEN = re.compile(rf"{_STRING}|{_SEQUENCE}|\x1b[ -/]*[0-~]?|[\r\n\b]")
-_PART_OF_ONE = re.compile(r"(?:\x1b|[\x90\x98\x9b\x9d-\x9f])[^\n]{0,200}\Z")
+_UNFINISHED = re.compile(
+    r"(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c\n]*\x1b?|[ -/]*)"
+    r"|\x9b[0-?]*[ -/]*|[\x9d\x90\x98\x9e\x9f][^\x07\x1b\x9c\n]*)\Z"
+)
+_LONGEST_SEQUENCE = 4096  # characters that wait for the end of a control sequence
 
 
 class TerminalText:
     """Turns output into lines, as it arrives in pieces.
 
-    Carriage return and backspace overwrite, "erase" and "cursor up" do what progress bars use them for, all other control
-    characters and sequences are dropped, colours too. A line is complete when the cursor has left it downwards.
+    Carriage return and backspace overwrite, "erase" and "cursor up" do what progress bars use them for, all other
+    control characters and sequences are dropped, colours too. A line is complete when the cursor has left it downwards.
     """
 
     def __init__(self) -> None:
@@ -38,17 +42,14 @@ class TerminalText:
     def feed(self, text: str) -> list[str]:
         """The lines that `text` completes."""
         text, self._held = self._held + text, ""
+        if (unfinished := _UNFINISHED.search(text)) and len(unfinished[0]) <= _LONGEST_SEQUENCE:
+            text, self._held = text[: unfinished.start()], unfinished[0]
         at = 0
         for token in _TOKEN.finditer(text):
-            if token.end() == len(text) and token[0] not in "\r\n\b" and not token[2]:
-                break  # a sequence that may go on in the next piece
             self._put(text[at : token.start()])
             self._control(token[0], token[1], token[2])
             at = token.end()
-        rest = text[at:]
-        if held := _PART_OF_ONE.search(rest):
-            rest, self._held = rest[: held.start()], held[0]
-        self._put(rest)
+        self._put(text[at:])
         held_rows = self._height if self._below <= self._height else 0  # several bars, one below the other
         end = max(0, self._row - held_rows)
         done, self._rows, self._row = self._rows[:end], self._rows[end:], self._row - end

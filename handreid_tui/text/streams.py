@@ -10,7 +10,6 @@ import codecs
 import io
 import os
 import sys
-from pathlib import Path
 
 ERRORS = "handreid_readable"
 
@@ -48,8 +47,9 @@ ASCII = {
 def use_readable_streams() -> None:
     """Let stdout and stderr replace what they cannot encode; one that is closed (`>&-`) swallows everything."""
     codecs.register_error(ERRORS, _replace)
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    sys.stdout, sys.stderr = (
+        stream or io.TextIOWrapper(io.FileIO(os.devnull, "w")) for stream in (sys.stdout, sys.stderr)
+    )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
