@@ -12,6 +12,7 @@ from textual.containers import Container, Grid, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.contract import run_files
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart import ticks
@@ -130,7 +131,7 @@ class Live(RunPage):
         self.remember("current", runs.current or 0)
         if selected := self.selected():
             run = selected[0]
-            path = run.path / "trainer.log"
+            path = run.path / run_files.LOG
             if self._log is None or self._log.path != path:
                 self._log = LogReader(path)
                 self.query_one(LogView).start(f"{run.number} {run.combo}")

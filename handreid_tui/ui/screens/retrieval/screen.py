@@ -12,6 +12,7 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.text.numbers import percent
 from handreid_tui.ui.background import Latest
@@ -201,7 +202,7 @@ class Retrieval(Page):
 
 def _read(request: Request) -> Answer | None:
     try:
-        stamp = (request.run / "evaluation" / "images.json").stat().st_mtime
+        stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
         raise UserError("its evaluation is not there any more.") from None
     evaluation = evaluation_of(request.run, stamp)
