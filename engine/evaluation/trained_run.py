@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig, ModelConfig, RunConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
@@ -32,11 +33,11 @@ TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers"
 
 def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     """The best model of a run, with its necks. Raises UserError where the run has none."""
-    config = RunConfig.load(run / "config.json")
-    checkpoint = load_checkpoint(run / "checkpoints" / "best")
+    config = RunConfig.load(run / run_files.CONFIG)
+    checkpoint = load_checkpoint(run / run_files.BEST_CHECKPOINT)
     if checkpoint is None:
         raise UserError(f"{run.name} has no sound weights: only a run that has trained can be scored or exported.")
-    weights = config.model.model_copy(update={"pretrained": str((run / "checkpoints" / "best").absolute())})
+    weights = config.model.model_copy(update={"pretrained": str((run / run_files.BEST_CHECKPOINT).absolute())})
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
     necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
@@ -77,7 +78,7 @@ def score(run: Path, data: DataConfig) -> Scored:
     summary = _summary(report, baseline, split) | {"geometry": geometry(features, identity)}
     # Folders of data sets often have the same name: the split's fingerprint tells them apart.
     name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
-    folder = run / "evaluations" / name
+    folder = run / run_files.EVALUATIONS / name
     unfinished = folder.with_name(f".{secrets.token_hex(8)}")
     try:
         unfinished.mkdir(parents=True)
