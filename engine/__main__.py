@@ -20,6 +20,8 @@ from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import UserError
 from engine.contract.events import EventWriter, dumps
 
+LOWER = "Lower the learning rate (--lr), or the weight of that term."
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine", description="Train one run of handreid.")
@@ -84,7 +86,10 @@ def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
     if isinstance(error, UserError):
         kind, message = "usage", str(error)
     elif type(error).__name__ == "LossNotFinite":
-        kind, message = "nan", f"Training failed: {error}. Lower the learning rate (--lr), or the weight of that term."
+        # Nothing was learnt before step 0: no learning rate is to blame.
+        first = getattr(error, "step", None) == 0
+        advice = "Check that term's options, or use --set train.precision=float32." if first else LOWER
+        kind, message = "nan", f"Training failed: {error}. {advice}"
     elif type(error).__name__ == "OutOfMemoryError":
         kind = "out_of_memory"
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
