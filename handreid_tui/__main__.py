@@ -17,7 +17,9 @@ def main() -> NoReturn:
 
         app()
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        from handreid_tui.cli.controls import sentence
+
+        print(f"Error: {sentence(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

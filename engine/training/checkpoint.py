@@ -8,10 +8,10 @@ synced, and renamed; the one before stays as `previous` until the next is good.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +47,8 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
     unfinished.mkdir(parents=True)
     try:
         save_file(weights, unfinished / "model.safetensors")
-        torch.save(checkpoint.optimizers, unfinished / "optimizer.pt")
+        with (unfinished / "optimizer.pt").open("wb") as opened:  # torch's own files hide why a write failed
+            torch.save(checkpoint.optimizers, opened)
         (unfinished / "state.json").write_text(json.dumps(checkpoint.state))
         if best:
             _link(best / "model.safetensors", unfinished / BEST)
@@ -57,8 +58,8 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
             _sync(file)
     except Exception as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, RuntimeError | SafetensorError):  # how torch and safetensors report a failed write
-            raise OSError(errno.ENOSPC, f"it could not be written ({str(error).splitlines()[0]})") from error
+        if cause := _failed_write(error):
+            raise cause from error
         raise
     previous = place.with_name("previous" if keep_previous else place.name + ".old")
     shutil.rmtree(previous, ignore_errors=True)
@@ -92,6 +93,20 @@ def load_newest(checkpoints: Path) -> Checkpoint | None:
     """The last good checkpoint of a run: `last`, or `previous` where `last` is damaged or was being replaced."""
     found = (load_checkpoint(checkpoints / name) for name in ("last", "previous"))
     return next((checkpoint for checkpoint in found if checkpoint), None)
+
+
+def _failed_write(error: Exception) -> OSError | None:
+    """The error of the operating system behind one of torch or safetensors; None where it has another cause.
+
+    torch keeps it as the context of its own; safetensors names its number.
+    """
+    seen: BaseException | None = error
+    while seen:
+        if isinstance(seen, OSError):
+            return OSError(seen.errno, os.strerror(seen.errno)) if seen.errno else seen
+        seen = seen.__cause__ or seen.__context__
+    number = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def _link(file: Path, place: Path) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.contract.combos import Combo
-from engine.contract.config import RunConfig, resolve
+from engine.contract.combos import Combo, combo_name
+from engine.contract.config import RunConfig, resolve, setting_name
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
 from engine.data.cache_dir import cache_folder
@@ -56,6 +56,7 @@ def plan(
     that is known to fail.
     """
     settings = _with_paths(settings, runs)
+    combos = list(dict.fromkeys(combo_name(combo, own) for combo in combos))
     configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
     _check_loss_settings(settings, configs)
     check_model_name(configs[0].model.name)
@@ -82,11 +83,11 @@ def check_device(device: str) -> None:
     if wanted and int(wanted[1] or 0) >= (count := len(visible_gpus(list_gpus(), hidden))):
         there = f"only {count} GPU{'s' if count > 1 else ''}" if count else "no NVIDIA GPU"
         where = "this machine" if hidden is None else f"CUDA_VISIBLE_DEVICES={hidden}"
-        raise UserError(f"There is no {device}: {where} has {there}. Use --device auto.")
+        raise UserError(f"There is no {device}: {where} has {there}. Use auto.", "device")
 
 
 def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> None:
-    for key in settings:
+    for key in map(setting_name, settings):
         term = key.removeprefix("loss.").partition(".")[0]
         if key.startswith("loss.") and not any(term in config.loss for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))

@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from engine.contract.config import DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.data import synthetic
-from engine.evaluation.trained_run import export, load_trained, score
+from engine.evaluation.export import export
+from engine.evaluation.score import score
+from engine.evaluation.trained_model import load_trained
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
 from tests.support.training import small_config, train_in
@@ -81,7 +83,7 @@ def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: s
 
 
 def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--model"):
+    with pytest.raises(UserError, match="Name the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no weights"):
