@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from handreid_tui.cli.commands import comparing, history, machine, training
+from handreid_tui.cli.commands import casework, comparing, history, machine, training
 from handreid_tui.cli.options import Db, Runs, places
 
 app = typer.Typer(
@@ -31,6 +31,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": comparing.compare,
         "report": comparing.report,
         "plot": comparing.plot,
+    },
+    "Casework": {
+        "openset": casework.openset,
     },
     "Runs": {
         "runs": history.list_runs,
