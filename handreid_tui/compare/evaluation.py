@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, load_file
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.runs.safe_files import inside, is_file
 
@@ -89,7 +90,7 @@ class Evaluation:
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """[N, D], unit length, read when first asked for. Raises UserError if they cannot be read."""
-        path = _file(self.folder, "features.safetensors")
+        path = _file(self.folder, run_files.FEATURES)
         try:
             features: NDArray[np.float32] = load_file(path)["features"]
         except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -110,12 +111,12 @@ def evaluation_folder(run: Path, other: str | None = None) -> Path:
 
     Raises UserError where it has none.
     """
-    folder = inside(run, "evaluations", other) if other else inside(run, "evaluation")
+    folder = inside(run, run_files.EVALUATIONS, other) if other else inside(run, run_files.EVALUATION)
     if folder.is_dir():
         return folder
     if other is None:
         raise UserError(f"{run.name} has no evaluation: only a finished run has one.")
-    there = inside(run, "evaluations")
+    there = inside(run, run_files.EVALUATIONS)
     names = ", ".join(sorted(each.name for each in there.iterdir())) if there.is_dir() else "none"
     raise UserError(f"{run.name} has no evaluation {other!r} on other data ({names}): see `handreid evaluate`.")
 
@@ -126,7 +127,7 @@ def read_evaluation(run: Path, other: str | None = None) -> Evaluation:
     Raises UserError where it is missing or damaged.
     """
     folder = evaluation_folder(run, other)
-    listed, scored = _file(folder, "images.json"), _file(folder, "trials.safetensors")
+    listed, scored = _file(folder, run_files.IMAGES), _file(folder, run_files.TRIALS)
     try:
         images = _images(listed.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -154,7 +155,7 @@ def _images(content: bytes) -> Images:
 
 def read_summary(run: Path) -> dict[str, Any]:
     """The metrics of the run's final report. Raises UserError where they are missing or damaged."""
-    path = _file(evaluation_folder(run), "summary.json")
+    path = _file(evaluation_folder(run), run_files.SUMMARY)
     try:
         summary = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

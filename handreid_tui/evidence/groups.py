@@ -53,7 +53,7 @@ def read_labels(evaluation: Evaluation, person: NDArray[np.int64], by: list[str]
         votes: dict[int, Counter[str]] = {}
         for who, each in zip(person.tolist(), label, strict=True):
             votes.setdefault(who, Counter())[each] += 1
-        of_person = {who: min(sorted(count), key=lambda each, of=count: -of[each]) for who, count in votes.items()}
+        of_person = {who: max(sorted(count), key=count.__getitem__) for who, count in votes.items()}
         found[column] = np.array([of_person[who] for who in person.tolist()])
     return Labels(found)
 
@@ -72,7 +72,9 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
+    )
     try:
         rows = [{str(key).strip(): str(value or "") for key, value in row.items()} for row in reader]
     except csv.Error as error:

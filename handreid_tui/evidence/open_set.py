@@ -64,7 +64,7 @@ def modelled_threshold(searches: Searches, fpir: float, size: int) -> float:
 
 def people_without(searches: Searches) -> int:
     """The most people that every non-mated search has: N - 1."""
-    return int(searches.count.min(initial=0)) if len(searches.count) else 0
+    return int(searches.count.min()) if len(searches.count) else 0
 
 
 Rates = Callable[[float], Floats]

@@ -116,7 +116,9 @@ def report_open_set(
 def _at(open_set: OpenSet, fpir: float, people: int) -> AtRate:
     threshold = threshold_at(open_set.searches, fpir, open_set.size)
     fnir = open_set.false_negatives_at(fpir)
-    return AtRate(fpir, threshold, fnir, selectivity(open_set.searches, threshold), fpir < 3 / people)
+    without = people_without(open_set.searches)
+    share = min(open_set.size or without, without) / without  # of the people enrolled, as many of them reach it
+    return AtRate(fpir, threshold, fnir, share * selectivity(open_set.searches, threshold), fpir < 3 / people)
 
 
 def _model(searches: Searches, size: int, fpir: float) -> Modelled:

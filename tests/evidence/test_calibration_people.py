@@ -11,49 +11,13 @@ from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores, template
 from handreid_tui.evidence.people import People
 from tests.evidence.scores import hands_of
 
-DIMS, TRAINED, OTHERS, IMAGES = 220, 72, 60, 5
-
-
-def _discriminants(features: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Linear discriminant analysis with hardly any regularisation: fits its own people too well. [D, D']."""
-    means = np.stack([features[number == n].mean(axis=0) for n in np.unique(number)])
-    within = np.cov((features - means[number]).T) + 1e-6 * np.eye(features.shape[1])
-    values, axes = np.linalg.eigh(within)
-    white = axes / np.sqrt(values)
-    _, _, between = np.linalg.svd((means - means.mean(axis=0)) @ white, full_matrices=False)
-    return white @ between[:50].T
-
-
-def _cost_of(seed: int) -> tuple[float, float]:
-    """Cllr on new people, calibrated on the people that the metric was fitted to, and on others."""
-    random = np.random.default_rng(seed)
-    number = np.repeat(np.arange(TRAINED + 2 * OTHERS), IMAGES)
-    raw = random.normal(size=(TRAINED + 2 * OTHERS, DIMS))[number] + 2.2 * random.normal(size=(len(number), DIMS))
-    seen = number < TRAINED
-    metric = _discriminants(raw[seen], number[seen])
-    features = (raw - raw[seen].mean(axis=0)) @ metric
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-
-    def pairs(chosen: np.ndarray) -> Pairs:
-        return pair_scores(features[chosen], People.of(number[chosen].astype(str)), Shape())
-
-    tested = pairs(number >= TRAINED + OTHERS)
-    own, others = (calibrate(pairs(c)).calibrator for c in (seen, (number >= TRAINED) & (number < TRAINED + OTHERS)))
-    return tuple(cllr(c(tested.score), tested.same, tested.weight) for c in (own, others))  # type: ignore[return-value]
-
-
-def test_a_metric_calibrated_on_its_own_people_misleads() -> None:  # oracle 12
-    own, others = np.mean([_cost_of(seed) for seed in range(10)], axis=0)
-    assert own > 1
-    assert others < 0.2
-
 
 def test_the_ratios_of_several_photos_must_not_be_added() -> None:  # oracle 13
     random = np.random.default_rng(0)
     people, images = 60, 6
     number = np.repeat(np.arange(people), images)
     shared = 0.7 * random.normal(size=(people, 1, 16)) * np.ones((people, images, 1))
-    raw = random.normal(size=(people, 16))[number] + 0.35 * random.normal(size=(len(number), 16))
+    raw = random.normal(size=(people, 16))[number] + 0.9 * random.normal(size=(len(number), 16))
     raw += shared.reshape(-1, 16) * (np.arange(len(number)) % images < 5)[:, None]  # five photos of one session
     features = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     identity = People.of(number.astype(str))

@@ -10,7 +10,9 @@ from handreid_tui.cli.options import Json, Runs, Several, places
 
 Evaluation = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="An evaluation on other data, as `handreid evaluate` keeps it [default: its own]."),
+    typer.Option(
+        metavar="NAME", help="An evaluation on other data, as `handreid evaluate` keeps it [default: its own]."
+    ),
 ]
 GroupBy = Annotated[
     str | None,
