@@ -8,6 +8,7 @@ import typer
 
 from handreid_tui.cli.commands import casework, comparing, history, machine, training
 from handreid_tui.cli.options import Db, Runs, places
+from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
@@ -70,6 +71,7 @@ app.add_typer(data, name="data", rich_help_panel="Setup")
 def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
     """Without a command: the terminal UI."""
     if context.invoked_subcommand is None:
+        check_terminal()
         from handreid_tui.ui.app import run_app
 
         raise typer.Exit(run_app(places(db, runs)))
