@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.contract import run_files
 from engine.contract.config import EvaluationConfig
 from engine.contract.events import dumps
 from engine.data.augment import Augmentation
@@ -104,10 +105,10 @@ def _rows(images: tuple[int, ...]) -> Callable[[tuple[int, ...]], Tensor]:
 def write_evaluation(folder: Path, split: Split, report: Report, summary: dict[str, Any]) -> None:
     """Keep what the report of the split's trials was made from: anyone can recompute and compare it without a model."""
     folder.mkdir(exist_ok=True)
-    save_file({"features": report.features.contiguous(), "identity": report.identity}, folder / "features.safetensors")
+    save_file({"features": report.features.contiguous(), "identity": report.identity}, folder / run_files.FEATURES)
     shown = map(split.images.__getitem__, report.images)
     listed = [{"name": image.name, "path": image.path, "identity": image.identity} for image in shown]
-    (folder / "images.json").write_text(json.dumps({"root": str(split.root), "images": listed}))
+    (folder / run_files.IMAGES).write_text(json.dumps({"root": str(split.root), "images": listed}))
     arrays: dict[str, Tensor] = {}
     row = _rows(report.images)
     for number, (trial, ranking) in enumerate(zip(split.trials, report.rankings, strict=True)):
@@ -119,5 +120,5 @@ def write_evaluation(folder: Path, split: Split, report: Report, summary: dict[s
             f"{number:02}/ap_trapezoid": ranking.ap_trapezoid.double(),
             f"{number:02}/inp": ranking.inp.double(),
         }
-    save_file({name: value.contiguous() for name, value in arrays.items()}, folder / "trials.safetensors")
-    (folder / "summary.json").write_text(dumps(summary) + "\n")
+    save_file({name: value.contiguous() for name, value in arrays.items()}, folder / run_files.TRIALS)
+    (folder / run_files.SUMMARY).write_text(dumps(summary) + "\n")

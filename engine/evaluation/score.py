@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
@@ -18,11 +24,21 @@ from engine.evaluation.trained_model import load_trained
 from engine.machine.device import open_device
 
 
-def score(run: Path, data: DataConfig) -> Path:
-    """Score a run's model on the test identities of `data`; returns the folder with the evaluation.
+@dataclass(frozen=True)
+class Scored:
+    """A run's result on other data, and the folder that it is kept in; where it is not kept, why."""
 
-    It lies in `evaluations/` of the run, and holds what the run's own `evaluation/` holds. Raises UserError where the
-    run has no model, or the data cannot be read.
+    summary: dict[str, Any]
+    folder: Path | None
+    problem: str = ""
+
+
+def score(run: Path, data: DataConfig) -> Scored:
+    """Score a run's model on the test identities of `data`.
+
+    The evaluation is kept in `evaluations/` of the run and holds what the run's own `evaluation/` holds. A run that
+    cannot be written (another user's, a full disk) is scored all the same. Raises UserError where the run has no
+    model, or the data cannot be read.
     """
     config, model = load_trained(run)
     split = open_split(data)
@@ -44,7 +60,16 @@ def score(run: Path, data: DataConfig) -> Path:
         "gallery": split.gallery,
         "geometry": geometry(report.features, report.identity),
     }
-    folder = run / "evaluations" / f"{split.root.name}-{split.subset}-{split.gallery}"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_evaluation(folder, split, report, summary)
-    return folder
+    # Folders of data sets often have the same name: the split's fingerprint tells them apart.
+    name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
+    folder = run / run_files.EVALUATIONS / name
+    unfinished = folder.with_name(f".{secrets.token_hex(8)}")
+    try:
+        unfinished.mkdir(parents=True)
+        write_evaluation(unfinished, split, report, summary)
+        shutil.rmtree(folder, ignore_errors=True)  # the same data, scored before
+        unfinished.rename(folder)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return Scored(summary, None, getattr(error, "strerror", None) or str(error))
+    return Scored(summary, folder)
