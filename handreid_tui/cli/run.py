@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from handreid_tui.cli.agree import agree
@@ -95,7 +96,7 @@ def run(
 
 def as_object(progress: Progress) -> dict[str, Any]:
     """One run as the object that `--json` prints. Accuracies are fractions."""
-    config = json.loads((progress.path / "config.json").read_text())
+    config = json.loads((progress.path / run_files.CONFIG).read_text())
     summary = progress.summary
     keys = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "best_epoch", "seconds")
     return {

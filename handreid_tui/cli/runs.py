@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
@@ -129,7 +130,7 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
 def show_log(places: Places, text: str, follow_it: bool) -> None:
     """Print trainer.log; with `follow_it`, go on until the run has ended."""
     run = find_run(places.runs, text)
-    log = run / "trainer.log"
+    log = run / run_files.LOG
     position = 0
     while True:
         final = observe(run).final

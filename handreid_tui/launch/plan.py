@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.config import RunConfig, resolve
 from engine.contract.errors import UserError
@@ -150,7 +151,7 @@ def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:
         settings["model.pretrained"] = str(Path(str(weights)).expanduser().absolute())
     elif run := _run(runs, str(weights)):
         settings["model.pretrained"] = str(run.absolute())
-        earlier = RunConfig.load(run / "config.json").model
+        earlier = RunConfig.load(run / run_files.CONFIG).model
         settings.setdefault("model.name", earlier.name)
         if earlier.image_size and settings["model.name"] == earlier.name:
             settings.setdefault("model.image_size", earlier.image_size)
@@ -165,7 +166,9 @@ def _run(runs: Path, text: str) -> Path | None:
         if text.isdigit() or text == "last":
             raise
         return None
-    if not any((run / "checkpoints" / name / "model.safetensors").exists() for name in ("best", "last")):
+    if not any(
+        (run / run_files.CHECKPOINTS / name / run_files.MODEL).exists() for name in (run_files.BEST, run_files.LAST)
+    ):
         raise UserError(f"Run {directory.number(run)} ({run.name}) has no weights yet to start from.")
     return run
 
