@@ -1,4 +1,4 @@
-"""Verbal equivalents of likelihood ratios (ENFSI guideline for evaluative reporting, 2015): never without the number."""
+"""Verbal equivalents of likelihood ratios (ENFSI guideline for evaluative reporting, 2015). Never without numbers."""
 
 from __future__ import annotations
 
