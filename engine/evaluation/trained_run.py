@@ -11,6 +11,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig, ModelConfig, RunConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
@@ -29,11 +30,11 @@ TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers"
 
 def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     """The best model of a run, with its necks. Raises UserError where the run has none."""
-    config = RunConfig.load(run / "config.json")
-    checkpoint = load_checkpoint(run / "checkpoints" / "best")
+    config = RunConfig.load(run / run_files.CONFIG)
+    checkpoint = load_checkpoint(run / run_files.BEST_CHECKPOINT)
     if checkpoint is None:
         raise UserError(f"{run.name} has no sound weights: only a run that has trained can be scored or exported.")
-    weights = config.model.model_copy(update={"pretrained": str((run / "checkpoints" / "best").absolute())})
+    weights = config.model.model_copy(update={"pretrained": str((run / run_files.BEST_CHECKPOINT).absolute())})
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
     necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
@@ -65,7 +66,7 @@ def score(run: Path, data: DataConfig) -> Path:
     report = run_trials(features, identity, split.trials, position)
     baseline = run_trials(pixel_features(tensor), identity, split.trials, position)
     summary = _summary(report, baseline, split) | {"geometry": geometry(features, identity)}
-    folder = run / "evaluations" / f"{split.root.name}-{split.subset}-{split.gallery}"
+    folder = run / run_files.EVALUATIONS / f"{split.root.name}-{split.subset}-{split.gallery}"
     folder.mkdir(parents=True, exist_ok=True)
     write_evaluation(folder, split, images, features, report, summary)
     return folder

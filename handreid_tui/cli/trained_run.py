@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.data.split import open_split
@@ -30,7 +31,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
     config = DataConfig.model_validate(data)
     open_split(config)
     folder = Path(_engine("evaluate", str(run), config.model_dump_json()).strip())
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / run_files.SUMMARY).read_text())
     if as_json:
         print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
         return

@@ -36,10 +36,10 @@ def run(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Image encoder of open_clip, or handreid-tiny.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="Tag of open_clip, weights file, RUN, or none.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    ids_per_batch: Annotated[int | None, typer.Option(help="Identities in a batch (P).")] = None,
-    images_per_id: Annotated[int | None, typer.Option(help="Images of each identity in a batch (K).")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
+    epochs: Annotated[str | None, typer.Option(help="Passes over the training images.")] = None,
+    ids_per_batch: Annotated[str | None, typer.Option(help="Identities in a batch (P).")] = None,
+    images_per_id: Annotated[str | None, typer.Option(help="Images of each identity in a batch (K).")] = None,
+    lr: Annotated[str | None, typer.Option(help="Learning rate of the encoder.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
@@ -48,18 +48,20 @@ def run(
     priority: Annotated[int, typer.Option(help="Place in the queue: higher goes first.")] = 0,
     on: On = None,
     sbatch: Sbatch = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the queue goes on by itself.")] = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Train combinations, one run for each combo and seed.
+    """Train combinations, one run for each combo, combination of settings and seed. A comma separates values to try.
 
-    Examples: `handreid run --combo ce_triplet_center` on drawn hands ·
-    `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left`
+    Examples: `handreid run --combo ce_triplet_center` on synthetic hands ·
+    `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left` ·
+    `handreid run --combo ce+triplet:0.5,1 --lr 1e-6,5e-6 --set loss.triplet.margin=0.1,0.3,soft`
     """
-    from engine.contract.config import parse_setting
     from handreid_tui.cli.run import run as train
+    from handreid_tui.launch.grid import read_combos, read_setting, read_values
     from handreid_tui.launch.seeds import read_seeds
 
     user = read_user_file()
@@ -76,16 +78,20 @@ def run(
         "train.lr": lr,
         "device": device,
     }
-    settings: dict[str, Any] = user.settings | {key: value for key, value in given.items() if value is not None}
-    settings |= dict(parse_setting(each) for each in set or [])
+    values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    values |= dict(read_setting(each) for each in set or [])
+    grid = {key: found for key, found in values.items() if len(found) > 1}
+    settings = user.settings | {key: found[0] for key, found in values.items() if key not in grid}
     seeds = read_seeds(" ".join(seed or []))
     status = train(
-        list(dict.fromkeys(combo)),
+        read_combos(combo, user.combos),
         seeds,
         settings,
         places(db, runs, user),
         user.combos,
         tags=tag or [],
+        grid=grid,
+        yes=yes,
         gpus=1.0 if gpus is None else gpus,
         priority=priority,
         parallel=parallel,
