@@ -207,6 +207,8 @@ def depth_notes(assumed: Mapping[str, Sequence[int]], total: int) -> list[str]:
     """Sentences about deep pictures whose range had to be taken from their values: `{kind: (bits, pictures)}`."""
     notes = []
     for kind, (bits, pictures) in assumed.items():
+        if (kind, bits) == ("I", 16):
+            continue  # all 16 bits are used: nothing was assumed
         values = "floating-point" if kind == "F" else "16- or 32-bit"
         taken = "0 to 1" if bits == UNIT else f"{bits} bits"
         notes.append(
