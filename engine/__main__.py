@@ -18,7 +18,7 @@ from typing import Any
 from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import UserError
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, dumps
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         logging.getLogger().setLevel(logging.ERROR)
         if chosen.command == "evaluate":
-            print(score(chosen.run, DataConfig.model_validate_json(chosen.data)))
+            scored = score(chosen.run, DataConfig.model_validate_json(chosen.data))
+            folder = str(scored.folder) if scored.folder else None
+            print(dumps({"summary": scored.summary, "folder": folder, "problem": scored.problem}))
         else:
             export(chosen.run, chosen.folder)
         return 0

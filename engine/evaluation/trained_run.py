@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from engine.contract import run_files
@@ -42,10 +46,20 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     return config, model
 
 
-def score(run: Path, data: DataConfig) -> Path:
-    """Score a run's model on the test identities of `data`; returns the folder with the evaluation.
+@dataclass(frozen=True)
+class Scored:
+    """A run's result on other data, and the folder that it is kept in; where it is not kept, why."""
 
-    It lies in `evaluations/` of the run, and holds what the run's own `evaluation/` holds.
+    summary: dict[str, Any]
+    folder: Path | None
+    problem: str = ""
+
+
+def score(run: Path, data: DataConfig) -> Scored:
+    """Score a run's model on the test identities of `data`.
+
+    The evaluation is kept in `evaluations/` of the run and holds what the run's own `evaluation/` holds. A run that
+    cannot be written (another user's, a full disk) is scored all the same.
     """
     config, model = load_trained(run)
     split = open_split(data)
@@ -66,10 +80,19 @@ def score(run: Path, data: DataConfig) -> Path:
     report = run_trials(features, identity, split.trials, position)
     baseline = run_trials(pixel_features(tensor), identity, split.trials, position)
     summary = _summary(report, baseline, split) | {"geometry": geometry(features, identity)}
-    folder = run / run_files.EVALUATIONS / f"{split.root.name}-{split.subset}-{split.gallery}"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_evaluation(folder, split, images, features, report, summary)
-    return folder
+    # Folders of data sets often have the same name: the split's fingerprint tells them apart.
+    name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
+    folder = run / run_files.EVALUATIONS / name
+    unfinished = folder.with_name(f".{secrets.token_hex(8)}")
+    try:
+        unfinished.mkdir(parents=True)
+        write_evaluation(unfinished, split, images, features, report, summary)
+        shutil.rmtree(folder, ignore_errors=True)  # the same data, scored before
+        unfinished.rename(folder)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return Scored(summary, None, getattr(error, "strerror", None) or str(error))
+    return Scored(summary, folder)
 
 
 def _summary(report: Report, baseline: Report, split: Split) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
 from engine.data.sampler import PKSampler
-from engine.data.split import check_batch, open_split, without
+from engine.data.split import check_batch, open_split, without, without_test
 from engine.losses.objective import Objective
 from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
@@ -41,7 +41,7 @@ class Setup:
     sampler: PKSampler
     train: Tensor  # [M] positions of the training images in `images`
     target: Tensor  # [M] their classes
-    validation: Trial
+    validation: tuple[Trial, ...]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of a step, augmented [B, 3, S, S], and their classes [B]: on the device, without a wait."""
@@ -78,6 +78,8 @@ class Setup:
 def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
     """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend."""
     split = open_split(config.data)
+    if not config.evaluation.test:
+        split = without_test(split)
     device = open_device(config)
     model = build_model(config.model, config.seed)
     pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
@@ -105,7 +107,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
         sampler=sampler,
         train=train,
         target=target,
-        validation=validation_trial(split),
+        validation=split.validation or (validation_trial(split),),
     )
 
 

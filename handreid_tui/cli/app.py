@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import typer
 
-from handreid_tui.cli.commands import comparing, history, machine, training
+from handreid_tui.cli.commands import casework, comparing, history, machine, training
 from handreid_tui.cli.options import Db, Runs, places
+from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
@@ -31,6 +32,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": comparing.compare,
         "report": comparing.report,
         "plot": comparing.plot,
+    },
+    "Casework": {
+        "openset": casework.openset,
     },
     "Runs": {
         "runs": history.list_runs,
@@ -67,6 +71,7 @@ app.add_typer(data, name="data", rich_help_panel="Setup")
 def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
     """Without a command: the terminal UI."""
     if context.invoked_subcommand is None:
+        check_terminal()
         from handreid_tui.ui.app import run_app
 
         raise typer.Exit(run_app(places(db, runs)))
