@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,10 @@ from safetensors import SafetensorError
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig
-from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
 from engine.data.cache import load_pixels
 from engine.data.cache_dir import cache_folder
-from engine.data.split import open_split
+from engine.data.split import open_split, without
 from engine.evaluation.evaluate import extract, images_of, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
 from engine.evaluation.trained_model import load_trained
@@ -45,9 +45,10 @@ def score(run: Path, data: DataConfig) -> Scored:
     device = open_device(config)
     images = [split.images[image] for image in images_of(split.trials)]
     pixels = load_pixels(split.root, images, model.image_size, cache_folder())
-    if pixels.bad:
-        raise UserError(f"{pixels.bad[0]} cannot be decoded: repair it, or remove it from the data set.")
-    tensor = torch.from_numpy(pixels.array.copy())
+    split = without(split, pixels.bad)
+    tensor = torch.from_numpy(pixels.array[[row for row, image in enumerate(images) if image.name not in pixels.bad]])
+    for warning in (*pixels.notes, *split.warnings):
+        print(f"Note: {warning}", file=sys.stderr)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
     report = run_trials(split, split.trials, extract(model, tensor, augmentation, device, config.evaluation))

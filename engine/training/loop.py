@@ -65,7 +65,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
     if workers.main:
         _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
-    if workers.main and not checkpoint:
+    if workers.main and not checkpoint and config.evaluation.test:
         progress.pixels = _evaluate(setup, events, "pixels", 0).metrics
         progress.before = _evaluate(setup, events, "before", 0).metrics
 
@@ -140,7 +140,7 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
 def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0) -> Report:
     """Rank the validation or the test trials, and write the event."""
     validation = stage == "validation"
-    trials = (setup.validation,) if validation else setup.split.trials
+    trials = setup.validation if validation else setup.split.trials
     images = images_of(trials)
     pixels = setup.images[torch.tensor(images, device=setup.images.device)]
     if stage == "pixels":
@@ -154,18 +154,16 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
 
 
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
-    """The final report on the test identities, the weights it was made with, and the end of the events."""
+    """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
-    report = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
-    summary: dict[str, Any] = {
-        **report.metrics,
-        "best_epoch": progress.best_epoch,
-        "seconds": round(progress.seconds, 3),
-        "before": progress.before,
-        "pixels": progress.pixels,
-        "geometry": geometry(report.features, report.identity),
-    }
-    write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
+    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": round(progress.seconds, 3)}
+    if progress.best_mAP >= 0:
+        summary["validation_mAP"] = progress.best_mAP
+    if setup.config.evaluation.test:
+        report = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
+        shape = geometry(report.features, report.identity)
+        summary = report.metrics | summary | {"before": progress.before, "pixels": progress.pixels, "geometry": shape}
+        write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
     best.result()
     events.write(
         "checkpoint",

@@ -34,6 +34,10 @@ def run(
     gallery: Annotated[
         str | None, typer.Option(help="all: merged over the aspects, as published. own: this one.")
     ] = None,
+    split_seed: Annotated[
+        str | None,
+        typer.Option(help="Divide training and test people by these seeds (0-4), not at the published threshold."),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Image encoder of open_clip, or handreid-tiny.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="Tag of open_clip, weights file, RUN, or none.")] = None,
     epochs: Annotated[str | None, typer.Option(help="Passes over the training images.")] = None,
@@ -79,6 +83,8 @@ def run(
         "device": device,
     }
     values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    if split_seed is not None:
+        values |= {"data.division": ["drawn"], "data.split_seed": [*read_seeds(split_seed)]}
     values |= dict(read_setting(each) for each in set or [])
     grid = {key: found for key, found in values.items() if len(found) > 1}
     settings = user.settings | {key: found[0] for key, found in values.items() if key not in grid}
