@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from common import machine
 
+from engine.contract import run_files
 from engine.contract.events import EventWriter
 from engine.training.checkpoint import Checkpoint, save_checkpoint
 from engine.training.checkpoint_writer import CheckpointWriter
@@ -44,11 +45,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = Path(name)
             began = time.perf_counter()
-            save_checkpoint(folder / "best", best)
-            save_checkpoint(folder / "last", last, keep_previous=True)
+            save_checkpoint(folder / run_files.BEST, best)
+            save_checkpoint(folder / run_files.LAST, last, keep_previous=True)
             at_once.append(time.perf_counter() - began)
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            writer = CheckpointWriter(Path(name), EventWriter(Path(name) / "events.jsonl"))
+            writer = CheckpointWriter(Path(name), EventWriter(Path(name) / run_files.EVENTS))
             began = time.perf_counter()
             writer.save(last, best, epoch=1)
             waits.append(time.perf_counter() - began)

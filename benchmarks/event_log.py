@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.contract import run_files
+
 METRICS = ("total", "ce", "triplet", "lr", "images_per_s")
 STEPS = {"handreid": 4000, "tensorboard": 4000, "wandb": 2000, "mlflow, log_batch": 2000, "mlflow, log_metric": 40}
 LARGEST_BATCH = 1000  # metrics that MLflow takes in one call
@@ -30,7 +32,7 @@ Log = Callable[[int], None]
 def handreid(folder: Path) -> tuple[Log, Callable[[], None]]:
     from engine.contract.events import EventWriter
 
-    events = EventWriter(folder / "events.jsonl")
+    events = EventWriter(folder / run_files.EVENTS)
 
     def log(step: int) -> None:
         terms = {"ce": 2.5 + step, "triplet": 0.25}
@@ -187,7 +189,7 @@ def overhead(device: str, steps: int, rounds: int) -> None:
         os.environ["HANDREID_CACHE"] = str(folder / "cache")
         photos = make_photos(folder, 288, (64, 64), None)
         options = argparse.Namespace(device=device, threads=1)
-        loop = OurLoop(prepare(configuration(photos, "handreid-tiny", options)), folder / "events.jsonl")
+        loop = OurLoop(prepare(configuration(photos, "handreid-tiny", options)), folder / run_files.EVENTS)
         meter, silent = Timed(loop.meter), Silent()
         loop.train(10)  # warm-up
 

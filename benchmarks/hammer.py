@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from engine.contract.events import EventWriter
 from handreid_tui.history import add_tag, curve, ingest, list_runs, open_history
@@ -35,7 +36,7 @@ def hammer(place: Path, name: int, seconds: float) -> dict[str, int]:
     while time.monotonic() < end:
         if len(writers) < 3 and chance.random() < 0.2:
             run = directory.create(runs, resolve("ce", len(writers)))
-            writers.append((EventWriter(run / "events.jsonl"), [0]))
+            writers.append((EventWriter(run / run_files.EVENTS), [0]))
             done["runs"] += 1
         for writer, step in writers:
             for _ in range(chance.randrange(20)):

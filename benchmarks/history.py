@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from handreid_tui.history import curve, ingest, ingest_run, list_runs, open_history, rebuild, summary
 from handreid_tui.runs import directory
@@ -49,7 +50,7 @@ def points(folder: Path, count: int) -> None:
     """One run with `count` points, read at once; then queries of it, and the tail of a growing file."""
     run = directory.create(folder / "runs", resolve("ce_triplet"))
     steps = count // POINTS_A_STEP
-    write_steps(run / "events.jsonl", 0, steps)
+    write_steps(run / run_files.EVENTS, 0, steps)
     history = open_history(folder / "runs.db")
     seconds, _ = timed(lambda: ingest(history, folder / "runs"), repeat=1)
     added = steps * POINTS_A_STEP
@@ -62,7 +63,7 @@ def points(folder: Path, count: int) -> None:
 
     def grow() -> None:
         nonlocal tail
-        write_steps(run / "events.jsonl", tail, 10)
+        write_steps(run / run_files.EVENTS, tail, 10)
         tail += 10
         ingest_run(history, run)
 
@@ -82,10 +83,10 @@ def runs(folder: Path, count: int) -> None:
     for number in range(1, count + 1):
         run = place / f"{number:04d}-ce_triplet"
         run.mkdir(parents=True)
-        (run / "config.json").write_text(config)
-        (run / "meta.json").write_text(json.dumps({"tags": ["night"], "created": 1.7e9 + number}))
-        write_steps(run / "events.jsonl", 0, 2)
-        with (run / "events.jsonl").open("a") as file:
+        (run / run_files.CONFIG).write_text(config)
+        (run / run_files.META).write_text(json.dumps({"tags": ["night"], "created": 1.7e9 + number}))
+        write_steps(run / run_files.EVENTS, 0, 2)
+        with (run / run_files.EVENTS).open("a") as file:
             file.write(line("evaluation", step=2, epoch=1, stage="final", rank1=0.9, mAP=0.8))
             file.write(line("ended", status="finished", reason=None, summary={"best_epoch": 1}))
     time.sleep(2.5)  # let the times of the folders settle
@@ -135,10 +136,10 @@ def write_reports(place: Path, count: int) -> None:
     for number in range(1, count + 1):
         level, seed = number % len(COMBOS), number // len(COMBOS)
         run = place / f"{number:04d}-{COMBOS[level]}"
-        (run / "evaluation").mkdir(parents=True)
+        (run / run_files.EVALUATION).mkdir(parents=True)
         config = resolve(COMBOS[level], seed, **{"data.gallery": "all"})
-        (run / "config.json").write_text(config.model_dump_json())
-        (run / "meta.json").write_text(json.dumps({"tags": ["night"], "created": 1.7e9 + number}))
+        (run / run_files.CONFIG).write_text(config.model_dump_json())
+        (run / run_files.META).write_text(json.dumps({"tags": ["night"], "created": 1.7e9 + number}))
         arrays, scores = {}, []
         for trial, (query, gallery) in enumerate(trials):
             score = ease[query] + 0.1 * level + random.normal(size=QUERIES)
@@ -148,10 +149,10 @@ def write_reports(place: Path, count: int) -> None:
             scores.append({"rank1": (rank == 1).mean(), "rank5": (rank <= 5).mean(), "mAP": (1 / rank).mean()})
         summary: dict[str, Any] = {key: float(np.mean([each[key] for each in scores])) for key in scores[0]}
         summary |= {"best_epoch": 1, "seconds": 60.0, "before": {"rank1": 0.5, "mAP": 0.6}}
-        save_file(arrays, run / "evaluation" / "trials.safetensors")
-        (run / "evaluation" / "images.json").write_text(listed)
-        (run / "evaluation" / "summary.json").write_text(json.dumps(summary))
-        with (run / "events.jsonl").open("w") as file:
+        save_file(arrays, run / run_files.EVALUATION / run_files.TRIALS)
+        (run / run_files.EVALUATION / run_files.IMAGES).write_text(listed)
+        (run / run_files.EVALUATION / run_files.SUMMARY).write_text(json.dumps(summary))
+        with (run / run_files.EVENTS).open("w") as file:
             told = {"dataset": "11k", "subset": "dorsal-right", "gallery": "all", "fingerprint": "f00d" * 4}
             file.write(line("started", steps=2, epochs=1, resumed_from=None, **told))
             file.write(line("evaluation", step=2, epoch=1, stage="final", rank1=summary["rank1"], mAP=summary["mAP"]))

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from engine.contract.events import read_events
 from handreid_tui.history import ingest, open_history, rebuild
@@ -46,16 +47,17 @@ PRETENDING_TRAINER = """
 import hashlib, json, os, signal, sys, time
 from pathlib import Path
 from typing import Any
+from engine.contract import run_files
 from engine.contract.events import EventWriter
 
 run = Path(sys.argv[1])
-config = json.loads((run / "config.json").read_text())
+config = json.loads((run / run_files.CONFIG).read_text())
 stopping = []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-checkpoint = run / "checkpoints" / "state.json"
+checkpoint = run / run_files.CHECKPOINTS / run_files.PROGRESS
 checkpoint.parent.mkdir(exist_ok=True)
 state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "weights": ""}
-events = EventWriter(run / "events.jsonl")
+events = EventWriter(run / run_files.EVENTS)
 events.write("started", pid=os.getpid(), resumed_from=state["step"] or None, steps=config["train"]["epochs"])
 for step in range(state["step"], config["train"]["epochs"]):
     time.sleep(0.005)
@@ -77,10 +79,10 @@ CLIENT = """
 import sys
 from pathlib import Path
 from typing import Any
-from handreid_tui.launch import control
+from handreid_tui.launch import lifecycle
 paths = [Path(path) for path in sys.argv[2:]]
-control.launch(paths, parallel=int(sys.argv[1]))
-control.wait(paths)
+lifecycle.launch(paths, parallel=int(sys.argv[1]))
+lifecycle.wait(paths)
 """
 
 READER = """
@@ -143,7 +145,9 @@ class Storm:
             self.reader = subprocess.Popen([sys.executable, "-P", "-c", READER, str(self.db), str(self.runs)])
         for path in self.unfinished():
             state = observe(path)
-            untouched = not any((path / name).exists() for name in ("queued.json", "process.json", "events.jsonl"))
+            untouched = not any(
+                (path / name).exists() for name in (run_files.QUEUED, run_files.PROCESS, run_files.EVENTS)
+            )
             if untouched and not self.clients:
                 self.launch([path])
             elif state.status in ("stopped", "failed", "lost") and not untouched:
@@ -214,15 +218,15 @@ class Storm:
             require(time.monotonic() < end, f"processes are left: {left}")
             time.sleep(0.05)
         for path in self.paths:
-            self.counts["events"] += len(read_events(path / "events.jsonl", limit=1 << 30).events)
-            self.counts["torn lines"] += read_events(path / "events.jsonl", limit=1 << 30).damaged
+            self.counts["events"] += len(read_events(path / run_files.EVENTS, limit=1 << 30).events)
+            self.counts["torn lines"] += read_events(path / run_files.EVENTS, limit=1 << 30).damaged
         self.counts["runs finished"] = len(self.paths)
 
 
 def steps_told(path: Path, offset: int) -> list[int]:
     """The steps that stand after the events up to `offset`: a resume voids those behind its checkpoint."""
     steps: set[int] = set()
-    for event in upto(path / "events.jsonl", offset):
+    for event in upto(path / run_files.EVENTS, offset):
         if event["kind"] == "started":
             steps = {step for step in steps if step < (event["resumed_from"] or 0)}
         elif event["kind"] == "step":
@@ -274,8 +278,8 @@ def content(db: Path) -> list[list[tuple]]:
 
 def weights(path: Path, real: bool) -> str:
     if real:
-        return hashlib.sha256((path / "checkpoints" / "best" / "model.safetensors").read_bytes()).hexdigest()
-    return str(json.loads((path / "checkpoints" / "state.json").read_text())["weights"])
+        return hashlib.sha256((path / run_files.BEST_CHECKPOINT / run_files.MODEL).read_bytes()).hexdigest()
+    return str(json.loads((path / run_files.CHECKPOINTS / run_files.PROGRESS).read_text())["weights"])
 
 
 def undisturbed(folder: Path, real: bool, count: int) -> list[str]:

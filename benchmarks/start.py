@@ -13,6 +13,8 @@ import os
 import sys
 import time
 
+from engine.contract import run_files
+
 MARKS = "HANDREID_START_MARKS"  # the file that the processes of one start append to
 
 
@@ -116,9 +118,9 @@ def start_once(folder: str, words: list[str], number: int) -> list[tuple[str, fl
     else:
         raise SystemExit(f"No first step within two minutes: see {run_folder}.")
     run = next(run_folder.glob("0*"))
-    process = json.loads((run / "process.json").read_text())
+    process = json.loads((run / run_files.PROCESS).read_text())
     os.kill(process["trainer"], signal.SIGTERM)
-    while not (run / "exit.json").exists():
+    while not (run / run_files.EXIT).exists():
         time.sleep(0.05)
     times = [(name, float(t)) for t, _, name in (line.partition(" ") for line in marks.read_text().splitlines())]
     times.append(("run directory, queue, supervisor; shim starts", process["t"]))

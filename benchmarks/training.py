@@ -27,6 +27,7 @@ from common import interleaved, machine, make_photos, ratio
 from PIL import Image
 from plain_loop import PlainLoop
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
 from engine.contract.events import EventWriter
 from engine.data.cache import load_pixels
@@ -108,7 +109,7 @@ def decoding(photos: Path, folder: Path, rounds: int, size: int) -> None:
 def compare(title: str, photos: Path, model: str, options: argparse.Namespace) -> tuple[float, float]:
     """Print the table of one case; returns our images/s and, on a GPU, the seconds of a whole run's steps."""
     config = configuration(photos, model, options)
-    ours = OurLoop(prepare(config), photos.parent / "events.jsonl")
+    ours = OurLoop(prepare(config), photos.parent / run_files.EVENTS)
     plain = {
         f"plain, {'AMP' if amp else 'float32'}": PlainLoop(prepare(config), options.workers, amp)
         for amp in (False, True)

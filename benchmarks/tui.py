@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from textual.events import Key
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from handreid_tui.history import ingest, open_history
 from handreid_tui.runs import directory
@@ -65,8 +66,8 @@ def write_run(runs: Path, combo: str, seed: int, steps: int, ended: bool = True)
             {"kind": "evaluation", "stage": "final", "step": steps, "rank1": rng.random(), "mAP": rng.random()}
         )
         lines.append({"kind": "ended", "status": "finished", "t": now + 60})
-        (path / "exit.json").write_text('{"status": 0}')
-    (path / "events.jsonl").write_text("".join(json.dumps({"v": 1, **line}) + "\n" for line in lines))
+        (path / run_files.EXIT).write_text('{"status": 0}')
+    (path / run_files.EVENTS).write_text("".join(json.dumps({"v": 1, **line}) + "\n" for line in lines))
     return path
 
 
@@ -183,7 +184,7 @@ def stream(runs: list[Path], stop: threading.Event) -> None:
     step = 200
     while not stop.wait(0.1):
         for run in runs:
-            with (run / "events.jsonl").open("a") as file:
+            with (run / run_files.EVENTS).open("a") as file:
                 file.write(json.dumps({"v": 1} | step_event(step, time.time(), ["ce"], rng)) + "\n")
         step += 1
 
@@ -274,7 +275,7 @@ async def measure_redraw(folder: Path) -> None:
         rng, waits = np.random.default_rng(1), []
         for step in range(1_000_000, 1_000_010):
             last, began = chart.lines[0].x[-1], time.perf_counter()
-            with (run / "events.jsonl").open("a") as file:
+            with (run / run_files.EVENTS).open("a") as file:
                 event = step_event(step, time.time(), ["ce", "triplet", "center"], rng)
                 file.write(json.dumps({"v": 1} | event) + "\n")
             while chart.lines[0].x[-1] == last:

@@ -15,9 +15,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import UserError
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, dumps
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         logging.getLogger().setLevel(logging.ERROR)
         if chosen.command == "evaluate":
-            print(score(chosen.run, DataConfig.model_validate_json(chosen.data)))
+            scored = score(chosen.run, DataConfig.model_validate_json(chosen.data))
+            folder = str(scored.folder) if scored.folder else None
+            print(dumps({"summary": scored.summary, "folder": folder, "problem": scored.problem}))
         else:
             export(chosen.run, chosen.folder)
         return 0
@@ -51,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(run: Path) -> int:
     """Train `run`, and whatever happens, say in its events how it ended."""
-    config = RunConfig.load(run / "config.json")
+    config = RunConfig.load(run / run_files.CONFIG)
     main = os.environ.get("RANK", "0") == "0"  # of several processes on one run, one writes
-    events = EventWriter(run / "events.jsonl" if main else Path(os.devnull))
+    events = EventWriter(run / run_files.EVENTS if main else Path(os.devnull))
     try:
         from engine.training.loop import train  # imports torch: seconds
         from engine.training.stopping import StopRequest

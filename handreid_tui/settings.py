@@ -54,10 +54,12 @@ def read_user_file(path: Path = FILE) -> UserFile:
     [slurm] as in `launch/slurm/request.py`
     """
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte-order mark
     except FileNotFoundError:
         return UserFile()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8 in your editor.") from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
     if unknown := set(raw) - {"places", "run", "combos", "slurm"}:
         raise UserError(

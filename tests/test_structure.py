@@ -63,3 +63,19 @@ def test_what_the_manager_reads_of_the_engine_is_free_of_torch() -> None:
         "engine.contract.config, engine.contract.events, engine.contract.models, engine.data.split, engine.data.check"
     )
     assert "torch" not in loaded_by(f"import {modules}")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "handreid_tui" / "ui").rglob("*.py")), ids=lambda file: file.stem)
+def test_no_part_of_the_terminal_ui_imports_the_app_that_wires_it(file: Path) -> None:
+    assert not any(name.startswith("handreid_tui.ui.app") for name in imports_of(file))
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("handreid_tui/ui/screens/*/screen.py")), ids=lambda f: f.parent.name)
+def test_a_screen_is_a_page_and_no_tower(file: Path) -> None:
+    pages = [
+        node
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef) and "BINDINGS" in ast.dump(node)
+    ]
+    assert any([ast.unparse(base) for base in page.bases] == ["Page"] for page in pages)
+    assert len(file.read_text().splitlines()) <= 400

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.contract import run_files
 from engine.contract.config import EvaluationConfig
 from engine.contract.events import dumps
 from engine.data.augment import Augmentation
@@ -88,9 +89,9 @@ def write_evaluation(
     folder.mkdir(exist_ok=True)
     identity, _ = identities(split, images)
     position = {image: row for row, image in enumerate(images)}
-    save_file({"features": features.contiguous(), "identity": identity}, folder / "features.safetensors")
+    save_file({"features": features.contiguous(), "identity": identity}, folder / run_files.FEATURES)
     listed = [{"name": i.name, "path": i.path, "identity": i.identity} for i in map(split.images.__getitem__, images)]
-    (folder / "images.json").write_text(json.dumps({"root": str(split.root), "images": listed}))
+    (folder / run_files.IMAGES).write_text(json.dumps({"root": str(split.root), "images": listed}))
     arrays: dict[str, Tensor] = {}
     for number, (trial, ranking) in enumerate(zip(split.trials, report.rankings, strict=True)):
         arrays |= {
@@ -101,5 +102,5 @@ def write_evaluation(
             f"{number:02}/ap_trapezoid": ranking.ap_trapezoid.double(),
             f"{number:02}/inp": ranking.inp.double(),
         }
-    save_file({name: value.contiguous() for name, value in arrays.items()}, folder / "trials.safetensors")
-    (folder / "summary.json").write_text(dumps(summary) + "\n")
+    save_file({name: value.contiguous() for name, value in arrays.items()}, folder / run_files.TRIALS)
+    (folder / run_files.SUMMARY).write_text(dumps(summary) + "\n")

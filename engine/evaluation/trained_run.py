@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from engine.contract import run_files
 from engine.contract.config import DataConfig, ModelConfig, RunConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
@@ -28,11 +33,11 @@ TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers"
 
 def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     """The best model of a run, with its necks. Raises UserError where the run has none."""
-    config = RunConfig.load(run / "config.json")
-    checkpoint = load_checkpoint(run / "checkpoints" / "best")
+    config = RunConfig.load(run / run_files.CONFIG)
+    checkpoint = load_checkpoint(run / run_files.BEST_CHECKPOINT)
     if checkpoint is None:
         raise UserError(f"{run.name} has no sound weights: only a run that has trained can be scored or exported.")
-    weights = config.model.model_copy(update={"pretrained": str((run / "checkpoints" / "best").absolute())})
+    weights = config.model.model_copy(update={"pretrained": str((run / run_files.BEST_CHECKPOINT).absolute())})
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
     necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
@@ -40,10 +45,20 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     return config, model
 
 
-def score(run: Path, data: DataConfig) -> Path:
-    """Score a run's model on the test identities of `data`; returns the folder with the evaluation.
+@dataclass(frozen=True)
+class Scored:
+    """A run's result on other data, and the folder that it is kept in; where it is not kept, why."""
 
-    It lies in `evaluations/` of the run, and holds what the run's own `evaluation/` holds.
+    summary: dict[str, Any]
+    folder: Path | None
+    problem: str = ""
+
+
+def score(run: Path, data: DataConfig) -> Scored:
+    """Score a run's model on the test identities of `data`.
+
+    The evaluation is kept in `evaluations/` of the run and holds what the run's own `evaluation/` holds. A run that
+    cannot be written (another user's, a full disk) is scored all the same.
     """
     config, model = load_trained(run)
     split = open_split(data)
@@ -61,10 +76,19 @@ def score(run: Path, data: DataConfig) -> Path:
     report = run_trials(features, identity, split.trials, position)
     baseline = run_trials(pixel_features(tensor), identity, split.trials, position)
     summary = _summary(report, baseline, split) | {"geometry": geometry(features, identity)}
-    folder = run / "evaluations" / f"{split.root.name}-{split.subset}-{split.gallery}"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_evaluation(folder, split, images, features, report, summary)
-    return folder
+    # Folders of data sets often have the same name: the split's fingerprint tells them apart.
+    name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
+    folder = run / run_files.EVALUATIONS / name
+    unfinished = folder.with_name(f".{secrets.token_hex(8)}")
+    try:
+        unfinished.mkdir(parents=True)
+        write_evaluation(unfinished, split, images, features, report, summary)
+        shutil.rmtree(folder, ignore_errors=True)  # the same data, scored before
+        unfinished.rename(folder)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return Scored(summary, None, getattr(error, "strerror", None) or str(error))
+    return Scored(summary, folder)
 
 
 def _summary(report: Report, baseline: Report, split: Split) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 
 POSITIONS = ("positional_embedding", "attnpool.positional_embedding")
@@ -30,16 +31,16 @@ def weights_file(source: Path) -> Path:
     """The weights inside `source`: the file itself, or the best (else last) checkpoint of a run directory."""
     if source.is_file():
         return source
-    for place in ("checkpoints/best", "best", "checkpoints/last", "."):
-        if (source / place / "model.safetensors").is_file():
-            return source / place / "model.safetensors"
+    for place in run_files.WEIGHTS_FOLDERS:
+        if (source / place / run_files.MODEL).is_file():
+            return source / place / run_files.MODEL
     raise UserError(f"{source} holds no weights: give a weights file or a run that has trained.")
 
 
 def recorded_model(source: Path) -> dict[str, Any]:
     """What a checkpoint of ours says of its model; empty for any other file."""
     try:
-        return dict(json.loads(weights_file(source).with_name("state.json").read_text())["model"])
+        return dict(json.loads(weights_file(source).with_name(run_files.PROGRESS).read_text())["model"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -22,8 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-FILES = ("model.safetensors", "optimizer.pt", "state.json")
-BEST = "best.safetensors"
+from engine.contract import run_files
+
+FILES = (run_files.MODEL, run_files.OPTIMIZER, run_files.PROGRESS)
+BEST = run_files.BEST_MODEL
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,17 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
     `best`: the checkpoint whose model is kept in this one too, so that a kill cannot part what belongs together.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.weights.items()}
-    unfinished = place.with_name(place.name + ".tmp")
+    unfinished = place.with_name(place.name + run_files.UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        save_file(weights, unfinished / "model.safetensors")
-        torch.save(checkpoint.optimizers, unfinished / "optimizer.pt")
-        (unfinished / "state.json").write_text(json.dumps(checkpoint.state))
+        save_file(weights, unfinished / run_files.MODEL)
+        torch.save(checkpoint.optimizers, unfinished / run_files.OPTIMIZER)
+        (unfinished / run_files.PROGRESS).write_text(json.dumps(checkpoint.state))
         if best:
-            _link(best / "model.safetensors", unfinished / BEST)
+            _link(best / run_files.MODEL, unfinished / BEST)
         hashes = {file.name: _hash(file) for file in sorted(unfinished.iterdir())}
-        (unfinished / "manifest.json").write_text(json.dumps(hashes))
+        (unfinished / run_files.MANIFEST).write_text(json.dumps(hashes))
         for file in [*unfinished.iterdir(), unfinished]:
             _sync(file)
     except Exception as error:
@@ -60,7 +62,7 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
         if isinstance(error, RuntimeError | SafetensorError):  # how torch and safetensors report a failed write
             raise OSError(errno.ENOSPC, f"it could not be written ({str(error).splitlines()[0]})") from error
         raise
-    previous = place.with_name("previous" if keep_previous else place.name + ".old")
+    previous = place.with_name(run_files.PREVIOUS if keep_previous else place.name + run_files.REPLACED)
     shutil.rmtree(previous, ignore_errors=True)
     if place.exists():
         place.rename(previous)
@@ -73,15 +75,15 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
 def load_checkpoint(place: Path) -> Checkpoint | None:
     """The checkpoint in the folder `place`; None where there is none or it is damaged in any way."""
     try:
-        manifest = json.loads((place / "manifest.json").read_text())
+        manifest = json.loads((place / run_files.MANIFEST).read_text())
         if any(manifest[name] != _hash(place / name) for name in {*FILES, *(manifest.keys() & {BEST})}):
             return None
-        state = json.loads((place / "state.json").read_text())
-        optimizers = torch.load(place / "optimizer.pt", map_location="cpu", weights_only=True)
+        state = json.loads((place / run_files.PROGRESS).read_text())
+        optimizers = torch.load(place / run_files.OPTIMIZER, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not isinstance(optimizers, list):
             return None
         # Read, not mapped: NFS keeps a file that is mapped in its folder, which could then not be replaced.
-        weights = load((place / "model.safetensors").read_bytes())
+        weights = load((place / run_files.MODEL).read_bytes())
         best = load((place / BEST).read_bytes()) if BEST in manifest else {}
         return Checkpoint(weights, state, optimizers, best)
     except Exception:  # torch's reader meets damage with nearly every kind of error
@@ -90,7 +92,7 @@ def load_checkpoint(place: Path) -> Checkpoint | None:
 
 def load_newest(checkpoints: Path) -> Checkpoint | None:
     """The last good checkpoint of a run: `last`, or `previous` where `last` is damaged or was being replaced."""
-    found = (load_checkpoint(checkpoints / name) for name in ("last", "previous"))
+    found = (load_checkpoint(checkpoints / name) for name in (run_files.LAST, run_files.PREVIOUS))
     return next((checkpoint for checkpoint in found if checkpoint), None)
 
 

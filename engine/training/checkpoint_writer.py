@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from engine.contract import run_files
 from engine.contract.events import EventWriter
 from engine.training.checkpoint import Checkpoint, save_checkpoint
 
@@ -32,13 +33,18 @@ class CheckpointWriter:
         self.wait()
         optimizers = [_copied(state) for state in last.optimizers]
         last = replace(last, weights=_copied(last.weights), optimizers=optimizers)
-        about = {"epoch": epoch, "step": last.state["step"], "path": "checkpoints/last", "best": False}
+        about = {
+            "epoch": epoch,
+            "step": last.state["step"],
+            "path": run_files.LAST_CHECKPOINT,
+            "best": False,
+        }
         self._writing = self._thread.submit(self._write, last, best), about
 
     def save_final(self, best: Checkpoint) -> Future[None]:
         """Begin to write the final `best`; the result of the future raises OSError on a full disk."""
         self.wait()
-        return self._thread.submit(save_checkpoint, self.folder / "best", best)
+        return self._thread.submit(save_checkpoint, self.folder / run_files.BEST, best)
 
     @property
     def busy(self) -> bool:
@@ -64,8 +70,13 @@ class CheckpointWriter:
         """What went wrong, or nothing. An error that is kept keeps its half-written file open, and the disk full."""
         try:
             if best:
-                save_checkpoint(self.folder / "best", best)
-            save_checkpoint(self.folder / "last", last, keep_previous=True, best=self.folder / "best" if best else None)
+                save_checkpoint(self.folder / run_files.BEST, best)
+            save_checkpoint(
+                self.folder / run_files.LAST,
+                last,
+                keep_previous=True,
+                best=self.folder / run_files.BEST if best else None,
+            )
         except OSError as error:
             return error.strerror or str(error)
         return ""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig
 from engine.contract.events import EventWriter
 from engine.evaluation.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
@@ -51,7 +52,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     Continues from the newest good checkpoint of `run` if there is one, with the same result, bit for bit on a CPU, as
     without the interruption. Raises UserError, LossNotFinite, or torch's out-of-memory error.
     """
-    checkpoints = run / "checkpoints"
+    checkpoints = run / run_files.CHECKPOINTS
     workers = join_workers()
     setup = prepare(config, _decoding(events))
     workers.check(config.train.ids_per_batch * config.train.images_per_id)
@@ -173,10 +174,16 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
         "geometry": geometry(features, identity),
     }
     images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
-    write_evaluation(run / "evaluation", setup.split, images, features, report, summary)
+    write_evaluation(run / run_files.EVALUATION, setup.split, images, features, report, summary)
     best.result()
-    events.write("checkpoint", path="checkpoints/best", epoch=progress.best_epoch, step=progress.best_step, best=True)
-    for leftover in ("last", "previous"):  # only an unfinished run needs them
+    events.write(
+        "checkpoint",
+        path=run_files.BEST_CHECKPOINT,
+        epoch=progress.best_epoch,
+        step=progress.best_step,
+        best=True,
+    )
+    for leftover in (run_files.LAST, run_files.PREVIOUS):  # only an unfinished run needs them
         shutil.rmtree(writer.folder / leftover, ignore_errors=True)
     events.write("ended", status="finished", reason=None, summary=summary)
 
@@ -192,7 +199,7 @@ def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict
 def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed_from: int | None) -> None:
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
-    (run / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    (run / run_files.ENVIRONMENT).write_text(json.dumps(environment, indent=2) + "\n")
     events.write(
         "started",
         pid=os.getpid(),

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from handreid_tui.cli.commands import comparing, history, machine, training
+from handreid_tui.cli.commands import casework, comparing, history, machine, training
 from handreid_tui.cli.options import Db, Runs, places
+from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
@@ -32,6 +33,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": comparing.compare,
         "report": comparing.report,
         "plot": comparing.plot,
+    },
+    "Casework": {
+        "openset": casework.openset,
     },
     "Runs": {
         "runs": history.list_runs,
@@ -87,6 +91,7 @@ def start(
     Without a command: open the terminal UI.
     """
     if context.invoked_subcommand is None:
+        check_terminal()
         from handreid_tui.ui.app import run_app
 
         raise typer.Exit(run_app(places(db, runs)))

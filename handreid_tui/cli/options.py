@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from engine.contract.choices import DataFormat, Gallery, Subset
+from engine.contract.choices import Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
 from handreid_tui.launch.slurm.request import Request
@@ -26,6 +26,19 @@ def by_model(key: str) -> str:
     """The default of a setting that depends on the model, for the help."""
     usual, tiny = recipe(DEFAULT_MODEL)[key], recipe(TINY)[key]
     return str(usual) if usual == tiny else f"{usual}; {TINY}: {tiny}"
+
+
+def one_of(choices: Any) -> dict[str, Any]:
+    """For an option that takes one or, with commas, several values of a Literal: shown, completed and checked."""
+    allowed = get_args(choices)
+
+    def check(text: str | None) -> str | None:
+        for value in text.split(",") if text else ():
+            if value.strip() not in allowed:
+                raise typer.BadParameter(f"{value.strip()!r} is not one of {', '.join(map(repr, allowed))}.")
+        return text
+
+    return {"metavar": f"<{'|'.join(allowed)}>", "callback": check, "autocompletion": lambda: list(allowed)}
 
 
 def _or_before(context: typer.Context, option: typer.CallbackParam, value: Path | None) -> Path | None:
@@ -95,10 +108,6 @@ Baseline = Annotated[
 Source = Annotated[
     str,
     typer.Option("--data", metavar="PATH", help="Folder of a data set, or `synthetic`.", rich_help_panel=DATA),
-]
-FormatOrUsual = Annotated[
-    DataFormat | None,
-    typer.Option("--format", help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
 ]
 SubsetOrUsual = Annotated[
     Subset | None,

@@ -11,10 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
+from handreid_tui.launch.grid import Axes
 from handreid_tui.launch.plan import check_device, plan
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.runs import directory
@@ -23,6 +26,8 @@ from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
 from handreid_tui.text.numbers import duration, percent
 from handreid_tui.text.tables import stdout
+
+ASK_ABOVE = 100  # runs
 
 
 def run(
@@ -33,6 +38,8 @@ def run(
     own: dict[str, Combo],
     *,
     tags: list[str],
+    grid: Axes | None = None,
+    yes: bool = False,
     gpus: float = 1.0,
     priority: int = 0,
     parallel: int = 1,
@@ -40,7 +47,10 @@ def run(
     detach: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Train every pair of combo and seed. Returns the exit status: 0 done, 1 a run failed, 130 interrupted.
+    """Train every combo with every combination of the grid's values and every seed.
+
+    Returns the exit status: 0 done, 1 a run failed, 130 interrupted. More than 100 runs are made with `yes`, or after
+    an answer on the terminal.
 
     Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
     """
@@ -50,12 +60,14 @@ def run(
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = Console(stderr=True, highlight=False)
-    chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print)
-    if not slurm:
-        check_device(chosen.configs[0].device)
+    chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
+    for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
+        check_device(device)
     say.print(chosen.headline, soft_wrap=True)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
+    if len(chosen.configs) > ASK_ABOVE:
+        agree(f"Train {chosen.count}?", yes, "No run was made.")
     asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}
     paths = lifecycle.create_and_launch(places.runs, chosen.configs, tags=tags, **asked)
     if detach:
@@ -84,7 +96,7 @@ def run(
 
 def as_object(progress: Progress) -> dict[str, Any]:
     """One run as the object that `--json` prints. Accuracies are fractions."""
-    config = json.loads((progress.path / "config.json").read_text())
+    config = json.loads((progress.path / run_files.CONFIG).read_text())
     summary = progress.summary
     keys = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "best_epoch", "seconds")
     return {

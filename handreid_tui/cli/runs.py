@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui import history as past
+from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
 from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.history.filter import parse_filter
@@ -25,6 +27,7 @@ from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
@@ -126,23 +129,27 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
 
 
 def show_log(places: Places, text: str, follow_it: bool) -> None:
-    """Print trainer.log; with `follow_it`, go on until the run has ended."""
+    """Print trainer.log as a terminal would show it; with `follow_it`, until the run has ended."""
     run = find_run(places.runs, text)
-    log = run / "trainer.log"
-    position = 0
+    reader, printed = LogReader(run / run_files.LOG), False
     while True:
         final = observe(run).final
-        if log.is_file() and not log.is_symlink():
-            with log.open(errors="replace") as file:
-                file.seek(position)
-                sys.stdout.write(file.read())
-                position = file.tell()
-            sys.stdout.flush()
+        while (lines := reader.read()) or reader.behind:
+            _print_lines(lines)
+            printed = True
         if final or not follow_it:
             break
         time.sleep(0.3)
-    if not position:
-        print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
+    if rest := reader.rest():
+        _print_lines(rest)
+    elif not printed:
+        print(f"{run.name} has no output yet ({observe(run).status}).", file=sys.stderr)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for each in lines:
+        print(each)
+    sys.stdout.flush()
 
 
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
@@ -191,7 +198,7 @@ def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
     freed = size(sum(lifecycle.size(run) for run in runs))
-    _agree(f"Delete {names} ({freed}) with checkpoints and results?", yes)
+    agree(f"Delete {names} ({freed}) with checkpoints and results?", yes, "Nothing was deleted.")
     lifecycle.remove_all(runs)
     up_to_date(places)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
@@ -202,19 +209,12 @@ def prune_runs(places: Places, yes: bool) -> None:
     if not spare:
         print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
         return
-    _agree(f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?", yes)
+    agree(
+        f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?",
+        yes,
+        "Nothing was deleted.",
+    )
     print(f"{size(lifecycle.prune(spare))} freed.", file=sys.stderr)
-
-
-def _agree(question: str, yes: bool) -> None:
-    """Ask on the terminal. Raises UserError where there is none, or the answer is no."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UserError(f"{question} There is no terminal to answer at: use --yes.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UserError("Nothing was deleted.")
 
 
 def edit_run(places: Places, text: str, change: Callable[[Engine, int], None]) -> None:

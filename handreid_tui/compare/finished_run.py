@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig, flatten
 from engine.contract.errors import UserError
 from engine.contract.events import read_events
@@ -103,7 +104,7 @@ def _settings(config: str) -> tuple[dict[str, Any], str]:
 
 def read_run(directory: Path, number: int | None = None, name: str | None = None) -> FinishedRun:
     """The finished run in `directory`. Raises UserError where it is unfinished or damaged."""
-    configuration = inside(directory, "config.json")
+    configuration = inside(directory, run_files.CONFIG)
     if not is_file(configuration):
         raise UserError(f"There is no configuration at {configuration}.")
     config, summary = RunConfig.load(configuration), read_summary(directory)
@@ -115,7 +116,7 @@ def read_run(directory: Path, number: int | None = None, name: str | None = None
 
 def _started(directory: Path) -> dict[str, Any]:
     """The event that names the split; only messages about decoding stand before it."""
-    offset, path = 0, inside(directory, "events.jsonl")
+    offset, path = 0, inside(directory, run_files.EVENTS)
     while is_file(path):  # a pipe would never end
         chunk = read_events(path, offset, limit=4096)
         for event in chunk.events:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from engine.contract import run_files
 from engine.contract.config import flatten, resolve
 from engine.contract.errors import UserError
 from handreid_tui.compare.comparison import Comparison, Section, compare
@@ -153,7 +154,7 @@ def _configuration(rows: list[Row]) -> str:
     shared = {key: value for key, value in flat[0].items() if all(key in f and f[key] == value for f in flat)}
     lines = "".join(f"<tr><td>{escape(key)}<td>{escape(show(value))}" for key, value in shared.items())
     whole = "".join(
-        f"<details><summary>{escape(run.name)}: config.json</summary>"
+        f"<details><summary>{escape(run.name)}: {run_files.CONFIG}</summary>"
         f"<pre>{escape(json.dumps(run.config.model_dump(), indent=2))}</pre></details>"
         for row in rows
         for run in row.runs
@@ -177,7 +178,7 @@ def _environment(rows: list[Row]) -> str:
 
 def _environment_of(run: FinishedRun) -> dict[str, Any]:
     try:
-        found = json.loads((run.directory / "environment.json").read_text())
+        found = json.loads((run.directory / run_files.ENVIRONMENT).read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -194,8 +195,8 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _how_to_reproduce(rows: list[Row]) -> str:
     commands = "\n".join(command(row) for row in rows)
     words = (
-        "These commands train the same runs again. Or, exactly and for one run: save its config.json from above as "
-        "<code>runs/NAME/config.json</code> and call <code>python -m engine train runs/NAME</code>."
+        f"These commands train the same runs again. Or, exactly and for one run: save its {run_files.CONFIG} from "
+        f"above as <code>runs/NAME/{run_files.CONFIG}</code> and call <code>python -m engine train runs/NAME</code>."
     )
     return f"<h3>How to reproduce</h3><p>{words}</p><pre>{escape(commands)}</pre>"
 

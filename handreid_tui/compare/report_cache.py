@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from sqlalchemy import Engine
 
+from engine.contract import run_files
 from engine.contract.combos import TERMS
 from engine.contract.config import RunConfig, setting_keys
 from engine.contract.errors import UserError
@@ -30,11 +31,11 @@ from handreid_tui.history.schema import reading, writing
 
 FORM = 1  # of the rows: another number makes them be read anew
 FILES = (
-    "config.json",
-    "events.jsonl",
-    "evaluation/images.json",
-    "evaluation/summary.json",
-    "evaluation/trials.safetensors",
+    run_files.CONFIG,
+    run_files.EVENTS,
+    f"{run_files.EVALUATION}/{run_files.IMAGES}",
+    f"{run_files.EVALUATION}/{run_files.SUMMARY}",
+    f"{run_files.EVALUATION}/{run_files.TRIALS}",
 )
 READERS = 8  # threads: on a network file system, reading is mostly waiting
 AT_ONCE = 200  # rows in a transaction: other writers wait some milliseconds, and an interrupted first time is not lost

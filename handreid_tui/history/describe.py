@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig, flatten
 from engine.contract.errors import UserError
 from handreid_tui.history.apply import set_columns
@@ -44,9 +45,9 @@ def describe(path: Path) -> Description:
     data = dict.fromkeys(("dataset", "subset", "gallery", "model", "pretrained", "device"), "")
     epochs, settings = None, {}
     try:
-        if not is_file(path / "config.json"):
-            raise UserError(f"There is no configuration at {path / 'config.json'}.")
-        config = RunConfig.load(path / "config.json")
+        if not is_file(path / run_files.CONFIG):
+            raise UserError(f"There is no configuration at {path / run_files.CONFIG}.")
+        config = RunConfig.load(path / run_files.CONFIG)
     except UserError as error:
         problem = str(error)
     else:

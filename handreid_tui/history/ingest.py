@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
+from engine.contract import run_files
 from engine.contract.events import Chunk, read_events
 from handreid_tui.history.apply import apply_segments, forget
 from handreid_tui.history.describe import describe, describe_again, insert_run
@@ -159,14 +160,14 @@ def _finish(connection: Connection, number: int, chunk: Chunk, head: str, state:
 def _stamp(path: Path) -> Stamp:
     folder = os.lstat(path)
     try:
-        events = os.lstat(f"{path}/events.jsonl")
+        events = os.lstat(f"{path}/{run_files.EVENTS}")
     except FileNotFoundError:
         return Stamp(0, 0, folder.st_mtime_ns)
     return Stamp(events.st_size, events.st_mtime_ns, folder.st_mtime_ns)
 
 
 def _read(path: Path, start: int, stamp: Stamp, report: Report) -> Chunk:
-    events = path / "events.jsonl"
+    events = path / run_files.EVENTS
     if stamp.size > start and is_file(events):  # a link could lead anywhere, a pipe would never end
         try:
             return read_events(events, start, CHUNK)
@@ -187,7 +188,7 @@ def _replaced(path: Path, known: Known, stamp: Stamp) -> bool:
 
 
 def _head(path: Path) -> str:
-    first_line = (read_bytes(path / "events.jsonl", 0, 4096) or b"").partition(b"\n")[0]
+    first_line = (read_bytes(path / run_files.EVENTS, 0, 4096) or b"").partition(b"\n")[0]
     return hashlib.blake2b(first_line, digest_size=8).hexdigest()
 
 

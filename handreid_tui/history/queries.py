@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.history.schema import reading
 
@@ -195,5 +196,5 @@ def messages(history: Engine, number: int) -> list[Message]:
     found = [Message(*row) for row in rows]
     if damaged:
         lines = "1 line" if damaged == 1 else f"{damaged} lines"
-        found.append(Message(None, "warning", f"{lines} of events.jsonl could not be read and were left out."))
+        found.append(Message(None, "warning", f"{lines} of {run_files.EVENTS} could not be read and were left out."))
     return found

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks
 from handreid_tui.launch.queue import Waiting
@@ -169,7 +170,7 @@ def _take_cpu(run: Waiting, environment: dict[str, str]) -> Lease | None:
 
 
 def _cpu_lock(run: Waiting) -> Path:
-    return run.path.parent / ".cpu.lock"
+    return run.path.parent / run_files.CPU_LOCK
 
 
 def _parts(share: float) -> int:

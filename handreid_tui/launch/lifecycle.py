@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import devices, file_locks, queue
 from handreid_tui.launch.slurm import ledger, sync
@@ -33,7 +34,7 @@ from handreid_tui.runs.state import State, is_claimed, observe
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
 
-SPARE = ("last", "previous", "last.tmp", "last.old", "best.tmp", "best.old")  # checkpoints that a finished run can miss
+SPARE = run_files.RESUME_FOLDERS  # checkpoints that a finished run can miss
 
 
 def create_and_launch(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = (), **asked: Any) -> list[Path]:
@@ -64,7 +65,7 @@ def launch(
     runs = _check_request(paths, gpus, parallel)
     with _one_at_a_time(runs):
         for path in runs:
-            if observe(path).status not in ("starting", "lost") or (path / "process.json").exists():
+            if observe(path).status not in ("starting", "lost") or (path / run_files.PROCESS).exists():
                 raise UserError(f"Run {path.name} was launched before: use `handreid resume`.")
         if slurm:
             _submit(runs, slurm, resume=False)
@@ -141,7 +142,7 @@ def stop_all(paths: Iterable[Path], *, kill: bool = False) -> dict[Path, Stopped
     paths = list(paths)
     theirs = on_slurm.of_slurm(paths)
     done = on_slurm.stop(theirs, kill=kill)
-    for path in sorted(set(paths) - set(theirs), key=lambda path: not is_file(path / "queued.json")):
+    for path in sorted(set(paths) - set(theirs), key=lambda path: not is_file(path / run_files.QUEUED)):
         try:
             done[path] = stop(path, kill=kill)
         except UserError:
@@ -228,7 +229,7 @@ def prunable(paths: Iterable[Path]) -> dict[Path, int]:
     to resume go. A run that has not finished keeps all.
     """
     finished = (path for path in paths if observe(path).status == "finished")
-    found = {path: sum(size(path / "checkpoints" / name) for name in SPARE) for path in finished}
+    found = {path: sum(size(path / run_files.CHECKPOINTS / name) for name in SPARE) for path in finished}
     return {path: freed for path, freed in found.items() if freed}
 
 
@@ -236,11 +237,11 @@ def prune(paths: Iterable[Path]) -> int:
     """Delete what `prunable` tells; the bytes freed."""
     freed = 0
     for path, bytes_ in prunable(paths).items():
-        if (path / "checkpoints").is_symlink():
+        if (path / run_files.CHECKPOINTS).is_symlink():
             continue
         with queue.owned(path):
             for name in SPARE:
-                shutil.rmtree(path / "checkpoints" / name, ignore_errors=True)
+                shutil.rmtree(path / run_files.CHECKPOINTS / name, ignore_errors=True)
         freed += bytes_
     return freed
 
@@ -253,7 +254,7 @@ def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Pa
     runs = [path.absolute() for path in paths]
     for path in runs:
         number(path)
-        if not is_file(path / "config.json"):
+        if not is_file(path / run_files.CONFIG):
             raise UserError(f"There is no configuration in {path}.")
         if link := next((inner for inner in path.rglob("*") if inner.is_symlink()), None):
             raise UserError(f"{link} is a link, and a run writes into its own directory only; remove it to go on.")
@@ -268,7 +269,7 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
     with ExitStack() as stack:
         for folder in sorted({path.parent for path in runs}):
             try:
-                stack.enter_context(file_locks.hold(folder / ".queue.lock"))
+                stack.enter_context(file_locks.hold(folder / run_files.QUEUE_LOCK))
             except OSError as error:
                 raise UserError(f"The queue of {folder} cannot be changed: {explain(error)}") from None
         yield
@@ -288,7 +289,7 @@ def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
             submit([(paths, replace(request, gpus=0) if cpu else request) for (_, cpu), paths in groups.items()])
         except BaseException:
             for path in runs:
-                (path / "queued.json").unlink(missing_ok=True)
+                (path / run_files.QUEUED).unlink(missing_ok=True)
             raise
 
 
@@ -301,7 +302,7 @@ def _leave_slurm(runs: list[Path]) -> None:
 
 
 def _withdraw(path: Path) -> bool:
-    if not is_file(path / "queued.json"):
+    if not is_file(path / run_files.QUEUED):
         return False
     try:
         return queue.withdraw(path)

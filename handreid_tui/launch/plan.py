@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.config import RunConfig, resolve
 from engine.contract.errors import UserError
@@ -18,6 +19,7 @@ from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
 from engine.data.synthetic import demo_folder
 from handreid_tui.launch.devices import list_gpus, visible_gpus
+from handreid_tui.launch.grid import Axes, combinations
 from handreid_tui.launch.weights import check_weights
 from handreid_tui.runs import directory
 from handreid_tui.runs.select import find_run
@@ -25,21 +27,36 @@ from handreid_tui.runs.select import find_run
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs to make, the split that they share, and what a user should know before they start."""
+    """Runs to make, their splits (one for each distinct data section), and what a user should know before they start.
+
+    grid: the settings with several values. equal: configurations left out because an earlier one trains the same.
+    """
 
     configs: list[RunConfig]
-    split: Split
+    splits: list[Split]
     warnings: list[str]
+    grid: Axes = field(default_factory=dict)
+    equal: int = 0
 
     @property
     def headline(self) -> str:
-        """Data and model in one line, as they were chosen."""
-        model, split = self.configs[0].model, self.split
-        start = {"none": "from scratch"}.get(model.pretrained, f"from {Path(model.pretrained).name}")
-        count = f"{len(self.configs)} run{'s' if len(self.configs) > 1 else ''}"
-        gallery = f"{split.gallery} gallery, {len(split.trials[0].gallery)} images"
-        data = "synthetic hands" if self.configs[0].data.source == "synthetic" else split.found
-        return f"{count} · {data} · {split.subset} ({gallery}) · {model.name} {start}"
+        """How many runs, data and model in one line, as they were chosen."""
+        models = dict.fromkeys((config.model.name, config.model.pretrained) for config in self.configs)
+        started = [f"{name} {'from scratch' if w == 'none' else f'from {Path(w).name}'}" for name, w in models]
+        tested = dict.fromkeys(
+            f"{split.subset} ({split.gallery} gallery, {len(split.trials[0].gallery)} images)" for split in self.splits
+        )
+        source = self.configs[0].data.source
+        data = "synthetic hands" if source == "synthetic" else self.splits[0].found
+        return " · ".join([self.count, data, ", ".join(tested), ", ".join(started)])
+
+    @property
+    def count(self) -> str:
+        """The number of runs, and what makes them so many: `9 runs (loss.triplet.margin 0.1, 0.3)`."""
+        runs = f"{len(self.configs)} run{'s' if len(self.configs) > 1 else ''}"
+        varied = [f"{key} {', '.join(map(_shown, values))}" for key, values in self.grid.items()]
+        left_out = [f"{self.equal} equal left out"] if self.equal else []
+        return f"{runs} ({'; '.join([*varied, *left_out])})" if varied or left_out else runs
 
 
 def plan(
@@ -49,30 +66,57 @@ def plan(
     runs: Path,
     own: dict[str, Combo] | None = None,
     tell: Callable[[str], None] = lambda text: None,
+    grid: Axes | None = None,
 ) -> Plan:
-    """One configuration for every pair of combo and seed, and the checks that need no trainer.
+    """One configuration for every combo, combination of the grid's values and seed, and the checks without a trainer.
 
-    `settings` holds dotted configuration keys; `tell` hears of what takes a while. Raises UserError for everything
-    that is known to fail.
+    `settings` holds dotted configuration keys, `grid` those with several values; `tell` hears of what takes a while.
+    Every distinct model, data section and batch is checked. Raises UserError for everything that is known to fail.
     """
+    grid = grid or {}
     settings = _with_paths(settings, runs)
-    configs = [resolve(combo, seed, own, **settings) for combo in combos for seed in seeds]
-    _check_loss_settings(settings, configs)
-    check_model_name(configs[0].model.name)
-    check_weights(configs[0].model.name, configs[0].model.pretrained)
-    if configs[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
+    chosen, equal = _resolve_all(combos, seeds, settings, grid, own)
+    _check_loss_settings(settings | grid, chosen)
+    for name, pretrained in dict.fromkeys((config.model.name, config.model.pretrained) for config in chosen):
+        check_model_name(name)
+        check_weights(name, pretrained)
+    if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Drawing the synthetic hands, once …")
-    split = open_split(configs[0].data)
-    configs = [_named(config, split) for config in configs]
-    warnings = list(split.warnings)
-    training = [config for config in configs if config.loss]
-    if training and "train.ids_per_batch" not in settings and training[0].train.ids_per_batch > len(split.classes):
-        warnings.append(f"{len(split.classes)} identities to train on: that many in a batch, instead of the recipe's.")
-        configs = [_with_ids_per_batch(config, len(split.classes)) for config in configs]
-        training = [config for config in configs if config.loss]
-    if training:
-        warnings += check_batch(split, training[0].train.ids_per_batch, training[0].train.images_per_id)
-    return Plan(configs, split, warnings)
+    split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
+    warnings = [warning for split in split_of.values() for warning in split.warnings]
+    batch_is_open = "train.ids_per_batch" not in settings | grid
+    configs, batches = [], {}
+    for config in chosen:
+        split = split_of[config.data]
+        if config.loss and batch_is_open and config.train.ids_per_batch > len(split.classes):
+            warnings.append(
+                f"{len(split.classes)} identities to train on: that many in a batch, instead of the recipe's."
+            )
+            config = _with_ids_per_batch(config, len(split.classes))
+        if config.loss:
+            batches[config.data, config.train.ids_per_batch, config.train.images_per_id] = split
+        configs.append(_named(config, split))
+    for (_, ids_per_batch, images_per_id), split in batches.items():
+        warnings += check_batch(split, ids_per_batch, images_per_id)
+    return Plan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
+
+
+def _resolve_all(
+    combos: list[str], seeds: list[int], settings: dict[str, Any], grid: Axes, own: dict[str, Combo] | None
+) -> tuple[list[RunConfig], int]:
+    """The distinct configurations, a combo's together, and how many others train the same: settings of absent terms."""
+    found: dict[str, RunConfig] = {}
+    points = combinations(grid)
+    for combo in combos:
+        for point in points:
+            config = resolve(combo, seeds[0], own, **settings | point)
+            found.setdefault(config.model_dump_json(exclude=set() if config.loss else {"train", "augment"}), config)
+    configs = [config.model_copy(update={"seed": seed}) for config in found.values() for seed in seeds]
+    return configs, (len(combos) * len(points) - len(found)) * len(seeds)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check_device(device: str) -> None:
@@ -106,7 +150,7 @@ def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:
         settings["model.pretrained"] = str(Path(str(weights)).expanduser().absolute())
     elif run := _run(runs, str(weights)):
         settings["model.pretrained"] = str(run.absolute())
-        earlier = RunConfig.load(run / "config.json").model
+        earlier = RunConfig.load(run / run_files.CONFIG).model
         settings.setdefault("model.name", earlier.name)
         if earlier.image_size and settings["model.name"] == earlier.name:
             settings.setdefault("model.image_size", earlier.image_size)
@@ -121,7 +165,9 @@ def _run(runs: Path, text: str) -> Path | None:
         if text.isdigit() or text == "last":
             raise
         return None
-    if not any((run / "checkpoints" / name / "model.safetensors").exists() for name in ("best", "last")):
+    if not any(
+        (run / run_files.CHECKPOINTS / name / run_files.MODEL).exists() for name in (run_files.BEST, run_files.LAST)
+    ):
         raise UserError(f"Run {directory.number(run)} ({run.name}) has no weights yet to start from.")
     return run
 

@@ -1,7 +1,5 @@
 """The queue: the runs with a queued.json, in one order that everybody computes alike. It needs no database.
 
-    queued.json   t, priority, place, resume, gpus, parallel, visible, on
-
 Higher priority first, then by place (the moment of joining, until the run is moved). Whoever changes queued.json owns
 the run meanwhile: a shim that starts it and a user who moves or withdraws it cannot both succeed. A run that is queued
 on Slurm has its queued.json too, but Slurm orders and starts those.
@@ -18,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.runs.directory import list_runs, number
 from handreid_tui.runs.ending import events_size, tell_ended
@@ -52,23 +51,23 @@ class Waiting:
     @property
     def device(self) -> str:
         """What its configuration asks for: auto, cpu, cuda or cuda:N."""
-        device = read_json(self.path / "config.json").get("device")
+        device = read_json(self.path / run_files.CONFIG).get("device")
         return device if isinstance(device, str) else "auto"
 
     def write(self) -> None:
         asked = {key: value for key, value in vars(self).items() if key != "path"}
-        write_json(self.path / "queued.json", {"t": round(time.time(), 3)} | asked)
+        write_json(self.path / run_files.QUEUED, {"t": round(time.time(), 3)} | asked)
 
 
 def waiting(runs: Path, on: str = HERE) -> list[Waiting]:
     """The runs of this machine's queue, the next one first; or those that wait on Slurm."""
-    found = (read(path) for path in list_runs(runs) if is_file(path / "queued.json"))
+    found = (read(path) for path in list_runs(runs) if is_file(path / run_files.QUEUED))
     return sorted((run for run in found if run.on == on), key=lambda run: run.order)
 
 
 def read(path: Path) -> Waiting:
     """What queued.json asks for; what is missing or damaged in it reads as the default."""
-    raw = read_json(path / "queued.json")
+    raw = read_json(path / run_files.QUEUED)
     visible = raw.get("visible")
     return Waiting(
         path,
@@ -104,10 +103,10 @@ def enqueue_all(
 def withdraw(path: Path) -> bool:
     """Take the run out of the queue, as stopped; whether it was in it. Raises UserError where somebody runs it."""
     with owned(path):
-        if not is_file(path / "queued.json"):
+        if not is_file(path / run_files.QUEUED):
             return False
         tell_ended(path, "stopped", "Taken out of the queue.", events_size(path))
-        (path / "queued.json").unlink()
+        (path / run_files.QUEUED).unlink()
         return True
 
 
@@ -155,7 +154,7 @@ def owned(path: Path) -> Iterator[None]:
 
 
 def _still_waiting(path: Path) -> Waiting:
-    if not is_file(path / "queued.json"):
+    if not is_file(path / run_files.QUEUED):
         raise UserError(f"Run {path.name} does not wait in the queue.")
     run = read(path)
     if run.on == SLURM:

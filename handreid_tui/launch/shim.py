@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.shim_task import ThisTask, wait_again
 from handreid_tui.runs.attempt import mark_stopping, was_asked_to_stop, workers
@@ -41,7 +42,7 @@ STOP = (signal.SIGTERM, signal.SIGINT, TIME_IS_UP, KILL)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="handreid_tui.launch.shim")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--device", default="", help="name of the leased device, for process.json")
+    parser.add_argument("--device", default="", help=f"name of the leased device, for {run_files.PROCESS}")
     parser.add_argument("--hold", type=int, action="append", default=[], help="descriptor of a lease, for the trainer")
     parser.add_argument("--processes", type=int, default=1, help="of the trainer: one for each leased GPU")
     parser.add_argument("--queue", action="store_true", help="look after the queue when the run has ended")
@@ -50,26 +51,26 @@ def main() -> int:
     run = options.run.absolute()
     listen_to_signals()
     task = ThisTask.of_environment() if options.slurm else None
-    owned = task.own(run) if task else claim(run) if (run / "queued.json").is_file() else None
-    if owned is None or not (run / "queued.json").is_file():
+    owned = task.own(run) if task else claim(run) if (run / run_files.QUEUED).is_file() else None
+    if owned is None or not (run / run_files.QUEUED).is_file():
         return 0  # another shim was faster, or the run left the queue
     os.dup2(open_log(run), 1)
     os.dup2(1, 2)
-    (run / "exit.json").unlink(missing_ok=True)
+    (run / run_files.EXIT).unlink(missing_ok=True)
     started_at = events_size(run)
     about = whoami(options.device, started_at) | ({"device": task.device, "slurm": task.id} if task else {})
-    write_json(run / "process.json", about)
+    write_json(run / run_files.PROCESS, about)
     trainer = start_trainer(run, [owned, *options.hold], task.gpus if task else options.processes, task)
     about |= {"trainer": trainer.pid, "trainer_started": process_started(trainer.pid)}
     with suppress(OSError):  # a full disk must not stop a run that trains
-        write_json(run / "process.json", about)
-    (run / "queued.json").unlink()  # last: killed before this line, the run still waits for its start
+        write_json(run / run_files.PROCESS, about)
+    (run / run_files.QUEUED).unlink()  # last: killed before this line, the run still waits for its start
     received = supervise(trainer, run, task)
     if received:  # whatever the exit status: torchrun has its own
         with suppress(OSError, UserError):
             short = TIME_IS_UP in received and KILL not in received and not has_checkpoint(run, started_at)
             tell_ended(run, "stopped", TIME_SHORT if short else CUT_SHORT, started_at)
-    write_json(run / "exit.json", {"t": round(time.time(), 3), "status": trainer.returncode})
+    write_json(run / run_files.EXIT, {"t": round(time.time(), 3), "status": trainer.returncode})
     waits = wait_again(run) if task and is_cut_short(task, run, received, started_at) else None
     for lock in (owned, *options.hold):
         os.close(lock)
@@ -169,7 +170,7 @@ def tell(pids: list[int], name: signal.Signals) -> None:
 
 
 def open_log(run: Path) -> int:
-    return os.open(run / "trainer.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.open(run / run_files.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.contract import run_files
 from handreid_tui.launch import devices, file_locks
 from handreid_tui.launch.queue import Waiting, waiting
 from handreid_tui.runs.safe_files import is_file
@@ -29,10 +30,10 @@ BUSY_SHARE = 0.05  # of a core at most, however many runs there are
 
 def look_after(runs: Path) -> None:
     """See to it that a supervisor works on the folder `runs`, if anything waits there."""
-    lock = runs / ".supervisor.lock"
+    lock = runs / run_files.SUPERVISOR_LOCK
     if file_locks.is_taken(lock) or not waiting(runs):
         return
-    with (runs / ".supervisor.log").open("ab") as log:
+    with (runs / run_files.SUPERVISOR_LOG).open("ab") as log:
         command = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs", str(runs.absolute())]
         # it leaves for the background at once, so that we are not the parent who has to wait for it
         subprocess.run(
@@ -58,7 +59,7 @@ def main() -> int:
 def supervise(runs: Path) -> None:
     """Start what waits in `runs` until nothing does, unless another supervisor is at it."""
     while waiting(runs):
-        lock = file_locks.take(runs / ".supervisor.lock")
+        lock = file_locks.take(runs / run_files.SUPERVISOR_LOCK)
         if lock is None:
             return
         work = Work()
@@ -130,7 +131,7 @@ class Work:
             if shim.poll() is None:
                 continue
             del self.shims[path]
-            if shim.returncode and is_file(path / "queued.json"):
+            if shim.returncode and is_file(path / run_files.QUEUED):
                 self._postpone(path, f"its shim ended with status {shim.returncode}")
             else:
                 say(f"{path.name} ended")

@@ -8,15 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
-
-PLACES = ("checkpoints/best", "best", "checkpoints/last", ".")  # of weights in a folder, as the engine looks for them
 
 
 def check_weights(model: str, source: str) -> None:
     """Raises UserError if `source` is no file, no folder with weights, no pretrained tag of `model`, and not `none`."""
     path = Path(source)
-    if path.is_dir() and not any((path / place / "model.safetensors").is_file() for place in PLACES):
+    if path.is_dir() and not any((path / place / run_files.MODEL).is_file() for place in run_files.WEIGHTS_FOLDERS):
         raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.")
     known = pretrained_tags()
     if source == "none" or path.exists() or not known:

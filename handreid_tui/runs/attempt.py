@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from handreid_tui.runs.safe_files import plain, read_json, write_json
 from handreid_tui.runs.state import boot_id, process_started
 
@@ -67,7 +68,7 @@ class Attempt:
 
     @classmethod
     def read(cls, path: Path) -> Attempt:
-        raw = read_json(path / "process.json")
+        raw = read_json(path / run_files.PROCESS)
         return cls(
             host=plain(raw.get("host"), 100),
             here=bool(raw) and raw.get("boot_id") == boot_id(),
@@ -108,7 +109,7 @@ def mark_stopping(path: Path) -> None:
 
 def heard_at(path: Path) -> Any:
     """When the shim last heard a wish to stop, the user's or Slurm's; None where it never did."""
-    return read_json(path / "process.json").get("stopping")
+    return read_json(path / run_files.PROCESS).get("stopping")
 
 
 def mark_asked(path: Path) -> None:
@@ -119,20 +120,20 @@ def mark_asked(path: Path) -> None:
 def note_task(path: Path, task: str) -> None:
     """Note in process.json which task of Slurm the run was, where that is over without a shim. Raises OSError."""
     own = {"slurm": task, "asked": round(time.time(), 3)}
-    write_json(path / "process.json", read_json(path / "process.json") | own)
+    write_json(path / run_files.PROCESS, read_json(path / run_files.PROCESS) | own)
 
 
 def take_back_asked(path: Path) -> None:
     """The run never heard of it. Raises OSError."""
-    about = read_json(path / "process.json")
+    about = read_json(path / run_files.PROCESS)
     about.pop("asked", None)
-    write_json(path / "process.json", about)
+    write_json(path / run_files.PROCESS, about)
 
 
 def was_asked_to_stop(path: Path) -> bool:
     """Whether a user asked the latest attempt to stop, where that matters: on Slurm."""
-    return "asked" in read_json(path / "process.json")
+    return "asked" in read_json(path / run_files.PROCESS)
 
 
 def _mark(path: Path, key: str) -> None:
-    write_json(path / "process.json", read_json(path / "process.json") | {key: round(time.time(), 3)})
+    write_json(path / run_files.PROCESS, read_json(path / run_files.PROCESS) | {key: round(time.time(), 3)})

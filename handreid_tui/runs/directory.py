@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.runs.safe_files import (
     explain,
@@ -65,11 +66,11 @@ def create(runs: Path, config: RunConfig, *, tags: Iterable[str] = (), note: str
 def create_all(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = (), note: str = "") -> list[Path]:
     """Make a run directory for each configuration, in this order, all or none. As `create` otherwise."""
     meta = Meta(tags=_clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3))
-    fresh = [runs / f".new-{secrets.token_hex(8)}" for _ in configs]
+    fresh = [runs / f"{run_files.NEW_PREFIX}{secrets.token_hex(8)}" for _ in configs]
 
     def fill(folder: Path, config: RunConfig) -> None:
         folder.mkdir()
-        write_json(folder / "config.json", config.model_dump())
+        write_json(folder / run_files.CONFIG, config.model_dump())
         meta.write(folder)
 
     try:
@@ -116,18 +117,18 @@ def list_runs(runs: Path) -> list[Path]:
 
 def _next_number(runs: Path, count: int) -> int:
     """The first of `count` numbers that no run has had."""
-    for leftover in runs.glob(".new-*"):  # of a process killed in `create`: we hold the lock, so nobody is in it
+    for leftover in runs.glob(f"{run_files.NEW_PREFIX}*"):  # of a process killed in `create`: we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
     existing = max((number(path) for path in list_runs(runs)), default=0)
-    sequence = read_bytes(runs / ".sequence") or b""
+    sequence = read_bytes(runs / run_files.SEQUENCE) or b""
     following = max(existing, int(sequence) if sequence.strip().isdigit() else 0) + 1
-    replace_file(runs / ".sequence", f"{following + count - 1}\n".encode())
+    replace_file(runs / run_files.SEQUENCE, f"{following + count - 1}\n".encode())
     return following
 
 
 @contextmanager
 def _locked(runs: Path) -> Iterator[None]:
-    lock = os.open(runs / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    lock = os.open(runs / run_files.RUNS_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -151,10 +152,10 @@ class Meta:
     @classmethod
     def read(cls, path: Path) -> Meta:
         """The meta.json of the run directory `path`; what is missing or damaged in it reads as not entered."""
-        raw = read_json(path / "meta.json")
+        raw = read_json(path / run_files.META)
         created, tags = raw.get("created"), raw.get("tags")
         if not isinstance(created, int | float) or not 0 <= created < 1e11:
-            created = modified(path / "config.json") or 0.0
+            created = modified(path / run_files.CONFIG) or 0.0
         return cls(
             name=_one_line(raw.get("name"), 200),
             tags=_clean_tags(tags if isinstance(tags, list) else ()),
@@ -164,7 +165,7 @@ class Meta:
         )
 
     def write(self, path: Path) -> None:
-        write_json(path / "meta.json", asdict(self))
+        write_json(path / run_files.META, asdict(self))
 
 
 def edit_meta(path: Path, change: Callable[[Meta], Meta]) -> Meta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.contract import run_files
 from engine.contract.events import EventWriter, read_events
 from handreid_tui.runs.safe_files import inside
 
@@ -16,10 +17,10 @@ def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
 
     For the owner of the claim only: nobody else writes events then. Raises OSError, UserError.
     """
-    path = inside(run, "events.jsonl")
+    path = inside(run, run_files.EVENTS)
     last = read_events(path, max(since, events_size(run) - TAIL)).events[-1:]
     if not last or last[0]["kind"] != "ended":
-        events = EventWriter(inside(run, "events.jsonl"))
+        events = EventWriter(inside(run, run_files.EVENTS))
         kind = "signal" if status == "stopped" else "error"
         events.write("ended", status=status, reason={"kind": kind, "message": message, "traceback": None})
         events.close()
@@ -27,13 +28,13 @@ def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
 
 def how_ended(run: Path, since: int) -> str:
     """finished, stopped or failed, where that is the last event and lies behind byte `since`; "" otherwise."""
-    last = read_events(inside(run, "events.jsonl"), max(since, events_size(run) - TAIL)).events[-1:]
+    last = read_events(inside(run, run_files.EVENTS), max(since, events_size(run) - TAIL)).events[-1:]
     return str(last[0].get("status")) if last and last[0]["kind"] == "ended" else ""
 
 
 def has_checkpoint(run: Path, since: int) -> bool:
     """Whether a checkpoint was written behind byte `since`: another start goes on from there."""
-    path = inside(run, "events.jsonl")
+    path = inside(run, run_files.EVENTS)
     while (chunk := read_events(path, since, PIECE)).end > since:
         if any(event["kind"] == "checkpoint" for event in chunk.events):
             return True
@@ -43,6 +44,6 @@ def has_checkpoint(run: Path, since: int) -> bool:
 
 def events_size(run: Path) -> int:
     try:
-        return (run / "events.jsonl").stat().st_size
+        return (run / run_files.EVENTS).stat().st_size
     except FileNotFoundError:
         return 0

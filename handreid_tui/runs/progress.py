@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.events import read_events
 
 
@@ -41,7 +42,7 @@ class Progress:
 
     def catch_up(self) -> list[dict[str, Any]]:
         """Read what is new in events.jsonl and return it."""
-        chunk = read_events(self.path / "events.jsonl", self.offset)
+        chunk = read_events(self.path / run_files.EVENTS, self.offset)
         self.offset = chunk.end
         for event in chunk.events:
             self.take(event)

@@ -1,15 +1,7 @@
 """What the files of a run directory say about its process, and who owns the run.
 
-Files, all JSON objects, written by the manager and by the shim:
-
-    queued.json   t, priority, resume: there while the run waits in the queue
-    process.json  t, host, boot_id, shim, shim_started, trainer, trainer_started (pids, and when they started, as
-                  `process_started` tells), device, events (size of events.jsonl when this attempt began)
-    exit.json     t, status: the trainer's exit status, negative for a signal; absent while an attempt goes on
-    claim.lock    flock held by the shim of the run and, inherited, by its trainer
-
-A shim claims, takes exit.json away, writes process.json, starts the trainer, takes queued.json away, waits, writes
-exit.json, and lets go.
+The files are described in `engine.contract.run_files`. A shim claims the run, removes exit.json, writes process.json,
+starts the trainer, removes queued.json, waits, writes exit.json, and releases the claim.
 The standard library alone: the shim imports this too.
 """
 
@@ -26,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
+from handreid_tui.runs.log_text import last_line
 from handreid_tui.runs.safe_files import (
     is_file,
     modified,
@@ -57,11 +51,11 @@ class State:
 
 def observe(path: Path, *, now: float | None = None, stalled_after: float = STALLED_AFTER) -> State:
     """What the run in `path` does at this moment. Sure on the machine that runs it; elsewhere, events must tell."""
-    queued = is_file(path / "queued.json")  # looked at before the claim: a shim claims first, then takes this away
-    process = read_json(path / "process.json")
+    queued = is_file(path / run_files.QUEUED)  # looked at before the claim: a shim claims first, then takes this away
+    process = read_json(path / run_files.PROCESS)
     began = _offset(process.get("events"))
-    size, last_event = size_and_time(path / "events.jsonl")
-    last_sign = max(filter(None, (last_event, modified(path / "process.json"))), default=None)
+    size, last_event = size_and_time(path / run_files.EVENTS)
+    last_sign = max(filter(None, (last_event, modified(path / run_files.PROCESS))), default=None)
     silence = (time.time() if now is None else now) - last_sign if last_sign else 0.0
 
     def alive(reason: str = "") -> State:
@@ -71,14 +65,14 @@ def observe(path: Path, *, now: float | None = None, stalled_after: float = STAL
         return alive()
     if queued:
         return State("queued")
-    if ended := _ended(path / "events.jsonl", began, size):
+    if ended := _ended(path / run_files.EVENTS, began, size):
         return ended
-    if is_file(path / "exit.json"):
-        return _died(path, read_json(path / "exit.json").get("status"))
+    if is_file(path / run_files.EXIT):
+        return _died(path, read_json(path / run_files.EXIT).get("status"))
     if process and _is_here(process):
         return _without_shim(process, alive)
     if last_sign is None:
-        made = modified(path / "meta.json") or 0.0
+        made = modified(path / run_files.META) or 0.0
         fresh = (time.time() if now is None else now) - made < 60
         return State("starting") if fresh else State("lost", "It was never started.")
     if silence > LOST_AFTER:
@@ -110,14 +104,14 @@ def ended_reason(event: dict[str, Any]) -> str:
 
 def _died(path: Path, status: Any) -> State:
     if not isinstance(status, int) or isinstance(status, bool):
-        return State("failed", "exit.json is damaged; see trainer.log.")
+        return State("failed", f"{run_files.EXIT} is damaged; see {run_files.LOG}.")
     if status < 0:
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
         return State("failed", f"killed by {_signal_name(-status)}{hint}")
-    log = read_bytes(path / "trainer.log", max(0, size_and_time(path / "trainer.log")[0] - 4096), 4096) or b""
-    last_line = next((line for line in reversed(log.decode(errors="replace").splitlines()) if line.strip()), "")
-    reason = f"The trainer ended without a word, exit status {status}"
-    return State("failed", f"{reason}: {plain(last_line, 300).strip()}" if last_line else f"{reason}.")
+    log = read_bytes(path / run_files.LOG, max(0, size_and_time(path / run_files.LOG)[0] - 4096), 4096) or b""
+    reason = f"The trainer exited with status {status} and wrote no result"
+    said = plain(last_line(log), 300)
+    return State("failed", f"{reason}: {said}" if said else f"{reason}.")
 
 
 def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> State:
@@ -149,7 +143,7 @@ def _signal_name(value: int) -> str:
 
 def claim(path: Path) -> int | None:
     """Own the run until the returned descriptor is closed, at the latest by our death; None where another owns it."""
-    lock = os.open(path / "claim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    lock = os.open(path / run_files.CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     for _ in range(50):  # `is_claimed` of somebody else holds it for some microseconds
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,7 +156,7 @@ def claim(path: Path) -> int | None:
 
 def is_claimed(path: Path) -> bool:
     """Whether a living process holds the claim on the run."""
-    lock = open_file(path / "claim.lock")
+    lock = open_file(path / run_files.CLAIM)
     if lock is None:
         return False
     try:

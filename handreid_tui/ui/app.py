@@ -142,6 +142,12 @@ class HandreidApp(App[int]):
         """Read what changed now, not at the next tick: after an action of the user."""
         self._feed.wake()
 
+    def open_page(self, page: str, numbers: list[int]) -> None:
+        """Go to a page and show these runs there."""
+        self.action_go(page)
+        if self.current_mode == page and isinstance(self.screen, Page):
+            self.screen.call_after_refresh(self.screen.open_runs, numbers)
+
     # --- actions
 
     def action_go(self, page: str) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from handreid_tui.settings import Places
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.key_bar import KeyBar
+from handreid_tui.ui.notifications import Endings
+from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.top_bar import TopBar
 
-if TYPE_CHECKING:
-    from handreid_tui.ui.app import HandreidApp
 
-EVERY_RUN: frozenset[int] = frozenset()
+class Manager(Protocol):
+    """What a page needs of the app."""
+
+    places: Places
+    remembered: Remembered
+    snapshot: Snapshot
+    problem: str
+    endings: Endings
+
+    def look_again(self) -> None:
+        """Read what changed now."""
+
+    def open_page(self, page: str, numbers: list[int]) -> None:
+        """Go to a page and show these runs there."""
 
 
 class Page(Screen[None]):
@@ -39,6 +53,9 @@ class Page(Screen[None]):
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         """Show the runs; `changed`: the numbers of those that differ from the last time, None for all."""
 
+    def open_runs(self, numbers: list[int]) -> None:
+        """Show these runs: the user asked for them on another page."""
+
     def show_nothing(self, why: str) -> None:
         """Say in the place of the runs why there are none to show: the history cannot be read."""
 
@@ -49,8 +66,8 @@ class Page(Screen[None]):
         yield KeyBar()
 
     @property
-    def handreid(self) -> HandreidApp:
-        return cast("HandreidApp", self.app)
+    def handreid(self) -> Manager:
+        return cast(Manager, self.app)
 
     def remembered(self, name: str, default: Any) -> Any:
         return self.handreid.remembered.get(self.page, name, default)

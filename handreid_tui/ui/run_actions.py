@@ -1,4 +1,4 @@
-"""Stop and resume, with the same functions as the command line, for every screen that has a selection of runs."""
+"""Stop and resume, with the same functions as the command line, for every page that shows runs."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ if TYPE_CHECKING:
 Job = Callable[[], str]
 
 
-class RunPage(Page):
-    """A page with runs that can be stopped and resumed. `selected` says which ones are meant."""
+class RunActions:
+    """Does something to runs on behalf of a page, and reports there how it went."""
 
-    def selected(self) -> Sequence[RunRow]:
-        raise NotImplementedError
+    def __init__(self, page: Page) -> None:
+        self._page = page
 
     def do(self, job: Job) -> None:
-        """Do something to runs in a thread, and say how it went. `job` returns what to say, or raises UserError."""
-        Latest[Job, str](self, lambda work: work(), self._did, lambda text: self.say(text, wrong=True)).ask(job)
+        """Run `job` in a thread; it returns what to report, or raises UserError."""
+        page = self._page
+        Latest[Job, str](page, lambda work: work(), self._did, lambda text: page.say(text, wrong=True)).ask(job)
 
     def _did(self, text: str) -> None:
         if text:
-            self.say(text)
-        self.handreid.look_again()
+            self._page.say(text)
+        self._page.handreid.look_again()
 
-    def action_stop(self) -> None:
-        runs = [run for run in self.selected() if run_text.is_active(run) or run.status == "queued"]
+    def stop(self, selected: Sequence[RunRow]) -> None:
+        """Ask, then stop those of the selected runs that are running or queued."""
+        runs = [run for run in selected if run_text.is_active(run) or run.status == "queued"]
         if not runs:
-            self.say("Nothing to stop: no selected run goes on or waits.")
+            self._page.say("Nothing to stop: none of the selected runs is running or queued.")
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.handreid.endings.expected.update(run.number for run in runs)
+                self._page.handreid.endings.expected.update(run.number for run in runs)
                 self.do(lambda: _stop(runs))
 
-        self.app.push_screen(Confirm("Stop", _question(runs), "Stop"), answered)
+        self._page.app.push_screen(Confirm("Stop", _question(runs), "Stop"), answered)
 
-    def action_resume(self) -> None:
-        runs = [run for run in self.selected() if run.status in ("stopped", "failed", "lost")]
+    def resume(self, selected: Sequence[RunRow]) -> None:
+        """Resume those of the selected runs that were stopped, failed or lost."""
+        runs = [run for run in selected if run.status in ("stopped", "failed", "lost")]
         if not runs:
-            self.say("Nothing to resume: no selected run was stopped, failed or lost.")
+            self._page.say("Nothing to resume: none of the selected runs was stopped, failed or lost.")
             return
         self.do(lambda: _resume(runs))
 

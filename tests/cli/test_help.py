@@ -35,8 +35,8 @@ def help_of(name: str) -> str:
 
 
 def section_of(text: str, option: str) -> str:
-    """What the help says of this option, to the next one."""
-    return re.split(r" --?[a-z-]+ ", text.rpartition(f" {option} ")[2])[0]
+    """What the help says after each mention of this option, to the next one."""
+    return " ".join(re.split(r" --?[a-z-]+ ", after)[0] for after in text.split(f" {option} ")[1:])
 
 
 def choices_of(kind: Any) -> Iterator[str]:
@@ -59,8 +59,8 @@ def test_the_help_of_a_command_shows_the_choices_and_defaults_of_its_options(nam
         assert choices in text, f"{parameter} does not show {choices}"
         assert about.help
         if isinstance(about, OptionInfo) and kind is not bool and parameter not in WITHOUT_A_DEFAULT:
-            option = next((each for each in about.param_decls or () if each.startswith("--")), None)
-            found = section_of(text, option or "--" + parameter.replace("_", "-"))
+            names = [name for name in (about.default, *(about.param_decls or ())) if str(name).startswith("--")]
+            found = section_of(text, names[0] if names else "--" + parameter.replace("_", "-"))
             assert "[default: " in found or "[required]" in found, f"{parameter}: {found}"
 
 
@@ -104,7 +104,7 @@ def test_the_version_is_that_of_the_package() -> None:
         ("compare --by seed", "'seed' is not one of 'combo', 'run'"),
         ("plot pie", "'pie' is not one of 'loss'"),
         ("run", "Missing option '--combo'"),
-        ("run --combo ce --epochs many", "'--epochs'"),
+        ("run --combo ce --subset all,thumb", "'thumb' is not one of"),
         ("serve --port 0", "--port"),
         ("compair", "No such command 'compair'"),
         ("--nope", "No such option: --nope"),

@@ -175,18 +175,18 @@ def test_paths_that_lead_out_of_the_run_are_refused(tmp_path: Path) -> None:
 SHIM = """
 import json, os, socket, subprocess, sys, time
 from pathlib import Path
-from handreid_tui import rundir
+from handreid_tui.runs import state
 from handreid_tui.runs.safe_files import write_json
 run, trainer = Path(sys.argv[1]), None
-lock = rundir.claim(run)
+lock = state.claim(run)
 if lock is None:
     sys.exit("claimed by another")
 events = run / "events.jsonl"
 size = events.stat().st_size if events.exists() else 0
 trainer = subprocess.Popen(["sleep", "60"])
 write_json(run / "process.json", {
-    "t": time.time(), "host": socket.gethostname(), "boot_id": rundir.boot_id(), "events": size, "shim": os.getpid(),
-    "trainer": trainer.pid, "trainer_started": rundir.process_started(trainer.pid)})
+    "t": time.time(), "host": socket.gethostname(), "boot_id": state.boot_id(), "events": size, "shim": os.getpid(),
+    "trainer": trainer.pid, "trainer_started": state.process_started(trainer.pid)})
 print(trainer.pid, flush=True)
 status = trainer.wait()
 write_json(run / "exit.json", {"t": time.time(), "status": status})

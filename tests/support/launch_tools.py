@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from engine.contract.events import read_events
 from handreid_tui.runs.directory import create
@@ -91,7 +92,7 @@ def make_run(runs: Path, device: str = "cpu", **plan: Any) -> Path:
 
 
 def events(path: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(path / "events.jsonl").events if event["kind"] == kind]
+    return [event for event in read_events(path / run_files.EVENTS).events if event["kind"] == kind]
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
 from engine.contract.events import EventWriter
 from handreid_tui.compare.finished_run import FinishedRun, read_run
@@ -61,10 +62,10 @@ def _write(
     started: dict[str, Any],
     images: Path | None,
 ) -> None:
-    folder = directory / "evaluation"
+    folder = directory / run_files.EVALUATION
     folder.mkdir(parents=True)
-    config.save(directory / "config.json")
-    events = EventWriter(directory / "events.jsonl")
+    config.save(directory / run_files.CONFIG)
+    events = EventWriter(directory / run_files.EVENTS)
     events.write("message", level="info", text="Decoding images: 1 of 2")
     told = {
         "dataset": "planted",
@@ -99,10 +100,10 @@ def _write(
         {"name": f"hand_{row}.jpg", "path": f"{name}/hand_{row}.jpg", "identity": name}
         for row, name in enumerate(identity.tolist())
     ]
-    save_file({"features": features, "identity": number}, folder / "features.safetensors")
-    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / "trials.safetensors")
-    (folder / "images.json").write_text(json.dumps({"root": str(images or directory / "images"), "images": listed}))
-    (folder / "summary.json").write_text(json.dumps(summary | {"before": before}))
+    save_file({"features": features, "identity": number}, folder / run_files.FEATURES)
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / run_files.TRIALS)
+    (folder / run_files.IMAGES).write_text(json.dumps({"root": str(images or directory / "images"), "images": listed}))
+    (folder / run_files.SUMMARY).write_text(json.dumps(summary | {"before": before}))
     events.write("ended", status="finished", reason=None, summary=summary)
     events.close()
 

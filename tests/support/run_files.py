@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from engine.contract.events import EventWriter
 from handreid_tui.runs import directory
@@ -18,14 +19,14 @@ def make_run(runs: Path, combo: str = "ce_triplet", seed: int = 0, **meta: Any) 
 
 
 def wait_in_queue(run: Path) -> None:
-    (run / "queued.json").write_text(json.dumps({"t": time.time(), "priority": 0, "resume": False, "on": "here"}))
+    (run / run_files.QUEUED).write_text(json.dumps({"t": time.time(), "priority": 0, "resume": False, "on": "here"}))
 
 
 class Trainer:
     """Writes the events of a run as the trainer does, as far as a test wants."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self.events = run, EventWriter(run / "events.jsonl")
+        self.run, self.events = run, EventWriter(run / run_files.EVENTS)
 
     def start(self, resumed_from: int | None = None, **fields: Any) -> Trainer:
         told = {"dataset": "synthetic", "subset": "dorsal-right", "gallery": "all", "fingerprint": "f" * 16}
@@ -76,6 +77,6 @@ def finish(run: Path, steps: int = 20) -> Path:
 
 def append(run: Path, *lines: bytes | dict[str, Any]) -> None:
     """Bytes as they are, and objects as lines, at the end of the run's events."""
-    with (run / "events.jsonl").open("ab") as file:
+    with (run / run_files.EVENTS).open("ab") as file:
         for line in lines:
             file.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
 from engine.contract.events import EventWriter, read_events
 from engine.training.loop import train
@@ -36,8 +37,8 @@ def small_config(combo: str, hands: Path, seed: int = 0, **settings: Any) -> Run
 def train_in(run: Path, config: RunConfig, stop: StopRequest | None = None) -> str:
     """Train in the folder `run`, made where it is not there, with a config.json; returns how it ended."""
     run.mkdir(parents=True, exist_ok=True)
-    config.save(run / "config.json")
-    events = EventWriter(run / "events.jsonl")
+    config.save(run / run_files.CONFIG)
+    events = EventWriter(run / run_files.EVENTS)
     try:
         return train(run, config, events, stop or StopRequest())
     finally:
@@ -45,4 +46,4 @@ def train_in(run: Path, config: RunConfig, stop: StopRequest | None = None) -> s
 
 
 def events_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(run / "events.jsonl").events if event["kind"] == kind]
+    return [event for event in read_events(run / run_files.EVENTS).events if event["kind"] == kind]

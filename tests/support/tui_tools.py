@@ -13,6 +13,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from engine.contract import run_files
 from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.ui.app import HandreidApp
@@ -70,7 +71,7 @@ def write_history(folder: Path, seeds: int = 2) -> Places:
     Trainer(stopped).start().steps(0, 15).end("stopped")
     for path in runs.iterdir():
         if path.is_dir():
-            _tick(path / "events.jsonl")
+            _tick(path / run_files.EVENTS)
             hours = 60 - directory.number(path)
             directory.Meta(
                 tags=directory.Meta.read(path).tags,
@@ -78,8 +79,8 @@ def write_history(folder: Path, seeds: int = 2) -> Places:
                 created=time.time() - hours * 3600 - 99,
             ).write(path)
     for path in (failed, stopped):
-        (path / "trainer.log").write_text("epoch 1\n\x1b[31mepoch 2\x1b[0m\n")
-        (path / "exit.json").write_text('{"status": 0}')
+        (path / run_files.LOG).write_text("epoch 1\n\x1b[31mepoch 2\x1b[0m\n")
+        (path / run_files.EXIT).write_text('{"status": 0}')
     return Places(folder / "runs.db", runs)
 
 

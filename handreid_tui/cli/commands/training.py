@@ -17,7 +17,6 @@ from handreid_tui.cli.options import (
     QUEUE,
     TRAINING,
     Db,
-    FormatOrUsual,
     GalleryOrUsual,
     Json,
     On,
@@ -28,6 +27,7 @@ from handreid_tui.cli.options import (
     Source,
     SubsetOrUsual,
     by_model,
+    one_of,
     places,
     slurm_request,
 )
@@ -59,9 +59,28 @@ def run(
             rich_help_panel=DATA,
         ),
     ] = None,
-    format: FormatOrUsual = None,
-    subset: SubsetOrUsual = None,
-    gallery: GalleryOrUsual = None,
+    format: Annotated[
+        str | None,
+        typer.Option(**one_of(DataFormat), help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
+    ] = None,
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(Subset),
+            help="Aspect of the hand, or all of them.",
+            show_default="auto: the first aspect in the data",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            **one_of(Gallery),
+            help="Gallery of all aspects merged, as published, or of this aspect alone.",
+            show_default="all; on synthetic data own",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -81,32 +100,40 @@ def run(
         ),
     ] = None,
     epochs: Annotated[
-        int | None,
+        str | None,
         typer.Option(
+            metavar="N",
             help="Passes over the training images.",
             show_default=by_model("train.epochs"),
             rich_help_panel=TRAINING,
         ),
     ] = None,
     ids_per_batch: Annotated[
-        int | None,
+        str | None,
         typer.Option(
+            metavar="N",
             help="Identities in a batch (P).",
             show_default=by_model("train.ids_per_batch"),
             rich_help_panel=TRAINING,
         ),
     ] = None,
     images_per_id: Annotated[
-        int | None,
+        str | None,
         typer.Option(
+            metavar="N",
             help="Images of each identity in a batch (K).",
             show_default=by_model("train.images_per_id"),
             rich_help_panel=TRAINING,
         ),
     ] = None,
     lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate of the encoder.", show_default=by_model("train.lr"), rich_help_panel=TRAINING),
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Learning rate of the encoder.",
+            show_default=by_model("train.lr"),
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -134,6 +161,9 @@ def run(
     ] = 0,
     on: On = "here",
     sbatch: Sbatch = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.", rich_help_panel=QUEUE)
+    ] = False,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Return at once; the queue continues in the background.", rich_help_panel=QUEUE),
@@ -142,15 +172,17 @@ def run(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Train combinations: one run for each combination and seed.
+    """Train combinations: one run for each combination, each set of values and each seed.
 
-    A setting that is not given comes from [run] in handreid.toml, else from the recipe of the model.
+    A comma separates values to try. A setting that is not given comes from [run] in handreid.toml, else from the
+    recipe of the model.
 
     Examples: `handreid run --combo ce_triplet_center` on synthetic hands ·
-    `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left`
+    `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left` ·
+    `handreid run --combo ce+triplet:0.5,1 --lr 1e-6,5e-6 --set loss.triplet.margin=0.1,0.3,soft`
     """
-    from engine.contract.config import parse_setting
     from handreid_tui.cli.run import run as train
+    from handreid_tui.launch.grid import read_combos, read_setting, read_values
     from handreid_tui.launch.seeds import read_seeds
 
     user = read_user_file()
@@ -167,16 +199,20 @@ def run(
         "train.lr": lr,
         "device": device,
     }
-    settings: dict[str, Any] = user.settings | {key: value for key, value in given.items() if value is not None}
-    settings |= dict(parse_setting(each) for each in set or [])
+    values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    values |= dict(read_setting(each) for each in set or [])
+    grid = {key: found for key, found in values.items() if len(found) > 1}
+    settings = user.settings | {key: found[0] for key, found in values.items() if key not in grid}
     seeds = read_seeds(" ".join(seed or []))
     status = train(
-        list(dict.fromkeys(combo)),
+        read_combos(combo, user.combos),
         seeds,
         settings,
         places(db, runs, user),
         user.combos,
         tags=tag or [],
+        grid=grid,
+        yes=yes,
         gpus=1.0 if gpus is None else gpus,
         priority=priority,
         parallel=parallel,

@@ -1,10 +1,4 @@
-"""The tasks of Slurm that are not over, as far as is known: RUNS/.slurm/JOB.json, one file for each array.
-
-JOB.json      t, cluster, user (a uid), and runs: the index in the array of each run that is not over, by its name
-squeue.json   what Slurm said last, see `look`
-JOB.out       what tasks said before they became the shim of their run
-.lock         held by whoever submits, stops or looks
-"""
+"""The tasks of Slurm that are not over, as far as is known: one file for each array (run_files.SLURM_FOLDER)."""
 
 from __future__ import annotations
 
@@ -16,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks
 from handreid_tui.runs.directory import number
@@ -41,7 +36,7 @@ class Task:
 
 
 def folder(runs: Path) -> Path:
-    return runs / ".slurm"
+    return runs / run_files.SLURM
 
 
 @contextmanager
@@ -50,7 +45,7 @@ def locked(runs: Path, seconds: float = 30.0) -> Iterator[None]:
     end = time.monotonic() + seconds
     try:
         folder(runs).mkdir(parents=True, exist_ok=True)
-        while (lock := file_locks.take(folder(runs) / ".lock")) is None:
+        while (lock := file_locks.take(folder(runs) / run_files.SLURM_LOCK)) is None:
             if time.monotonic() > end:
                 raise UserError(f"Another handreid talks to Slurm about {runs} since {seconds:.0f} s: try again.")
             time.sleep(0.05)
@@ -65,7 +60,8 @@ def locked(runs: Path, seconds: float = 30.0) -> Iterator[None]:
 def note_submitted(runs: Path, job: int, names: list[str], cluster: str) -> None:
     """Note the array `job`, whose task N is the run `names[N]`. Raises OSError."""
     about = {"t": round(time.time(), 3), "cluster": cluster, "user": os.getuid()}
-    write_json(folder(runs) / f"{job}.json", about | {"runs": {name: index for index, name in enumerate(names)}})
+    about |= {"runs": {name: index for index, name in enumerate(names)}}
+    write_json(folder(runs) / f"{job}{run_files.SLURM_JOB}", about)
 
 
 def has_open_tasks(runs: Path) -> bool:
@@ -98,7 +94,7 @@ def close(runs: Path, names: Iterable[str]) -> None:
         elif not after:
             with suppress(OSError):
                 path.unlink()
-                said = path.with_suffix(".out")
+                said = path.with_suffix(run_files.SLURM_OUTPUT)
                 if is_file(said) and not said.stat().st_size:
                     said.unlink()
 
@@ -121,4 +117,4 @@ def _files(runs: Path) -> list[Path]:
         names = os.listdir(folder(runs))  # noqa: PTH208  a folder that is looked at five times a second
     except OSError:
         return []
-    return sorted(folder(runs) / name for name in names if name[:-5].isdecimal() and name.endswith(".json"))
+    return sorted(folder(runs) / name for name in names if name[:-5].isdecimal() and name.endswith(run_files.SLURM_JOB))

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from engine.contract.events import EventWriter
 from handreid_tui.launch import queue
@@ -64,7 +65,7 @@ class ThisTask:
         end = time.monotonic() + PATIENCE
         while self._waits(run) or self._goes_on(run):
             if (owned := claim(run)) is not None:
-                if not is_file(run / "queued.json") and self._goes_on(run):
+                if not is_file(run / run_files.QUEUED) and self._goes_on(run):
                     wait_again(run)
                 return owned
             if time.monotonic() > end:
@@ -72,11 +73,11 @@ class ThisTask:
         return None
 
     def _waits(self, run: Path) -> bool:
-        return is_file(run / "queued.json") and queue.read(run).on == SLURM
+        return is_file(run / run_files.QUEUED) and queue.read(run).on == SLURM
 
     def _goes_on(self, run: Path) -> bool:
         """Whether this task ran it before and was cut short by Slurm itself: a node failed, another job had to pass."""
-        before = read_json(run / "process.json")
+        before = read_json(run / run_files.PROCESS)
         mine = self.restarted and before.get("slurm") == self.id and "asked" not in before
         return mine and observe(run).status != "finished"
 
@@ -125,8 +126,8 @@ class ThisTask:
         except UserError as error:
             with queue.owned(run):
                 if queue.read(run) == waits:
-                    (run / "queued.json").unlink()
-                    events = EventWriter(inside(run, "events.jsonl"))
+                    (run / run_files.QUEUED).unlink()
+                    events = EventWriter(inside(run, run_files.EVENTS))
                     text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
                     events.write("message", level="warning", text=text)
                     events.close()
@@ -140,6 +141,6 @@ def wait_again(run: Path) -> Waiting | None:
     waits = Waiting(run, place=time.time(), resume=True, on=SLURM)
     waits.write()
     if was_asked_to_stop(run):
-        (run / "queued.json").unlink()
+        (run / run_files.QUEUED).unlink()
         return None
     return waits

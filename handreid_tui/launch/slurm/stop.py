@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import queue
 from handreid_tui.launch.slurm import ledger
@@ -97,4 +98,4 @@ def _heard(path: Path, before: Any) -> bool:
 
 
 def _waits(path: Path) -> bool:
-    return is_file(path / "queued.json") and queue.read(path).on == queue.SLURM
+    return is_file(path / run_files.QUEUED) and queue.read(path).on == queue.SLURM

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm import ledger
 from handreid_tui.launch.slurm.client import call
@@ -98,7 +99,7 @@ def sbatch_command(
         f"--signal=B:USR1@{GRACE}",
         "--requeue",
         "--open-mode=append",
-        f"--output={output}/%A.out",
+        f"--output={output}/%A{run_files.SLURM_OUTPUT}",
         *(f"--{name}={value}" for name, value in named.items() if value),
         *([f"--gres=gpu:{request.gpus}"] if request.gpus else []),
         *([f"--nodes={request.nodes}", "--ntasks-per-node=1"] if request.nodes > 1 else []),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import queue
 from handreid_tui.launch.slurm import ledger
@@ -124,7 +125,7 @@ def _look(runs: Path) -> None:
 
 def _unlisted(path: Path) -> str:
     """What became of a task that squeue does not list: one cancelled while it waited is forgotten at once."""
-    return "GONE" if is_file(path / "queued.json") and not is_claimed(path) else ""
+    return "GONE" if is_file(path / run_files.QUEUED) and not is_claimed(path) else ""
 
 
 def _is_waited_for(path: Path, task: Task, asked: float) -> bool:
@@ -132,9 +133,9 @@ def _is_waited_for(path: Path, task: Task, asked: float) -> bool:
 
     Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits, too.
     """
-    started = read_json(path / "process.json").get("t")
+    started = read_json(path / run_files.PROCESS).get("t")
     new = isinstance(started, float | int) and started > asked - 30  # since Slurm was asked, by another clock
-    if new or is_file(path / "queued.json") or is_claimed(path):
+    if new or is_file(path / run_files.QUEUED) or is_claimed(path):
         return True
     if not _is_resumable(path) or Attempt.read(path).slurm != task.id:  # or it has gone on elsewhere since
         return asked - task.since < LEFT_OVER_AFTER
@@ -159,7 +160,7 @@ def _end(path: Path, task: Task, state: str) -> bool:
         with queue.owned(path):
             if not observe(path).final and _is_of(path, task):
                 tell_ended(path, status, why.format(job=task.id, see=see), events_size(path))
-                (path / "queued.json").unlink(missing_ok=True)
+                (path / run_files.QUEUED).unlink(missing_ok=True)
                 with suppress(OSError):
                     note_task(path, task.id)
     except UserError:  # its shim lives, and is about to write the end itself
@@ -169,7 +170,7 @@ def _end(path: Path, task: Task, state: str) -> bool:
 
 def _see(path: Path, task: Task) -> str:
     """Where to read what the task printed: trainer.log from the moment that its shim had the run, JOB.out before."""
-    log, out = path / "trainer.log", ledger.folder(path.parent) / f"{task.job}.out"
+    log, out = path / run_files.LOG, ledger.folder(path.parent) / f"{task.job}{run_files.SLURM_OUTPUT}"
     lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
     # Slurm tells there of each task of the array that was cancelled while it ran
     said = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
@@ -180,7 +181,7 @@ def _see(path: Path, task: Task) -> str:
 
 def _is_of(path: Path, task: Task) -> bool:
     """Whether the run waits for this task or goes on in it; it may have been resumed elsewhere."""
-    if is_file(path / "queued.json"):
+    if is_file(path / run_files.QUEUED):
         return queue.read(path).on == queue.SLURM
     return Attempt.read(path).slurm == task.id
 
@@ -190,7 +191,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _snapshot(runs: Path) -> Path:
-    return ledger.folder(runs) / "squeue.json"
+    return ledger.folder(runs) / run_files.SQUEUE
 
 
 @cache

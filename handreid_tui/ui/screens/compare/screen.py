@@ -87,14 +87,11 @@ class Compare(Page):
         self._baseline, self._view = self.remembered("baseline", "ce"), self.remembered("view", 0)
         self.query_one(Tables).focus()
 
-    def on_screen_resume(self) -> None:
-        marked = self.handreid.remembered.get("compare", "runs", [])
-        self.handreid.remembered.put("compare", "runs", [])
-        if marked:
-            self.remember("marked", marked)
-            self._by = ("run", True)
-            self._finished = None
-        super().on_screen_resume()
+    def open_runs(self, numbers: list[int]) -> None:
+        """Compare these runs, one by one."""
+        self.remember("marked", numbers)
+        self._by = ("run", True)
+        self._ask()
 
     @property
     def _marked(self) -> tuple[int, ...]:

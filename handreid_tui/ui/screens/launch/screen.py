@@ -20,7 +20,8 @@ from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
-from handreid_tui.ui.run_actions import RunPage
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.ui.screens.launch.edit_terms import EditTerms
@@ -32,7 +33,6 @@ from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
-    from handreid_tui.ui.screens.live.screen import Live
 
 ADD_HELP = """Terms joined by +, each with its weight after a colon:
 ce+triplet:0.5+cosface
@@ -42,7 +42,7 @@ LOWEST_WITH_QUEUE = 24
 TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
 
 
-class Launch(RunPage):
+class Launch(Page):
     """The table of combinations, the queue, the settings, and the button."""
 
     page = "launch"
@@ -78,6 +78,7 @@ class Launch(RunPage):
 
     def __init__(self) -> None:
         super().__init__()
+        self._actions = RunActions(self)
         self._snapshot = Snapshot()
         self._user = UserFile()
         self._headline = self._problem = ""
@@ -182,17 +183,15 @@ class Launch(RunPage):
             return ""
 
         if runs:
-            self.do(job)
+            self._actions.do(job)
             self.query_one(QueueTable).show_queue(self._snapshot.runs)
 
     def action_watch(self) -> None:
         if runs := self.selected():
-            self._watch(runs[0].number)
+            self.handreid.open_page("live", [runs[0].number])
 
-    def _watch(self, number: int) -> None:
-        self.handreid.action_go("live")
-        live: Live = self.app.screen  # type: ignore[assignment]
-        live.call_after_refresh(live.watch_runs, [number])
+    def action_stop(self) -> None:
+        self._actions.stop(self.selected())
 
     # --- what will be launched
 
@@ -267,7 +266,7 @@ class Launch(RunPage):
         self.say(f"Launched {len(paths)} run{'s' if len(paths) > 1 else ''}.")
         self.handreid.look_again()
         if self.app.screen is self:
-            self._watch(directory.number(paths[0]))
+            self.handreid.open_page("live", [directory.number(paths[0])])
 
     def _failed(self, text: str) -> None:
         self.query_one("#launch", Button).loading = False

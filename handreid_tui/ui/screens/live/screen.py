@@ -12,15 +12,18 @@ from textual.containers import Container, Grid, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.contract import run_files
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart import ticks
 from handreid_tui.ui.chart.curves import Curves
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.history_feed import Snapshot
-from handreid_tui.ui.run_actions import RunPage
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.live.chart_data import Reading, Request, read
-from handreid_tui.ui.screens.live.log_view import LogReader, LogView
+from handreid_tui.ui.screens.live.log_view import TAIL, LogView
 from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
 from handreid_tui.ui.screens.live.run_list import RunList
 
@@ -32,7 +35,7 @@ UNREADABLE = "The history cannot be read at the moment."
 NOTHING = "Nothing has run yet: press 1 to choose combinations."
 
 
-class Live(RunPage):
+class Live(Page):
     """Follows the runs that are highlighted or chosen in the list."""
 
     page = "live"
@@ -62,6 +65,7 @@ class Live(RunPage):
 
     def __init__(self) -> None:
         super().__init__()
+        self._actions = RunActions(self)
         self._curves = Curves()
         self._reader = Latest[Request, Reading](
             self, lambda request: read(self._curves, request), self._draw, self._cannot
@@ -97,7 +101,7 @@ class Live(RunPage):
             chart.set_look(replace(chart.look, smoothing=self.remembered("smoothing", 0.0), log=log))
         self._set_axis()
 
-    def watch_runs(self, numbers: list[int]) -> None:
+    def open_runs(self, numbers: list[int]) -> None:
         """Show these runs: one alone, or several together."""
         self._wanted = numbers[0]
         self.query_one(RunList).choose(numbers if len(numbers) > 1 else [])
@@ -130,9 +134,9 @@ class Live(RunPage):
         self.remember("current", runs.current or 0)
         if selected := self.selected():
             run = selected[0]
-            path = run.path / "trainer.log"
+            path = run.path / run_files.LOG
             if self._log is None or self._log.path != path:
-                self._log = LogReader(path)
+                self._log = LogReader(path, tail=TAIL)
                 self.query_one(LogView).start(f"{run.number} {run.combo}")
         self._show_headline()
         self._read()
@@ -196,6 +200,12 @@ class Live(RunPage):
             self._read()
 
     # --- actions
+
+    def action_stop(self) -> None:
+        self._actions.stop(self.selected())
+
+    def action_resume(self) -> None:
+        self._actions.resume(self.selected())
 
     def action_next_view(self) -> None:
         chart = self.focused if isinstance(self.focused, Chart) else self.query_one("#loss", Chart)

@@ -12,6 +12,7 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.text.numbers import percent
 from handreid_tui.ui.background import Latest
@@ -87,14 +88,17 @@ class Retrieval(Page):
                         yield Tile()
 
     def on_mount(self) -> None:
+        self._run = self.remembered("run", 0)
         self.query_one("#answer").display = False
 
-    def on_screen_resume(self) -> None:
-        wanted = self.remembered("run", 0)
-        if wanted != self._run:
-            self._run, self._place, self._trial, self._identity = wanted, 0, 0, ""
+    def open_runs(self, numbers: list[int]) -> None:
+        """Show the queries of the first of these runs."""
+        if numbers[0] != self._run:
+            self._run, self._place, self._trial, self._identity = numbers[0], 0, 0, ""
             self._answer = None
-        super().on_screen_resume()
+            self.remember("run", self._run)
+            if self._snapshot.loaded:
+                self.show_runs(self._snapshot, None)
 
     def _finished(self) -> list[int]:
         return [n for n, run in self._snapshot.runs.items() if run.status == "finished" and not run.archived]
@@ -201,7 +205,7 @@ class Retrieval(Page):
 
 def _read(request: Request) -> Answer | None:
     try:
-        stamp = (request.run / "evaluation" / "images.json").stat().st_mtime
+        stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
         raise UserError("its evaluation is not there any more.") from None
     evaluation = evaluation_of(request.run, stamp)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from handreid_tui.text import run_text
 from handreid_tui.ui.dialogs import Confirm, Prompt
-from handreid_tui.ui.run_actions import RunPage
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.run_actions import RunActions
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 
-class Edits(RunPage):
-    """The editing actions of the page of runs."""
+class Edits:
+    """Asks what is to be changed about the given runs, and changes it."""
+
+    def __init__(self, page: Page, actions: RunActions) -> None:
+        self._page, self._actions = page, actions
 
     def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], said: str) -> None:
         def job() -> str:
@@ -22,14 +26,12 @@ class Edits(RunPage):
                 change(run)
             return said if len(runs) == 1 else f"{said} ({len(runs)} runs)"
 
-        self.do(job)
+        self._actions.do(job)
 
-    def action_tag(self) -> None:
-        if not (runs := self.selected()):
-            return
+    def tag(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.history import set_tags
 
-        history = self.handreid.snapshot.history
+        history = self._page.handreid.snapshot.history
         common = [tag for tag in runs[0].tags if all(tag in run.tags for run in runs)]
 
         def answered(text: str | None) -> None:
@@ -43,14 +45,13 @@ class Edits(RunPage):
                 )
 
         text = "".join(f"{tag} " for tag in common)
-        self.app.push_screen(Prompt(f"Tags of {run_text.names(runs)}", text, "words, separated by spaces"), answered)
+        title = f"Tags of {run_text.names(runs)}"
+        self._page.app.push_screen(Prompt(title, text, "words, separated by spaces"), answered)
 
-    def action_note(self) -> None:
-        if not (runs := self.selected()):
-            return
+    def note(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.history import set_note
 
-        history = self.handreid.snapshot.history
+        history = self._page.handreid.snapshot.history
         notes = {run.note for run in runs}
         common = runs[0].note if len(notes) == 1 else ""
 
@@ -59,42 +60,36 @@ class Edits(RunPage):
                 self._edit(runs, lambda run: set_note(history, run.number, text), "Noted.")
 
         hint = "the notes differ: what you write here takes their place" if len(notes) > 1 else ""
-        self.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
+        self._page.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
 
-    def action_name(self) -> None:
-        if not (runs := self.selected()[:1]):
-            return
+    def name(self, run: RunRow) -> None:
         from handreid_tui.history import set_name
 
-        history, run = self.handreid.snapshot.history, runs[0]
+        history = self._page.handreid.snapshot.history
         own = "" if run.name == run.path.name else run.name
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._edit(runs, lambda run: set_name(history, run.number, text), "Renamed.")
+                self._edit([run], lambda run: set_name(history, run.number, text), "Renamed.")
 
-        self.app.push_screen(Prompt(f"Name of run {run.number}", own, "empty: the name of its folder"), answered)
+        self._page.app.push_screen(Prompt(f"Name of run {run.number}", own, "empty: the name of its folder"), answered)
 
-    def action_archive(self) -> None:
-        runs = self.selected()
-        if runs:
-            from handreid_tui.history import archive
+    def archive(self, runs: Sequence[RunRow]) -> None:
+        from handreid_tui.history import archive
 
-            hide = not all(run.archived for run in runs)
-            history = self.handreid.snapshot.history
-            said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
-            self._edit(runs, lambda run: archive(history, run.number, hide), said)
+        hide = not all(run.archived for run in runs)
+        history = self._page.handreid.snapshot.history
+        said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
+        self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
-    def action_delete(self) -> None:
-        if not (runs := self.selected()):
-            return
+    def delete(self, runs: Sequence[RunRow]) -> None:
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.do(lambda: _delete(runs))
+                self._actions.do(lambda: _delete(runs))
 
         question = f"Delete {run_text.names(runs)} with checkpoints, events and results? It cannot be taken back."
-        self.app.push_screen(Confirm("Delete", question, "Delete"), answered)
+        self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
 
 def _delete(runs: Sequence[RunRow]) -> str:

@@ -17,6 +17,8 @@ from handreid_tui.history.filter import Filter, parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.runs.columns import COLUMNS, best_values, cells, ordered
 from handreid_tui.ui.screens.runs.details import Details
 from handreid_tui.ui.screens.runs.edits import Edits
@@ -24,7 +26,6 @@ from handreid_tui.ui.table import Column, RowTable
 
 if TYPE_CHECKING:
     from handreid_tui.history import Message, RunRow
-    from handreid_tui.ui.screens.live.screen import Live
 
 EMPTY = "No runs yet. Press 1 to choose combinations and start."
 MARK = Column("mark", "", 1)
@@ -39,7 +40,7 @@ class About:
     messages: list[Message]
 
 
-class Runs(Edits):
+class Runs(Page):
     """Every run of the history."""
 
     page = "runs"
@@ -81,6 +82,8 @@ class Runs(Edits):
 
     def __init__(self) -> None:
         super().__init__()
+        self._actions = RunActions(self)
+        self._edits = Edits(self, self._actions)
         self._snapshot = Snapshot()
         self._filter = Filter("", frozenset(), lambda values: True)
         self._settings: dict[str, Mapping[int, Any]] = {}
@@ -254,23 +257,49 @@ class Runs(Edits):
         self.remember("marked", numbers)
         self._show()
 
-    # --- elsewhere
+    # --- actions on the selected runs
 
     @on(RowTable.Opened)
     def action_open(self) -> None:
-        if numbers := [run.number for run in self.selected()]:
-            self.handreid.action_go("live")
-            live: Live = self.app.screen  # type: ignore[assignment]
-            live.call_after_refresh(live.watch_runs, numbers)
+        self._open("live")
 
     def action_compare(self) -> None:
-        self.handreid.remembered.put("compare", "runs", [run.number for run in self.selected()])
-        self.handreid.action_go("compare")
+        self._open("compare")
 
     def action_retrieval(self) -> None:
+        self._open("retrieval")
+
+    def _open(self, page: str) -> None:
         if runs := self.selected():
-            self.handreid.remembered.put("retrieval", "run", runs[0].number)
-            self.handreid.action_go("retrieval")
+            self.handreid.open_page(page, [run.number for run in runs])
+
+    def action_stop(self) -> None:
+        self._actions.stop(self.selected())
+
+    def action_resume(self) -> None:
+        self._actions.resume(self.selected())
+
+    def action_tag(self) -> None:
+        if runs := self.selected():
+            self._edits.tag(runs)
+
+    def action_note(self) -> None:
+        if runs := self.selected():
+            self._edits.note(runs)
+
+    def action_name(self) -> None:
+        if runs := self.selected():
+            self._edits.name(runs[0])
+
+    def action_archive(self) -> None:
+        if runs := self.selected():
+            self._edits.archive(runs)
+
+    def action_delete(self) -> None:
+        if runs := self.selected():
+            self._edits.delete(runs)
+
+    # --- what is in sight
 
     def action_show_archived(self) -> None:
         self._archived = not self._archived
