@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import TERMS, Combo, find_combo
@@ -31,6 +31,21 @@ class DataConfig(Section):
     gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
+    division: Literal["published", "drawn"] = Field(
+        "published", description="training and test people: the published threshold, or drawn by the split seed"
+    )
+    validation: Literal["images", "identities"] = Field(
+        "images",
+        description="images: one of each trained identity, as published. identities: a fold of held-out people",
+    )
+    folds: int = Field(4, ge=2, le=100, description="parts of the training people, where validation is by identities")
+    fold: int = Field(0, ge=0, le=99, description="the part that is held out, from 0")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> DataConfig:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold}, but with {self.folds} folds the last is {self.folds - 1}")
+        return self
 
 
 class ModelConfig(Section):
@@ -71,6 +86,7 @@ class EvaluationConfig(Section):
     feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
     flip: bool = Field(False, description="add the feature of the mirrored image")
     every: int = Field(1, ge=1, description="epochs between validations")
+    test: bool = Field(True, description="evaluate on the test people; false: never read them, as a trial of a search")
 
 
 class RunConfig(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from engine.data.augment import Augmentation
 from engine.data.cache import load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
-from engine.data.split import open_split
+from engine.data.split import open_split, without
 from engine.evaluation.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
 from engine.machine.device import open_device
@@ -63,11 +64,14 @@ def score(run: Path, data: DataConfig) -> Scored:
     config, model = load_trained(run)
     split = open_split(data)
     device = open_device(config)
-    images = tuple(sorted({image for trial in split.trials for image in (*trial.query, *trial.gallery)}))
-    pixels = load_pixels(split.root, [split.images[image] for image in images], model.image_size, cache_folder())
-    if pixels.bad:
-        raise UserError(f"{pixels.bad[0]} cannot be decoded: repair it, or remove it from the data set.")
-    tensor = torch.from_numpy(pixels.array.copy())
+    wanted = tuple(sorted({image for trial in split.trials for image in (*trial.query, *trial.gallery)}))
+    pixels = load_pixels(split.root, [split.images[image] for image in wanted], model.image_size, cache_folder())
+    split = without(split, pixels.bad)
+    rows = [row for row, image in enumerate(wanted) if split.images[image].name not in pixels.bad]
+    images = tuple(wanted[row] for row in rows)
+    tensor = torch.from_numpy(pixels.array[rows])
+    for warning in (*pixels.notes, *split.warnings):
+        print(f"Note: {warning}", file=sys.stderr)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
     features = extract(model, tensor, augmentation, device, config.evaluation)

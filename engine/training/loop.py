@@ -66,7 +66,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
     if workers.main:
         _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
-    if workers.main and not checkpoint:
+    if workers.main and not checkpoint and config.evaluation.test:
         progress.pixels = _evaluate(setup, events, "pixels", 0)[0].metrics
         progress.before = _evaluate(setup, events, "before", 0)[0].metrics
 
@@ -147,7 +147,7 @@ def _evaluate(
 ) -> tuple[Report, Tensor, Tensor]:
     """Rank the validation or the test trials, write the event; returns report, features and identities."""
     split, validation = setup.split, stage == "validation"
-    trials = (setup.validation,) if validation else split.trials
+    trials = setup.validation if validation else split.trials
     images = tuple(sorted({image for trial in trials for image in (*trial.query, *trial.gallery)}))
     pixels = setup.images[torch.tensor(images, device=setup.images.device)]
     if stage == "pixels":
@@ -162,19 +162,17 @@ def _evaluate(
 
 
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
-    """The final report on the test identities, the weights it was made with, and the end of the events."""
+    """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
-    report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
-    summary: dict[str, Any] = {
-        **report.metrics,
-        "best_epoch": progress.best_epoch,
-        "seconds": round(progress.seconds, 3),
-        "before": progress.before,
-        "pixels": progress.pixels,
-        "geometry": geometry(features, identity),
-    }
-    images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
-    write_evaluation(run / run_files.EVALUATION, setup.split, images, features, report, summary)
+    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": round(progress.seconds, 3)}
+    if progress.best_mAP >= 0:
+        summary["validation_mAP"] = progress.best_mAP
+    if setup.config.evaluation.test:
+        report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
+        tested = {"before": progress.before, "pixels": progress.pixels, "geometry": geometry(features, identity)}
+        summary = report.metrics | summary | tested
+        images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
+        write_evaluation(run / run_files.EVALUATION, setup.split, images, features, report, summary)
     best.result()
     events.write(
         "checkpoint",

@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Casework": {
         "openset": casework.openset,
+        "evidence": casework.evidence,
     },
     "Runs": {
         "runs": history.list_runs,

@@ -48,6 +48,7 @@ class Plan:
         )
         source = self.configs[0].data.source
         data = "synthetic hands" if source == "synthetic" else self.splits[0].found
+        data += f" ({len(self.splits)} splits)" if len(self.splits) > 1 else ""
         return " · ".join([self.count, data, ", ".join(tested), ", ".join(started)])
 
     @property

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from engine.contract.config import DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.data import synthetic
+from engine.data.split import open_split
 from engine.evaluation.trained_run import export, load_trained, score
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
@@ -64,6 +65,23 @@ def test_a_run_is_scored_on_another_data_set_from_the_command_line(run: Path, tm
     assert {"features.safetensors", "trials.safetensors", "images.json", "summary.json"} == {
         path.name for path in folder.iterdir()
     }
+
+
+def test_what_training_tolerated_evaluation_tolerates(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    synthetic.write(other, train_identities=2, test_identities=26, images=4, seed=9, size=64)
+    data = DataConfig(source=str(other), trials=2, gallery="own")
+    damaged = open_split(data).images[-1].name
+    (other / "Hands" / damaged).write_bytes(b"not an image")
+    words = [sys.executable, "-m", "engine", "evaluate", str(run), data.model_dump_json()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"Note: {damaged} cannot be decoded" in done.stderr
+    listed = json.loads((Path(json.loads(done.stdout)["folder"]) / "images.json").read_text())["images"]
+    assert len(listed) == 26 * 4 - 1 and damaged not in {image["name"] for image in listed}
+    for image in list((other / "Hands").iterdir())[:10]:
+        image.write_bytes(b"not an image")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot be decoded" in done.stderr
 
 
 def test_evaluations_on_folders_of_one_name_are_both_kept_and_a_repeated_one_once(run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from handreid_tui.cli.options import Json, Runs, Several, places
+from handreid_tui.cli.options import Json, Run, Runs, Several, places
 
 Evaluation = Annotated[
     str | None,
@@ -45,3 +45,27 @@ def openset(
 
     asked = Asked(parse_rates(fpir), parse_ranks(list_), size, parse_by(by) if by else [])
     show_open_set(places(None, runs), runs_, evaluation, asked, as_json)
+
+
+def evidence(
+    run: Run,
+    images: Annotated[str, typer.Option(metavar="M:R", help="Images of a probe and of a reference.")] = "1:1",
+    population: Annotated[
+        str, typer.Option(help="Who the other person may be: all, sex, skin or sex,skin (the same as the one's).")
+    ] = "all",
+    by: GroupBy = None,
+    words: Annotated[bool, typer.Option("--words", help="Verbal equivalents beside the numbers.")] = False,
+    evaluation: Evaluation = None,
+    as_json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """How strong the evidence of a run's scores is: likelihood ratios, calibrated and bounded by its test people.
+
+    Examples: `handreid evidence last` · `handreid evidence 3 --images 5:3` · `handreid evidence 3 --population sex`
+    """
+    from handreid_tui.cli.evidence import Asked, show_evidence
+    from handreid_tui.evidence.evidence import parse_population, parse_shape
+    from handreid_tui.evidence.groups import parse_by
+
+    asked = Asked(parse_shape(images), parse_population(population), parse_by(by) if by else [], words)
+    show_evidence(places(None, runs), run, evaluation, asked, as_json)

@@ -81,6 +81,15 @@ def run(
             rich_help_panel=DATA,
         ),
     ] = None,
+    split_seed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEEDS",
+            help="Divide the people into training and test at random with these seeds, such as 0-4.",
+            show_default="the published division",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -200,6 +209,8 @@ def run(
         "device": device,
     }
     values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    if split_seed is not None:
+        values |= {"data.division": ["drawn"], "data.split_seed": [*read_seeds(split_seed)]}
     values |= dict(read_setting(each) for each in set or [])
     grid = {key: found for key, found in values.items() if len(found) > 1}
     settings = user.settings | {key: found[0] for key, found in values.items() if key not in grid}
