@@ -9,4 +9,4 @@ Gallery = Literal["all", "own"]
 Aspect = Literal["dorsal-right", "dorsal-left", "palmar-right", "palmar-left"]
 Subset = Literal["auto", "dorsal-right", "dorsal-left", "palmar-right", "palmar-left", "all"]
 
-ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
+ASPECTS: tuple[str, ...] = get_args(Aspect)
