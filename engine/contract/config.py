@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
 from engine.contract.recipe import default_model, recipe
@@ -25,9 +26,9 @@ class Section(BaseModel):
 
 class DataConfig(Section):
     source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
-    format: Literal["auto", "11k", "hd", "prepared", "folder"] = Field("auto", description="layout of the folder")
+    format: DataFormat = Field("auto", description="layout of the folder")
     subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
-    gallery: Literal["all", "own"] = Field("all", description="merged gallery of all aspects, or the subset's own")
+    gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
     division: Literal["published", "drawn"] = Field(
