@@ -153,8 +153,8 @@ def test_a_history_that_cannot_grow_answers_all_the_same(runs, settled, tmp_path
 
 def test_several_processes_at_once_give_one_answer(runs, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from handreid_tui.compare import remembered, compare_history, render;"
-        "from handreid_tui.history import ingest, open_history; remembered.SETTLED = 0; remembered.AT_ONCE = 1;"
+        "import sys; from pathlib import Path; from handreid_tui.compare import report_cache, compare_history, render;"
+        "from handreid_tui.history import ingest, open_history; report_cache.SETTLED = 0; report_cache.AT_ONCE = 1;"
         "history = open_history(Path(sys.argv[1])); ingest(history, Path(sys.argv[2]));"
         "print(render(compare_history(history), 'json'), end='')"
     )
