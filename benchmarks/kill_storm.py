@@ -79,10 +79,10 @@ CLIENT = """
 import sys
 from pathlib import Path
 from typing import Any
-from handreid_tui.launch import control
+from handreid_tui.launch import lifecycle
 paths = [Path(path) for path in sys.argv[2:]]
-control.launch(paths, parallel=int(sys.argv[1]))
-control.wait(paths)
+lifecycle.launch(paths, parallel=int(sys.argv[1]))
+lifecycle.wait(paths)
 """
 
 READER = """

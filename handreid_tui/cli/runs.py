@@ -28,6 +28,7 @@ from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
@@ -133,23 +134,27 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
 
 
 def show_log(places: Places, text: str, follow_it: bool) -> None:
-    """Print trainer.log; with `follow_it`, go on until the run has ended."""
+    """Print trainer.log as a terminal would show it; with `follow_it`, until the run has ended."""
     run = find_run(places.runs, text)
-    log = run / run_files.LOG
-    position = 0
+    reader, printed = LogReader(run / run_files.LOG), False
     while True:
         final = observe(run).final
-        if log.is_file() and not log.is_symlink():
-            with log.open(errors="replace") as file:
-                file.seek(position)
-                sys.stdout.write(file.read())
-                position = file.tell()
-            sys.stdout.flush()
+        while (lines := reader.read()) or reader.behind:
+            _print_lines(lines)
+            printed = True
         if final or not follow_it:
             break
         time.sleep(0.3)
-    if not position:
-        print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
+    if rest := reader.rest():
+        _print_lines(rest)
+    elif not printed:
+        print(f"{run.name} has no output yet ({observe(run).status}).", file=sys.stderr)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for each in lines:
+        print(each)
+    sys.stdout.flush()
 
 
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:

@@ -55,7 +55,7 @@ def read_settings(history: Any, keys: list[str]) -> dict[str, dict[int, Any]]:
                 rows = connection.exec_driver_sql(
                     "SELECT run, last FROM summary JOIN metric_key ON id = key WHERE name = ?", (key,)
                 )
-                found[key] = {run: last for run, last in rows}
+                found[key] = {int(run): last for run, last in rows}
                 continue
             operator = "GLOB" if "*" in key else "="
             values: dict[int, list[Any]] = {}

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from engine.contract.events import EventWriter
-from handreid_tui.cli.app import follow
+from handreid_tui.cli import follow
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import State, observe
@@ -101,7 +101,7 @@ def test_following_rests_ten_times_as_long_as_it_looks(tmp_path: Path, monkeypat
             EventWriter(path / "events.jsonl").write("ended", status="finished", reason=None, summary=None)
 
     monkeypatch.setattr(follow, "observe", slow)
-    monkeypatch.setattr(follow.control, "ensure_supervised", lambda folders: None)
+    monkeypatch.setattr(follow.lifecycle, "ensure_supervised", lambda folders: None)
     monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=rest, monotonic=time.monotonic))
     assert follow.follow([Progress(path) for path in paths], lambda run: None) is False
     assert len(looks) == 2 * len(paths)

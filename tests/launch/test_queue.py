@@ -180,8 +180,8 @@ def test_a_run_that_cannot_be_started_does_not_hold_up_the_others(runs: Path) ->
 
 def test_the_queue_goes_on_when_the_terminal_is_closed(runs: Path) -> None:
     paths = [make_run(runs, steps=400), make_run(runs, steps=5)]
-    code = "import sys; from pathlib import Path; from handreid_tui.launch import control\n"
-    code += "control.launch([Path(path) for path in sys.argv[1:]]); control.wait([Path(path) for path in sys.argv[1:]])"
+    code = "import sys; from pathlib import Path; from handreid_tui.launch import lifecycle\n"
+    code += "runs = [Path(path) for path in sys.argv[1:]]; lifecycle.launch(runs); lifecycle.wait(runs)"
     pid, terminal = pty.fork()
     if pid == 0:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup ignores it

@@ -1,7 +1,7 @@
 """A whole Slurm on this machine, for tests: nodes of two CPUs and two fake GPUs, all of it in one folder.
 
-    python tests/slurm_cluster.py up DIR [nodes=2] [MaxArraySize=1001] ...
-    python tests/slurm_cluster.py down DIR
+    python tests/support/slurm_cluster.py up DIR [nodes=2] [MaxArraySize=1001] ...
+    python tests/support/slurm_cluster.py down DIR
 
 Needs root and Debian's packages slurm-wlm and munge; no systemd. Clients find the cluster by SLURM_CONF=DIR/slurm.conf.
 """

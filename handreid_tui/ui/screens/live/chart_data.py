@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
-from handreid_tui.ui.screens.live.log_view import LogReader
 from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, View, loss_panel, usable
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract import run_files
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart import ticks
@@ -22,7 +23,7 @@ from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.live.chart_data import Reading, Request, read
-from handreid_tui.ui.screens.live.log_view import LogReader, LogView
+from handreid_tui.ui.screens.live.log_view import TAIL, LogView
 from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
 from handreid_tui.ui.screens.live.run_list import RunList
 
@@ -137,7 +138,7 @@ class Live(Page):
             run = selected[0]
             path = run.path / run_files.LOG
             if self._log is None or self._log.path != path:
-                self._log = LogReader(path)
+                self._log = LogReader(path, tail=TAIL)
                 self.query_one(LogView).start(f"{run.number} {self._label(run)}")
         self._show_headline()
         self._read()
