@@ -21,7 +21,7 @@ from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
 from engine.model.reid_model import ReIDModel, build_model
 from engine.training.checkpoint import Checkpoint
-from engine.training.optimizers import build_optimizers
+from engine.training.optimizers import Optimizers, build_optimizers
 
 VALIDATION_GALLERY = 3  # training images of each identity that its validation image is searched among
 
@@ -36,7 +36,7 @@ class Setup:
     images: Tensor  # uint8 [N, S, S, 3], every image of the split, on the device where it fits
     model: ReIDModel
     objective: Objective
-    optimizers: list[torch.optim.Optimizer]
+    optimizers: Optimizers
     augmentation: Augmentation
     sampler: PKSampler
     train: Tensor  # [M] positions of the training images in `images`
@@ -71,8 +71,7 @@ class Setup:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights and the optimizers' state."""
         self.load_weights(checkpoint.weights)
-        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
-            optimizer.load_state_dict(state)
+        self.optimizers.load_state(checkpoint.optimizers)
 
 
 def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
