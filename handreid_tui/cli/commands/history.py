@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -87,6 +88,7 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
     ] = False,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Where the data set is now, if it moved.")] = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
@@ -99,7 +101,7 @@ def resume(
     user = read_user_file()
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), run, on, slurm, detach))
+    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), run, on, slurm, detach, data))
 
 
 def queue(

@@ -83,12 +83,14 @@ class Edits:
         self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
+        from handreid_tui.launch.dependents import dependents
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._actions.do(lambda: _delete(runs))
 
-        question = f"Delete {run_text.names(runs)} with checkpoints, events and results? It cannot be taken back."
+        question = f"Delete {run_text.names(runs)} with checkpoints, events and results? This cannot be undone."
+        question = "\n\n".join([question, *(each.sentence for each in dependents(run.path for run in runs))])
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
 
