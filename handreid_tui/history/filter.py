@@ -27,7 +27,8 @@ Values = Callable[[str], Any]
 
 RUN_KEYS = (
     "run", "name", "combo", "seed", "status", "reason", "stalled", "tag", "note", "archived", "dataset", "subset",
-    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "step", "seconds", "fingerprint",
+    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "step", "seconds", "fingerprint", "sweep",
+    "role", "trial",
 )  # fmt: skip
 RATES = (
     "rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3", "val_rank1", "val_mAP",

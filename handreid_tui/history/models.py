@@ -72,6 +72,10 @@ class Run(SQLModel, table=True):
     best_epoch: int | None = None
     damaged: int = 0
 
+    sweep: int | None = None
+    role: str = ""
+    trial: int | None = None
+
     total: float | None = None
     images_per_s: float | None = None
     val_rank1: float | None = None

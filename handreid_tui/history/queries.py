@@ -20,6 +20,8 @@ from handreid_tui.history.schema import reading
 class RunRow:
     """A run as lists show it. Times are Unix seconds, accuracies fractions; what is not known (yet) is None or "".
 
+    `sweep`, `role` and `trial` say what a run of a sweep was for.
+
     `total` is the last loss, `val_*` and `geometry_*` the last validation, `test_geometry_*` and the unmarked metrics
     the final report, `before_*` the same before training, `pixels_*` that of the raw pixels.
     """
@@ -53,6 +55,9 @@ class RunRow:
     step: int | None
     best_epoch: int | None
     damaged: int
+    sweep: int | None
+    role: str
+    trial: int | None
     total: float | None
     images_per_s: float | None
     val_rank1: float | None

@@ -63,8 +63,13 @@ def stop(
 ) -> None:
     """Stop runs after their step, with a checkpoint; or take them out of the queue."""
     from handreid_tui.cli.runs import stop_runs
+    from handreid_tui.cli.sweeps import apart, stop_sweep
 
-    stop_runs(places(None, runs), run, kill)
+    chosen, (sweeps, others) = places(None, runs), apart(run)
+    for number in sweeps:
+        stop_sweep(chosen, number)
+    if others:
+        stop_runs(chosen, others, kill)
 
 
 def resume(
@@ -77,11 +82,16 @@ def resume(
 ) -> None:
     """Continue stopped, failed or lost runs from their last checkpoint."""
     from handreid_tui.cli.runs import resume_runs
+    from handreid_tui.cli.sweeps import apart, resume_sweep
 
-    user = read_user_file()
+    user, (sweeps, others) = read_user_file(), apart(run)
+    for number in sweeps:
+        resume_sweep(runs_there_are(db, runs, user), number)
+    if not others:
+        return
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), run, on, slurm, detach))
+    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach))
 
 
 def queue(
@@ -109,10 +119,15 @@ def rm(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Delete runs, with everything they hold."""
+    """Delete runs, with everything they hold. @3 is a sweep, with all its runs."""
     from handreid_tui.cli.runs import remove_runs
+    from handreid_tui.cli.sweeps import apart, remove_sweep
 
-    remove_runs(runs_there_are(db, runs), run, yes)
+    chosen, (sweeps, others) = runs_there_are(db, runs), apart(run)
+    for number in sweeps:
+        remove_sweep(chosen, number, yes)
+    if others:
+        remove_runs(chosen, others, yes)
 
 
 def prune(
