@@ -17,7 +17,7 @@ from handreid_tui.runs.safe_files import read_json, write_json
 from handreid_tui.runs.state import observe
 from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
 from handreid_tui.sweeps.selection import Found, wanted_tasks
-from handreid_tui.sweeps.trials import CONFIRM, Reader, SweepRun, Task, tail_of_equal_failures
+from handreid_tui.sweeps.trials import CONFIRM, Reader, SweepRun, Task, equal_failures
 
 RESUMES = 3  # of a lost run
 EQUAL_FAILURES = 3  # in a row pause the sweep
@@ -33,7 +33,7 @@ def advance(runs: Path, number: int, reader: Reader) -> bool:
         if plan.finished or plan.stopped:
             return False
         found = reader.read()
-        if reason := tail_of_equal_failures(found.values(), EQUAL_FAILURES):
+        if reason := equal_failures(found.values(), EQUAL_FAILURES):
             pause(runs, plan, found, f"{EQUAL_FAILURES} runs in a row failed: {reason}")
             return False
         wanted = wanted_tasks(plan, found)

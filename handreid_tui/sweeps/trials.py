@@ -114,8 +114,15 @@ def _last_end(path: Path) -> dict[str, Any]:
     return next((event for event in reversed(events) if event["kind"] == "ended"), {})
 
 
-def tail_of_equal_failures(runs: Iterable[SweepRun], count: int) -> str:
-    """The reason of the last `count` settled runs, in the order of their numbers, where all failed alike; else ""."""
-    last = [run for run in runs if run.settled][-count:]
-    alike = len(last) == count and len({run.reason for run in last}) == 1
-    return last[0].reason if alike and all(run.status == "failed" for run in last) else ""
+def equal_failures(runs: Iterable[SweepRun], count: int) -> str:
+    """The reason of the first `count` runs in a row, by their numbers, that failed alike; "" where there are none."""
+    reason, row = "", 0
+    for run in runs:
+        if run.status != "failed":
+            row = 0
+            continue
+        row = row + 1 if row and run.reason == reason else 1
+        reason = run.reason
+        if row == count:
+            return reason
+    return ""
