@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract.choices import ASPECTS as ASPECTS
 from engine.contract.errors import UserError
 
-ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error
 
 

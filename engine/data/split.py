@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, i
 from engine.data.folds import hold_out_people, redivide
 from engine.data.layouts import read_catalog
 from engine.data.seeded_choice import draw
+from engine.data.wording import count
 
 Images = tuple[Image, ...]
 
@@ -137,7 +138,8 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     if ids_per_batch > len(split.classes):
         raise UserError(
             f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
-            f"{len(split.classes)}: use --ids-per-batch {len(split.classes)} or less."
+            f"{len(split.classes)}: use {len(split.classes)} or less.",
+            "train.ids_per_batch",
         )
     groups = identities(tuple(split.images[i] for i in split.train))
     few = sum(len(images) < images_per_id for images in groups.values())
@@ -145,6 +147,41 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
         return []
     what = f"{few} of {len(groups)} training identities have fewer than {images_per_id} images"
     return [f"{what}: a batch repeats them."]
+
+
+def without(split: Split, bad: Mapping[str, str]) -> Split:
+    """The split without the images named in `bad`, each named with its reason in a warning.
+
+    Raises UserError where no training image, no query or no gallery is left.
+    """
+    if not bad:
+        return split
+    left_out = {place for place, image in enumerate(split.images) if image.name in bad}
+
+    def kept(images: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(image for image in images if image not in left_out)
+
+    train = kept(split.train)
+    trials = tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.trials)
+    if not all(trial.query and trial.gallery for trial in trials) or (split.train and not train):
+        name, reason = next(iter(bad.items()))
+        raise UserError(
+            f"Without {count(len(bad), 'image')} that cannot be decoded, {split.subset} of {split.root} has too few "
+            f"images, first {name} ({reason}): replace them."
+        )
+    return replace(
+        split,
+        train=train,
+        val=kept(split.val),
+        test=kept(split.test),
+        trials=trials,
+        validation=tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.validation),
+        classes=tuple(sorted({split.images[image].identity for image in train})),
+        warnings=(
+            *split.warnings,
+            *(f"{name} cannot be decoded ({reason}) and is left out." for name, reason in bad.items()),
+        ),
+    )
 
 
 def _not_as_asked(config: DataConfig, split: Split) -> list[str]:

@@ -85,7 +85,7 @@ def run(
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason["message"])
+        raise UserError(mistakes[0].reason["message"], mistakes[0].reason.get("setting", ""))
     if not as_json:
         _report(runs)
     if interrupted:

@@ -74,4 +74,7 @@ def _engine(*words: str) -> str:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"the engine exited with status {done.returncode}"])[-1]
         raise UserError(said.removeprefix("Error: "))
+    for line in done.stderr.splitlines():
+        if line.startswith("Note: "):
+            print(line, file=sys.stderr)
     return done.stdout

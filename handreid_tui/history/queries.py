@@ -94,7 +94,14 @@ class RunRow:
         return f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
 
 
-_COLUMNS = ", ".join(field.name for field in fields(RunRow) if field.name != "tags")
+# Of a run that has not finished: the epoch of its best validation so far; of equal ones the later, as in the trainer.
+_BEST_EPOCH = """coalesce(best_epoch, (
+    SELECT CAST(round(1.0 * metric.step * run.epochs / run.steps) AS INTEGER) FROM metric
+    WHERE metric.run = run.number AND metric.key = (SELECT id FROM metric_key WHERE name = 'val/mAP')
+    ORDER BY metric.value DESC, metric.step DESC LIMIT 1))"""
+_COLUMNS = ", ".join(
+    _BEST_EPOCH if field.name == "best_epoch" else field.name for field in fields(RunRow) if field.name != "tags"
+)
 
 
 class Summary(NamedTuple):

@@ -19,7 +19,10 @@ from safetensors.torch import load_file, save_file
 from engine.contract.config import DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.data import synthetic
-from engine.evaluation.trained_run import export, load_trained, score
+from engine.data.split import open_split
+from engine.evaluation.export import export
+from engine.evaluation.score import score
+from engine.evaluation.trained_model import load_trained
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
 from tests.support.training import small_config, train_in
@@ -66,6 +69,23 @@ def test_a_run_is_scored_on_another_data_set_from_the_command_line(run: Path, tm
     }
 
 
+def test_what_training_tolerated_evaluation_tolerates(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    synthetic.write(other, train_identities=2, test_identities=26, images=4, seed=9, size=64)
+    data = DataConfig(source=str(other), trials=2, gallery="own")
+    damaged = open_split(data).images[-1].name
+    (other / "Hands" / damaged).write_bytes(b"not an image")
+    words = [sys.executable, "-m", "engine", "evaluate", str(run), data.model_dump_json()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"Note: {damaged} cannot be decoded" in done.stderr
+    listed = json.loads((Path(json.loads(done.stdout)["folder"]) / "images.json").read_text())["images"]
+    assert len(listed) == 26 * 4 - 1 and damaged not in {image["name"] for image in listed}
+    for image in list((other / "Hands").iterdir())[:10]:
+        image.write_bytes(b"not an image")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot be decoded" in done.stderr
+
+
 def test_evaluations_on_folders_of_one_name_are_both_kept_and_a_repeated_one_once(run: Path, tmp_path: Path) -> None:
     folders = []
     for seed, parent in enumerate(("a", "b", "c d")):
@@ -93,7 +113,7 @@ def test_a_run_that_cannot_be_written_is_scored_all_the_same(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("engine.evaluation.trained_run.write_evaluation", full)
+        monkeypatch.setattr("engine.evaluation.score.write_evaluation", full)
     scored = score(copy, DataConfig(source=str(hands), trials=2))
     assert scored.folder is None and scored.problem and 0 <= scored.summary["rank1"] <= 1
     assert obstacle != "a full disk" or not list((copy / "evaluations").iterdir())
@@ -118,7 +138,7 @@ def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: s
 
 
 def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--model"):
+    with pytest.raises(UserError, match="Name the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no weights"):

@@ -6,40 +6,134 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.contract.choices import DataFormat
 from engine.contract.errors import UserError
-from handreid_tui.cli.options import Db, Json, On, Runs, Sbatch, places, runs_there_are, slurm_request
+from engine.contract.recipe import DEFAULT_MODEL, TINY
+from handreid_tui.cli.options import (
+    DATA,
+    MODEL,
+    QUEUE,
+    TRAINING,
+    Db,
+    GalleryOrUsual,
+    Json,
+    On,
+    Runs,
+    Sbatch,
+    Settings,
+    Source,
+    SubsetOrUsual,
+    by_model,
+    places,
+    runs_there_are,
+    slurm_request,
+)
 from handreid_tui.settings import read_user_file
+
+SEARCH = "Search"
 
 
 def tune(
-    combo: Annotated[list[str] | None, typer.Option(help="Combination to tune. Repeats.")] = None,
-    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
-    format: Annotated[str | None, typer.Option(help="auto, 11k, hd, prepared or folder.")] = None,
-    subset: Annotated[str | None, typer.Option(help="Aspect, or all.")] = None,
-    gallery: Annotated[str | None, typer.Option(help="all or own.")] = None,
-    model: Annotated[str | None, typer.Option(help="Image encoder of open_clip, or handreid-tiny.")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="Tag of open_clip, weights file, RUN, or none.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
+    combo: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Combination to tune (`handreid combos` lists them). Repeatable.",
+            show_default="none; required for a new sweep",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    data: Source = "synthetic",
+    format: Annotated[
+        DataFormat | None, typer.Option(help="Layout of the folder.", show_default="auto", rich_help_panel=DATA)
+    ] = None,
+    subset: SubsetOrUsual = None,
+    gallery: GalleryOrUsual = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Image encoder of open_clip, or {TINY}.",
+            show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Tag of open_clip, weights file, earlier run, or none.",
+            show_default=by_model("model.pretrained"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the training images.",
+            show_default=by_model("train.epochs"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", show_default="auto", rich_help_panel=QUEUE),
+    ] = None,
+    set: Settings = None,
     over: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=A..B[:log|:STEP]", help="What to vary [default: rates and the terms' options]."),
+        typer.Option(
+            metavar="KEY=A..B[:log|:STEP]",
+            help="What to vary, a range or values such as true,false. Repeatable.",
+            show_default="learning rates and the options of the terms",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials of each combination [default: 24].")] = None,
-    budget: Annotated[str | None, typer.Option(help="Instead: as many as fit into this time, such as 8h.")] = None,
-    search_seed: Annotated[int, typer.Option(help="Seed of the sampled values.")] = 0,
-    folds: Annotated[int, typer.Option(help="Folds of held-out people for each trial: 1 or 4.")] = 1,
-    shortlist: Annotated[int, typer.Option(help="Best trials to repeat on the other folds.")] = 3,
-    confirm: Annotated[int, typer.Option(help="Seeds to train the chosen settings with, as published.")] = 3,
-    more: Annotated[str | None, typer.Option(metavar="@N", help="Extend sweep N to --trials.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Trainers at once where there is no GPU.")] = 1,
-    gpus: Annotated[float | None, typer.Option(help="GPUs of a run: 1, 2, …, or a part of one [default: 1]")] = None,
-    on: On = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Trials of each combination.", show_default="24", rich_help_panel=SEARCH),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As many trials as fit into this time, such as 8h.",
+            show_default="no limit",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    search_seed: Annotated[int, typer.Option(help="Seed of the sampled values.", rich_help_panel=SEARCH)] = 0,
+    folds: Annotated[
+        int, typer.Option(help="Folds of held-out people that validate a trial: 1 or 4.", rich_help_panel=SEARCH)
+    ] = 1,
+    shortlist: Annotated[
+        int, typer.Option(help="Best trials to repeat on the other folds.", rich_help_panel=SEARCH)
+    ] = 3,
+    confirm: Annotated[
+        int, typer.Option(help="Seeds to train the chosen settings with, as published.", rich_help_panel=SEARCH)
+    ] = 3,
+    more: Annotated[
+        str | None,
+        typer.Option(
+            metavar="@N", help="Extend sweep N to --trials.", show_default="a new sweep", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the new runs. Repeatable.")] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Concurrent trainers on a machine without a GPU.", rich_help_panel=QUEUE)
+    ] = 1,
+    gpus: Annotated[
+        float | None,
+        typer.Option(help="GPUs of a run: 1, 2, …, or a part of one.", show_default="1", rich_help_panel=QUEUE),
+    ] = None,
+    on: On = "here",
     sbatch: Sbatch = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the sweep continues.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 trainings.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the sweep continues.", rich_help_panel=QUEUE)
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 trainings.", rich_help_panel=QUEUE)
+    ] = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
@@ -87,7 +181,7 @@ def tune(
             numbers={"search_seed": search_seed, "folds": folds, "shortlist": shortlist, "confirm": confirm},
             tags=tag or [],
             launch={"gpus": 1.0 if gpus is None else gpus, "parallel": parallel},
-            slurm=slurm_request(user, on or "here", gpus, sbatch),
+            slurm=slurm_request(user, on, gpus, sbatch),
             detach=detach,
             yes=yes,
             as_json=as_json,
@@ -96,11 +190,16 @@ def tune(
 
 
 def sweeps(
-    sweep: Annotated[str | None, typer.Argument(metavar="[@N]", help="One sweep in full.")] = None,
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[@N]", help="One sweep in full.", show_default="all, a line each")
+    ] = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Sweeps: how far each is, and what it chose."""
+    """List sweeps: how far each is, and what it chose.
+
+    Example: `handreid sweeps @3`
+    """
     from handreid_tui.cli.sweeps import show_sweeps
 
     show_sweeps(runs_there_are(None, runs), sweep, as_json)
