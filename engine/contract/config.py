@@ -189,7 +189,7 @@ def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise UserError(_first_mistake(error)) from None
+        raise _first_mistake(error) from None
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:

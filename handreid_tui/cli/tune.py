@@ -41,7 +41,7 @@ def tune(
     *,
     trials: int | None,
     budget: str | None,
-    numbers: dict[str, int],
+    numbers: dict[str, Any],
     tags: list[str],
     launch: dict[str, Any],
     slurm: Request | None,
@@ -59,10 +59,14 @@ def tune(
     say = Console(stderr=True, highlight=False)
     if launch["parallel"] > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // launch["parallel"])} | settings
-    asked = actions.Asked(
-        combos, settings, own, read_over(over), TRIALS if trials is None else trials, **numbers,
-        launch=launch, slurm=slurm, tags=tuple(tags),
-    )  # fmt: skip
+    asked = replace(
+        actions.Asked(combos, settings, own, read_over(over)),
+        trials=TRIALS if trials is None else trials,
+        launch=launch,
+        slurm=slurm,
+        tags=tuple(tags),
+        **numbers,
+    )
     if budget is not None:
         recipes, _ = actions.prepare(replace(asked, trials=1, shortlist=1), places.runs, say.print)
         asked = replace(asked, trials=_trials_within(budget, recipes, asked, places))

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.contract.config import RunConfig, flatten, setting_keys
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from handreid_tui.launch.grid import NEVER_SPLIT, is_range, read_setting
 
 FACTOR = 5.0  # learning rates are searched from the recipe's divided by this to the recipe's times this
@@ -65,26 +66,13 @@ class Dimension:
         return cls(**raw | {"choices": tuple(raw["choices"])})
 
 
-# term -> option -> range; the first trial of each combination is its recipe, inside of these or not
-TERM_RANGES: dict[str, dict[str, Dimension]] = {
-    "ce": {"smoothing": Dimension("", 0.0, 0.2)},
-    "triplet": {"margin": Dimension("", 0.05, 0.6), "weight": Dimension("", 0.1, 3.0, log=True)},
-    "center": {"weight": Dimension("", 1e-5, 1e-2, log=True)},
-    "arcface": {"margin": Dimension("", 0.1, 0.7), "scale": Dimension("", 15.0, 240.0, log=True)},
-    "cosface": {"margin": Dimension("", 0.1, 0.65), "scale": Dimension("", 15.0, 240.0, log=True)},
-    "supcon": {"temperature": Dimension("", 0.02, 0.5, log=True)},
-    "circle": {"margin": Dimension("", 0.1, 0.4), "gamma": Dimension("", 16.0, 256.0, log=True)},
-}
-
-
 def default_space(config: RunConfig) -> list[Dimension]:
     """The learning rates around the recipe's, and the options of the combination's terms."""
     rates = {"train.lr": config.train.lr, "train.head_lr": config.train.head_lr}
     space = [Dimension(key, rate / FACTOR, rate * FACTOR, log=True) for key, rate in rates.items()]
     for term in config.loss:
-        for option, found in TERM_RANGES.get(term, {}).items():
-            key = f"loss.{term}.{option}"
-            space.append(Dimension(key, found.low, found.high, found.log, found.step))
+        ranges = {name: option.tune for name, option in TERMS[term].all_options.items()}
+        space += [Dimension(f"loss.{term}.{name}", r.low, r.high, r.log) for name, r in ranges.items() if r]
     return space
 
 
