@@ -94,7 +94,9 @@ Sbatch = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run number, name prefix, or `last`.", show_default="all finished runs"),
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, or a sweep, @3.", show_default="all finished runs"
+    ),
 ]
 By = Annotated[
     RowOf | None,
