@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any
 
 from engine.contract.errors import UserError
+from engine.contract.metrics import metric_columns
 
 Values = Callable[[str], Any]
 """Gives a run's value of a key: text, number, bool, a collection of texts, or None where there is none."""
@@ -29,11 +30,8 @@ RUN_KEYS = (
     "run", "name", "combo", "seed", "status", "reason", "stalled", "tag", "note", "archived", "dataset", "subset",
     "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "step", "seconds", "fingerprint",
 )  # fmt: skip
-RATES = (
-    "rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3", "val_rank1", "val_mAP",
-    "best_val_mAP", "before_rank1", "before_mAP", "pixels_rank1", "pixels_mAP",
-)  # fmt: skip
-METRICS = ("total", "images_per_s", "geometry_intra", "geometry_inter", "geometry_ratio", "geometry_angle")
+METRICS = tuple(metric_columns())
+RATES = frozenset(name for name, column in metric_columns().items() if column.metric.unit == "fraction")
 ALIASES = {"number": "run", "tags": "tag", "data": "dataset", "rank-1": "rank1", "map": "mAP", "time": "seconds"}
 CONTAINS = ("name", "note", "reason", "dataset", "model")
 SEARCHED = ("name", "combo", "tag", "note")
@@ -199,4 +197,4 @@ def resolve_key(name: str) -> str:
 def _known_keys() -> tuple[str, ...]:
     from engine.contract.config import setting_keys
 
-    return tuple(dict.fromkeys((*RUN_KEYS, *RATES, *METRICS, *setting_keys())))
+    return tuple(dict.fromkeys((*RUN_KEYS, *METRICS, *setting_keys())))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from handreid_tui.history.filter import METRICS, RATES, RUN_KEYS, Filter
+from handreid_tui.history.filter import METRICS, RUN_KEYS, Filter
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
@@ -27,12 +27,12 @@ def value(run: RunRow, key: str, settings: Settings) -> Any:
         return run.tags
     if key in settings:
         return settings[key].get(run.number)
-    return getattr(run, key, None)
+    return run.metrics[key] if key in run.metrics else getattr(run, key, None)
 
 
 def missing_settings(wanted: Filter, settings: Settings) -> list[str]:
     """The configuration keys that a filter needs and that were not read yet."""
-    of_the_row = (*RUN_KEYS, *RATES, *METRICS)
+    of_the_row = (*RUN_KEYS, *METRICS)
     return [key for key in wanted.keys if key not in of_the_row and key not in settings]
 
 

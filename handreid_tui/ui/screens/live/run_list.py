@@ -133,15 +133,15 @@ class RunList(OptionList):
         digits = len(str(max(self._runs, default=0)))
         width = max(20, self.scrollable_content_region.width - 2)  # less the padding of an option
         result = run_text.status(run)
-        if run.rank1 is not None:
-            result = f"{percent(run.rank1)}  {percent(run.mAP)}"
+        if run.metrics["rank1"] is not None:
+            result = f"{percent(run.metrics['rank1'])}  {percent(run.metrics['mAP'])}"
         elif run_text.is_active(run):
             left = run_text.seconds_left(run)
             result = f"{duration(left)} left" if left is not None else run.status
         seed = f" s{run.seed}"
         room = width - digits - len(result) - len(seed) - 6
-        if run.rank1 is not None and room < len(run.combo):
-            result = percent(run.rank1)
+        if run.metrics["rank1"] is not None and room < len(run.combo):
+            result = percent(run.metrics["rank1"])
             room = width - digits - len(result) - len(seed) - 6
         combo = run.combo if len(run.combo) <= room else run.combo[: max(1, room - 1)] + "…"
         gap = " " * max(1, room - len(combo) + 1)
