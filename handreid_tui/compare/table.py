@@ -33,9 +33,7 @@ TESTED = ("mAP", "rank1")
 
 # Of the final report's geometry: see `_shape`
 COMPACTNESS = Metric("compactness", "compactness", "mean distance to the own mean", "lower", "distance", "geometry", ())
-SEPARATION = Metric(
-    "separation", "separation", "how many of them identities lie apart", "higher", "ratio", "geometry", ()
-)
+SEPARATION = Metric("separation", "separation", "between / within", "higher", "ratio", "geometry", ())
 COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 
 

@@ -163,7 +163,7 @@ def test_what_is_no_number_is_a_gap(history: Engine, runs: Path) -> None:
     assert summary(history, 1)["total"].n == 5
     assert summary(history, 1)["total"].last is None
     assert summary(history, 1)["total"].max == 3.0
-    assert list_runs(history)[0].total is None
+    assert list_runs(history)[0].metrics["total"] is None
     assert dump(history)["summary"] == summaries_from_points(history)
 
 
@@ -204,7 +204,7 @@ def test_a_replaced_file_is_read_from_its_beginning(history: Engine, runs: Path)
     Trainer(run).start().steps(0, 2)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == [0, 1]
-    assert list_runs(history)[0].rank1 is None
+    assert list_runs(history)[0].metrics["rank1"] is None
     (run / "events.jsonl").unlink()  # longer, with another beginning
     Trainer(run).start(seed="other").steps(5, 9)
     ingest(history, runs)
@@ -221,7 +221,7 @@ def test_a_resumed_run_holds_what_an_uninterrupted_one_would(history: Engine, ru
     Trainer(run).start(resumed_from=10)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == list(range(10))
-    assert (list_runs(history)[0].step, list_runs(history)[0].val_mAP) == (10, 0.4)
+    assert (list_runs(history)[0].step, list_runs(history)[0].metrics["val_mAP"]) == (10, 0.4)
     Trainer(run).steps(10, 13)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == list(range(13))
@@ -235,7 +235,7 @@ def test_a_run_started_again_from_scratch_forgets_its_first_attempt(history: Eng
     Trainer(run).start().steps(0, 2)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == [0, 1]
-    assert list_runs(history)[0].before_rank1 is None
+    assert list_runs(history)[0].metrics["before_rank1"] is None
 
 
 def test_seconds_add_up_over_attempts_and_survive_clock_jumps(history: Engine, runs: Path) -> None:
