@@ -2,29 +2,93 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import use_readable_streams
+
+# What the machine refuses, at a place where no sentence of its own was written for it: no bug, so no traceback.
+REFUSED = {
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "disk quota exceeded",
+    errno.EFBIG: "file size limit exceeded",
+    errno.EROFS: "read-only file system",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EMFILE: "too many open files; raise the limit with `ulimit -n`",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EIO: "input/output error of the device",
+    errno.ESTALE: "stale file handle of a network file system",
+}
 
 
 def main() -> NoReturn:
     """Run what the command line asks for: a user's mistake is one sentence on stderr and exit status 2."""
-    try:
-        if len(sys.argv) == 1:
-            sys.exit(_terminal_ui())
-        from handreid_tui.cli.app import app
+    use_readable_streams()
+    sys.exit(_status())
 
-        app()
+
+def _status() -> int:
+    """Do the work; what became of it as an exit status."""
+    try:
+        status = _command_line() if len(sys.argv) > 1 else _terminal_ui()
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        from handreid_tui.cli.controls import sentence
+
+        return _complain(sentence(error))
     except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+        return 130
+    except BrokenPipeError:  # `handreid runs | head`: nobody reads on
+        _discard_stdout()
+        return 1
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        _discard_stdout()
+        return _complain(f"{error.filename or 'Output cannot be written'}: {REFUSED[error.errno]}.")
+
+
+def _complain(sentence: str) -> int:
+    with suppress(OSError):
+        print(f"Error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _discard_stdout() -> None:
+    """What is left in the buffer of stdout cannot be written; the end of the program must not try again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _command_line() -> int:
+    """Run a command; a wrong option or value is one sentence and status 2, like any other mistake."""
+    import typer
+
+    from handreid_tui.cli.app import app
+
+    try:
+        return int(app(prog_name="handreid", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if mistake := error.format_message().replace("Value error, ", "").rstrip("."):  # empty: the help was printed
+            context = getattr(error, "ctx", None)
+            _complain(f"{mistake}. See `{context.command_path if context else 'handreid'} --help`.")
+        return error.exit_code
+    except typer.Abort:
+        return _complain("Aborted.")
+    except SystemExit as end:  # as typer ends where nobody reads its output
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def _terminal_ui() -> int:
+    from handreid_tui.ui.terminal import check_terminal
+
+    check_terminal()
     from handreid_tui.settings import choose_places, read_user_file
     from handreid_tui.ui.app import run_app
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.contract.combos import COMBOS, TERMS, Combo
+from engine.contract.combos import COMBOS, Combo, title_of
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS, term_called
 from handreid_tui.launch.slurm.request import Request, read_request
 
 FILE = Path("handreid.toml")
@@ -54,10 +55,12 @@ def read_user_file(path: Path = FILE) -> UserFile:
     [slurm] as in `launch/slurm/request.py`
     """
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a byte-order mark
     except FileNotFoundError:
         return UserFile()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text: save it as UTF-8 in your editor.") from None
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
     if unknown := set(raw) - {"places", "run", "combos", "slurm"}:
         raise UserError(
@@ -77,15 +80,13 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
     for term, value in table.items():
         if term == "does":
             continue
-        if term not in TERMS:
-            raise UserError(f"{path}: [combos.{name}] has no term {term!r}; the terms are {', '.join(TERMS)}.")
+        term = term_called(term, f"[combos.{name}] of {path}")
         own = dict(value) if isinstance(value, dict) else {"weight": value}
-        weights[term] = own.pop("weight", TERMS[term].weight)
+        weights[term] = own.pop("weight", TERMS[term].weight.default)
         if not isinstance(weights[term], int | float) or isinstance(weights[term], bool):
             raise UserError(f"{path}: the weight of {term} in [combos.{name}] is {weights[term]!r}, not a number.")
         options[term] = own
-    title = " + ".join(TERMS[term].title for term in weights) or "No training"
-    return Combo(title, str(table.get("does", "A combination of your own.")), weights, options)
+    return Combo(title_of(weights), str(table.get("does", "A combination of your own.")), weights, options)
 
 
 def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -112,6 +112,14 @@ def metric_columns() -> dict[str, MetricColumn]:
 
 
 @cache
+def fractions() -> frozenset[str]:
+    """The names of columns and curves whose values are fractions, shown in percent."""
+    columns = {name for name, column in metric_columns().items() if column.metric.unit == "fraction"}
+    curves = {metric.curve(stage) for metric in METRICS if metric.unit == "fraction" for stage in metric.stages}
+    return frozenset(columns | curves)
+
+
+@cache
 def metrics_of(group: Group, importance: int = 4) -> tuple[Metric, ...]:
     """The metrics of a group, up to this importance, in the order of METRICS."""
     return tuple(metric for metric in METRICS if metric.group == group and metric.importance <= importance)

@@ -1,7 +1,7 @@
 """Decode once: the images of a run as one uint8 array, resized to a square, kept in a memory-mapped file.
 
 The file's name is a hash of what it was made from (each image's path, size and time of change, the target size, the
-way of resizing), so a changed source makes a new file, and any number of runs may share or build one at once.
+version of the decoder), so a changed source makes a new file, and any number of runs may share or build one at once.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
+from PIL import Image as Pillow
 
 from engine.contract.errors import UserError
 from engine.data.catalog import Image, tolerate
+from engine.data.decode import NOTHING_ASSUMED, VERSION, Undecodable, read_picture
+from engine.data.deep_pixels import UNIT, Depth
+from engine.data.duplicates import THUMBNAIL
+from engine.data.wording import count
 
 RESIZING = "bicubic-1"
 
@@ -28,10 +34,24 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Pixels:
-    """`array` [N, S, S, 3] uint8 in the order asked for; `bad` names the images that could not be decoded."""
+    """`array` [N, S, S, 3] uint8 in the order asked for, `thumbnails` [N, T, T] uint8 grey.
+
+    `bad`: names of the images that could not be decoded, with the reason. `notes`: what a user should know besides.
+    """
 
     array: np.ndarray
-    bad: tuple[str, ...]
+    thumbnails: np.ndarray
+    bad: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Square:
+    """One decoded image: `pixels` [S, S, 3] and `thumbnail` [T, T], uint8; `assumed`: see `decode.Picture`."""
+
+    pixels: np.ndarray
+    thumbnail: np.ndarray
+    assumed: Depth | None
 
 
 def load_pixels(
@@ -42,71 +62,157 @@ def load_pixels(
     Raises UserError where more than 1 % of the images cannot be decoded, or the cache cannot be written.
     """
     folder = cache / "pixels"
-    name = _name(root, images, size)
-    array, facts = folder / f"{name}.npy", folder / f"{name}.json"
+    try:
+        name = _name(root, images, size)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read any more ({error.strerror}): check the data set.") from error
+    files = _Files(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be decoding the same images
-            if not _complete(array, facts, (len(images), size, size, 3)):
-                _decode_all(root, images, size, array, facts, progress)
+            facts = _usable_facts(files, root, images, size)
+            if facts is None:
+                facts = _decode_all(root, images, size, files, progress)
     except OSError as error:
         raise UserError(
             f"The decoded images cannot be kept in {folder} ({error.strerror}). Name another place with HANDREID_CACHE."
         ) from error
-    bad = tuple(json.loads(facts.read_text())["bad"])
+    bad: dict[str, str] = facts["bad"]
     if bad:
-        what = f"{len(bad)} of {len(images)} images in {root} cannot be decoded, the first is {bad[0]}."
+        name, reason = next(iter(bad.items()))
+        what = (
+            f"{len(bad)} of {count(len(images), 'image')} in {root} cannot be decoded, the first is {name} ({reason})."
+        )
         tolerate(len(bad), len(images), what, "Replace them, or remove them from the data set.")
-    return Pixels(np.load(array, mmap_mode="r"), bad)
+    array, thumbnails = (np.load(path, mmap_mode="r") for path in (files.array, files.thumbnails))
+    return Pixels(array, thumbnails, bad, tuple(depth_notes(facts["assumed"], len(images))))
+
+
+@dataclass(frozen=True)
+class _Files:
+    folder: Path
+    name: str
+
+    @property
+    def array(self) -> Path:
+        return self.folder / f"{self.name}.npy"
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.folder / f"{self.name}.thumbnails"
+
+    @property
+    def facts(self) -> Path:
+        return self.folder / f"{self.name}.json"
 
 
 def _name(root: Path, images: Sequence[Image], size: int) -> str:
-    digest = hashlib.sha256(f"{RESIZING}/{size}/{root.resolve()}".encode())
+    digest = hashlib.sha256(_bytes(f"{RESIZING}/{VERSION}/{THUMBNAIL}/{size}/{root.resolve()}"))
     for image in images:
         stat = (root / image.path).stat()
-        digest.update(f"\n{image.path}/{stat.st_size}/{stat.st_mtime_ns}".encode())
+        digest.update(_bytes(f"\n{image.path}/{stat.st_size}/{stat.st_mtime_ns}"))
     return digest.hexdigest()[:20]
 
 
-def _complete(array: Path, facts: Path, shape: tuple[int, ...]) -> bool:
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
+
+
+def _usable_facts(files: _Files, root: Path, images: Sequence[Image], size: int) -> dict[str, Any] | None:
+    """What was noted of a complete cache, None where it is not complete, or an image can be decoded now."""
     try:
-        json.loads(facts.read_text())
-        return bool(np.load(array, mmap_mode="r").shape == shape)
+        facts: dict[str, Any] = json.loads(files.facts.read_text())
+        whole = np.load(files.array, mmap_mode="r").shape == (len(images), size, size, 3)
+        whole = whole and np.load(files.thumbnails, mmap_mode="r").shape == (len(images), THUMBNAIL, THUMBNAIL)
     except (OSError, ValueError):
-        return False
+        return None
+    if not whole or not isinstance(facts, dict) or not {"bad", "assumed"} <= facts.keys():
+        return None
+    for image in images if facts["bad"] else ():
+        if image.name in facts["bad"]:
+            with suppress(Undecodable):
+                decode(root / image.path, size)
+                return None
+    return facts
 
 
 def _decode_all(
-    root: Path, images: Sequence[Image], size: int, array: Path, facts: Path, progress: Progress | None
-) -> None:
-    unfinished = array.with_suffix(f".{os.getpid()}.tmp")
-    shape = (len(images), size, size, 3)
+    root: Path, images: Sequence[Image], size: int, files: _Files, progress: Progress | None
+) -> dict[str, Any]:
+    unfinished = files.array.with_suffix(f".{os.getpid()}.tmp")
     try:
-        pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        bad = []
-        # Pillow decodes and resizes outside the interpreter lock: threads use every core
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = pool.map(lambda image: decode(root / image.path, size), images)
-            for row, (image, one) in enumerate(zip(images, decoded, strict=True)):
-                if one is None:
-                    bad.append(image.name)
-                else:
-                    pixels[row] = one
-                if progress:
-                    progress(row + 1, len(images))
+        pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(len(images), size, size, 3))
+        small = np.zeros((len(images), THUMBNAIL, THUMBNAIL), np.uint8)
+        bad: dict[str, str] = {}
+        assumed: dict[int, Depth] = {}
+
+        def keep(row: int, one: Square | Undecodable) -> None:
+            if isinstance(one, Undecodable):
+                bad[images[row].name] = str(one)
+                return
+            pixels[row], small[row] = one.pixels, one.thumbnail
+            if one.assumed:
+                assumed[row] = one.assumed
+
+        for row, one in enumerate(_decode_each([root / image.path for image in images], size)):
+            keep(row, one)
+            if progress:
+                progress(row + 1, len(images))
+        # One depth for all pictures that declare none: a dark one must not become brighter than the others
+        least = {
+            kind: max(bits for k, bits in assumed.values() if k == kind) for kind in {k for k, _ in assumed.values()}
+        }
+        again = [row for row, (kind, bits) in assumed.items() if bits < least[kind]]
+        for row, one in zip(again, _decode_each([root / images[row].path for row in again], size, least), strict=True):
+            keep(row, one)
         pixels.flush()
-        unfinished.replace(array)
-        facts.write_text(json.dumps({"bad": bad, "size": size, "resizing": RESIZING}))
+        unfinished.replace(files.array)
+        with files.thumbnails.open("wb") as file:
+            np.save(file, small)
+        told = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
+        facts = {"bad": bad, "assumed": told, "size": size, "resizing": RESIZING, "decoder": VERSION}
+        files.facts.write_text(json.dumps(facts))
+        return facts
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def decode(path: Path, size: int) -> np.ndarray | None:
-    """One image file as [size, size, 3] uint8 RGB, the aspect ratio given up as the field does; None if damaged."""
-    try:
-        with PillowImage.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # JPEG decodes at the next larger eighth: 4x faster
-            return np.asarray(image.convert("RGB").resize((size, size), PillowImage.Resampling.BICUBIC, reducing_gap=3))
-    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
-        return None
+def _decode_each(
+    paths: Sequence[Path], size: int, least_depth: Mapping[str, int] = NOTHING_ASSUMED
+) -> Iterator[Square | Undecodable]:
+    def one(path: Path) -> Square | Undecodable:
+        try:
+            return decode(path, size, least_depth)
+        except Undecodable as reason:
+            return reason
+
+    # Pillow decodes and resizes outside the interpreter lock: threads use every core
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, paths)
+
+
+def decode(path: Path, size: int, least_depth: Mapping[str, int] = NOTHING_ASSUMED) -> Square:
+    """One image file as a square of `size` pixels a side, its aspect ratio given up as the field does.
+
+    `least_depth`: see `decode.read_picture`. Raises Undecodable.
+    """
+    picture = read_picture(path, size, least_depth)
+    square = picture.image.resize((size, size), Pillow.Resampling.BICUBIC, reducing_gap=3)
+    small = square.convert("L").resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BOX)
+    return Square(np.asarray(square), np.asarray(small), picture.assumed)
+
+
+def depth_notes(assumed: Mapping[str, Sequence[int]], total: int) -> list[str]:
+    """Sentences about deep pictures whose range had to be taken from their values: `{kind: (bits, pictures)}`."""
+    notes = []
+    for kind, (bits, pictures) in assumed.items():
+        if (kind, bits) == ("I", 16):
+            continue  # all 16 bits are used: nothing was assumed
+        values = "floating-point" if kind == "F" else "16- or 32-bit"
+        taken = "0 to 1" if bits == UNIT else f"{bits} bits"
+        notes.append(
+            f"{count(pictures, 'image')} of {total} have {values} values and declare no range: read as {taken}, "
+            "which holds the largest value of all of them."
+        )
+    return notes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.contract.choices import ASPECTS as ASPECTS
 from engine.contract.errors import UserError
 
-ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error
 
 
@@ -79,7 +79,8 @@ class Split:
 
     `classes` holds the identities with training images, sorted; the position is the class index. `gallery` is the one
     in effect: `own` also for an aspect without others beside it, `all` where nothing could be merged by nature.
-    Runs with equal `fingerprint` trained and tested on the same images.
+    Runs with equal `fingerprint` trained and tested on the same images. `validation` holds the trials on held-out
+    people, none where the validation images are of people who are trained on.
     """
 
     root: Path
@@ -95,6 +96,7 @@ class Split:
     fingerprint: str
     found: str
     warnings: tuple[str, ...]
+    validation: tuple[Trial, ...] = ()
 
 
 def identities(images: tuple[Image, ...]) -> dict[str, list[Image]]:

@@ -71,12 +71,10 @@ def _undecodable(catalog: Catalog) -> list[str]:
 
 
 def _decodes(path: Path) -> bool:
-    from PIL import Image as Pillow
+    from engine.data.decode import Undecodable, read_picture
 
     try:
-        with Pillow.open(path) as image:
-            image.draft("RGB", (64, 64))  # a JPEG is still read to its end, at an eighth of the work
-            image.load()
-    except Exception:  # Pillow raises many kinds on damaged files; whichever it is, the image is of no use
+        read_picture(path, 32)
+    except Undecodable:
         return False
     return True

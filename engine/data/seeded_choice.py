@@ -19,6 +19,11 @@ def half(seed: int, names: Iterable[str]) -> frozenset[str]:
     return frozenset(order[: (len(order) + 1) // 2])
 
 
+def shuffled(names: Iterable[str], seed: int, purpose: str) -> list[str]:
+    """All of `names`, in an order of the seed's."""
+    return sorted(names, key=lambda name: (_number(seed, purpose, 0, name), name))
+
+
 def _number(seed: int, purpose: str, trial: int, identity: str) -> int:
     key = f"{seed}\0{purpose}\0{trial}\0{identity}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(key).digest())

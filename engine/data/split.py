@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, identities
+from engine.data.folds import hold_out_people, redivide
 from engine.data.layouts import read_catalog
 from engine.data.seeded_choice import draw
+from engine.data.wording import count
 
 Images = tuple[Image, ...]
 
@@ -25,9 +27,16 @@ def open_split(config: DataConfig) -> Split:
     without training images, test identities or queries.
     """
     catalog = read_catalog(locate(config.source), config.format, config.split_seed)
+    if config.division == "drawn":
+        catalog = redivide(catalog, config.split_seed)
     name = choose_subset(catalog, config.subset)
     subset = catalog.subsets[name]
-    train, val = hold_out(subset, config.split_seed)
+    if config.validation == "identities":
+        train, val = hold_out_people(subset.train_all, config.split_seed, config.folds, config.fold)
+        validation = _draw_trials(val, "validation", config.split_seed, config.trials)
+    else:
+        train, val = hold_out(subset, config.split_seed)
+        validation = []
     _check(subset, train, f"{name} of {catalog.root}")
     gallery = config.gallery if has_merged_gallery(subset) else "own" if name in ASPECTS else "all"
     trials = draw_trials(subset, gallery, config.split_seed, config.trials)
@@ -35,7 +44,9 @@ def open_split(config: DataConfig) -> Split:
         raise UserError(
             f"No test identity in {name} of {catalog.root} has a second image, so there is no query: add some."
         )
-    split = _assemble(catalog, name, gallery, train, val, trials)
+    if validation and not validation[0][0]:
+        raise UserError(f"No held-out person in {name} of {catalog.root} has a second image: use fewer folds.")
+    split = _assemble(catalog, name, gallery, train, val, trials, validation)
     return replace(split, warnings=(*split.warnings, *_not_as_asked(config, split)))
 
 
@@ -66,6 +77,27 @@ def hold_out(subset: Subset, seed: int) -> tuple[Images, Images]:
     return tuple(image for image in subset.train_all if image not in val), tuple(sorted(val))
 
 
+def without_test(split: Split) -> Split:
+    """The split without any image of a test person: what a run reads that is not tested."""
+    kept = sorted({*split.train, *split.val})
+    position = {image: place for place, image in enumerate(kept)}
+
+    def moved(images: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(position[image] for image in images)
+
+    validation = tuple(Trial(moved(trial.query), moved(trial.gallery)) for trial in split.validation)
+    images = tuple(split.images[image] for image in kept)
+    return replace(
+        split,
+        images=images,
+        train=moved(split.train),
+        val=moved(split.val),
+        test=(),
+        trials=(),
+        validation=validation,
+    )
+
+
 def has_merged_gallery(subset: Subset) -> bool:
     return bool(subset.foreign or (subset.prepared and any(t.gallery_all for t in subset.prepared.trials)))
 
@@ -80,13 +112,21 @@ def draw_trials(subset: Subset, gallery: str, seed: int, count: int) -> list[tup
             (t.query, (t.gallery_all if gallery == "all" and t.gallery_all else t.gallery))
             for t in subset.prepared.trials[:count]
         ]
-    own, foreign = identities(subset.test), identities(subset.foreign if gallery == "all" else ())
+    foreign = identities(subset.foreign if gallery == "all" else ())
     trials = []
-    for trial in range(count):
-        chosen = {draw(images, seed, "gallery", trial, identity) for identity, images in own.items()}
-        query = tuple(image for image in subset.test if image not in chosen)
+    for trial, (query, chosen) in enumerate(_draw_trials(subset.test, "gallery", seed, count)):
         others = (draw(images, seed, "gallery", trial, identity) for identity, images in foreign.items())
         trials.append((query, tuple(sorted([*chosen, *others, *subset.distractors]))))
+    return trials
+
+
+def _draw_trials(images: Images, purpose: str, seed: int, count: int) -> list[tuple[Images, Images]]:
+    """Query and gallery of each trial: one of `images` of each identity is the gallery, all others are queries."""
+    groups = identities(images)
+    trials = []
+    for trial in range(count):
+        chosen = {draw(own, seed, purpose, trial, identity) for identity, own in groups.items()}
+        trials.append((tuple(image for image in images if image not in chosen), tuple(sorted(chosen))))
     return trials
 
 
@@ -98,7 +138,8 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     if ids_per_batch > len(split.classes):
         raise UserError(
             f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
-            f"{len(split.classes)}: use --ids-per-batch {len(split.classes)} or less."
+            f"{len(split.classes)}: use {len(split.classes)} or less.",
+            "train.ids_per_batch",
         )
     groups = identities(tuple(split.images[i] for i in split.train))
     few = sum(len(images) < images_per_id for images in groups.values())
@@ -106,6 +147,41 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
         return []
     what = f"{few} of {len(groups)} training identities have fewer than {images_per_id} images"
     return [f"{what}: a batch repeats them."]
+
+
+def without(split: Split, bad: Mapping[str, str]) -> Split:
+    """The split without the images named in `bad`, each named with its reason in a warning.
+
+    Raises UserError where no training image, no query or no gallery is left.
+    """
+    if not bad:
+        return split
+    left_out = {place for place, image in enumerate(split.images) if image.name in bad}
+
+    def kept(images: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(image for image in images if image not in left_out)
+
+    train = kept(split.train)
+    trials = tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.trials)
+    if not all(trial.query and trial.gallery for trial in trials) or (split.train and not train):
+        name, reason = next(iter(bad.items()))
+        raise UserError(
+            f"Without {count(len(bad), 'image')} that cannot be decoded, {split.subset} of {split.root} has too few "
+            f"images, first {name} ({reason}): replace them."
+        )
+    return replace(
+        split,
+        train=train,
+        val=kept(split.val),
+        test=kept(split.test),
+        trials=trials,
+        validation=tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.validation),
+        classes=tuple(sorted({split.images[image].identity for image in train})),
+        warnings=(
+            *split.warnings,
+            *(f"{name} cannot be decoded ({reason}) and is left out." for name, reason in bad.items()),
+        ),
+    )
 
 
 def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
@@ -127,7 +203,13 @@ def _check(subset: Subset, train: Images, what: str) -> None:
 
 
 def _assemble(
-    catalog: Catalog, name: str, gallery: str, train: Images, val: Images, trials: list[tuple[Images, Images]]
+    catalog: Catalog,
+    name: str,
+    gallery: str,
+    train: Images,
+    val: Images,
+    trials: list[tuple[Images, Images]],
+    validation: list[tuple[Images, Images]],
 ) -> Split:
     subset = catalog.subsets[name]
     in_trials = {image for pair in trials for part in pair for image in part}
@@ -148,9 +230,10 @@ def _assemble(
         test=positions(subset.test),
         trials=tuple(Trial(positions(query), positions(own)) for query, own in trials),
         classes=tuple(identities(train)),
-        fingerprint=_fingerprint(train, val, trials),
+        fingerprint=_fingerprint(train, val, trials, validation),
         found=catalog.found,
         warnings=catalog.warnings + tuple(notes(subset)),
+        validation=tuple(Trial(positions(query), positions(own)) for query, own in validation),
     )
 
 
@@ -168,9 +251,12 @@ def notes(subset: Subset) -> list[str]:
     return said
 
 
-def _fingerprint(train: Images, val: Images, trials: list[tuple[Images, Images]]) -> str:
+def _fingerprint(
+    train: Images, val: Images, trials: list[tuple[Images, Images]], validation: list[tuple[Images, Images]]
+) -> str:
     def names(part: Images) -> list[list[str]]:
         return [[image.name, image.identity] for image in sorted(part)]
 
     content = [names(train), names(val), [[names(query), names(gallery)] for query, gallery in trials]]
+    content += [[[names(query), names(gallery)] for query, gallery in validation]] if validation else []
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -74,7 +74,8 @@ def find_tower(state: dict[str, Tensor], visual: nn.Module, source: Path) -> dic
     if missing:
         raise UserError(
             f"{source} does not fit this model: {len(missing)} of {len(wanted)} weights of the image tower "
-            f"are missing, first {missing[0]!r}. Name its model with --model."
+            f"are missing, first {missing[0]!r}. Name the model that it is of.",
+            "model.name",
         )
     return best
 
@@ -88,7 +89,8 @@ def fill(visual: nn.Module, state: dict[str, Tensor], source: Path) -> None:
     for name, value in state.items():
         if value.shape != own[name].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
-            raise UserError(f"{source} does not fit this model: {name!r} is {shapes}. Name its model with --model.")
+            text = f"{source} does not fit this model: {name!r} is {shapes}. Name the model that it is of."
+            raise UserError(text, "model.name")
     visual.load_state_dict(state)
 
 

@@ -131,8 +131,9 @@ def _tag(config: ModelConfig) -> str | None:
         return None
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     if config.pretrained not in tags:
-        known = f"Its tags: {', '.join(tags)}." if tags else "It has none: use --pretrained none or a file."
-        raise UserError(f"{config.name} has no pretrained weights {config.pretrained!r}, nor is that a file. {known}")
+        known = f"Its tags: {', '.join(tags)}." if tags else "It has none: use none or a file."
+        text = f"{config.name} has no pretrained weights {config.pretrained!r}, nor is that a file. {known}"
+        raise UserError(text, "model.pretrained")
     return config.pretrained
 
 
@@ -159,7 +160,8 @@ def _create(config: ModelConfig, tag: str | None, quick_gelu: bool) -> Any:
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"The weights {tag!r} of {config.name} could not be fetched ({_line(error)}). "
-            "Without the hub give a file: --pretrained FILE, or start from scratch: --pretrained none."
+            "Without the hub give a file, or start from scratch with none.",
+            "model.pretrained",
         ) from error
     if not config.image_size:
         return clip

@@ -13,14 +13,15 @@ from engine.data.augment import Augmentation
 from engine.data.cache import Progress, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
+from engine.data.duplicates import copies
 from engine.data.sampler import PKSampler
-from engine.data.split import check_batch, open_split
+from engine.data.split import check_batch, open_split, without, without_test
 from engine.losses.objective import Objective
 from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
 from engine.model.reid_model import ReIDModel, build_model
 from engine.training.checkpoint import Checkpoint
-from engine.training.optimizers import build_optimizers
+from engine.training.optimizers import Optimizers, build_optimizers
 
 VALIDATION_GALLERY = 3  # training images of each identity that its validation image is searched among
 
@@ -35,12 +36,12 @@ class Setup:
     images: Tensor  # uint8 [N, S, S, 3], every image of the split, on the device where it fits
     model: ReIDModel
     objective: Objective
-    optimizers: list[torch.optim.Optimizer]
+    optimizers: Optimizers
     augmentation: Augmentation
     sampler: PKSampler
     train: Tensor  # [M] positions of the training images in `images`
     target: Tensor  # [M] their classes
-    validation: Trial
+    validation: tuple[Trial, ...]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of a step, augmented [B, 3, S, S], and their classes [B]: on the device, without a wait."""
@@ -70,17 +71,19 @@ class Setup:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights and the optimizers' state."""
         self.load_weights(checkpoint.weights)
-        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
-            optimizer.load_state_dict(state)
+        self.optimizers.load_state(checkpoint.optimizers)
 
 
 def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
     """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend."""
     split = open_split(config.data)
+    if not config.evaluation.test:
+        split = without_test(split)
     device = open_device(config)
     model = build_model(config.model, config.seed)
     pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
-    split = without(split, pixels.bad)
+    notes = (*pixels.notes, *copies(split, pixels.thumbnails))
+    split = without(replace(split, warnings=(*split.warnings, *notes)), pixels.bad)
     if config.loss:
         check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
 
@@ -103,7 +106,7 @@ def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
         sampler=sampler,
         train=train,
         target=target,
-        validation=validation_trial(split),
+        validation=split.validation or (validation_trial(split),),
     )
 
 
@@ -117,27 +120,6 @@ def validation_trial(split: Split) -> Trial:
         order = torch.randperm(len(images), generator=generator(0, "validation", identity)).tolist()
         gallery += [images[place] for place in order[:VALIDATION_GALLERY]]
     return Trial(query=split.val, gallery=tuple(sorted(gallery)))
-
-
-def without(split: Split, names: tuple[str, ...]) -> Split:
-    """The split without the images called `names`, each named in a warning."""
-    if not names:
-        return split
-    bad = {place for place, image in enumerate(split.images) if image.name in names}
-
-    def kept(images: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(image for image in images if image not in bad)
-
-    train = kept(split.train)
-    return replace(
-        split,
-        train=train,
-        val=kept(split.val),
-        test=kept(split.test),
-        trials=tuple(Trial(kept(trial.query), kept(trial.gallery)) for trial in split.trials),
-        classes=tuple(sorted({split.images[image].identity for image in train})),
-        warnings=(*split.warnings, *(f"{name} cannot be decoded and is left out." for name in names)),
-    )
 
 
 def _near(array: np.ndarray, device: torch.device) -> Tensor:

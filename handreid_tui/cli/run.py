@@ -86,7 +86,7 @@ def run(
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason["message"])
+        raise UserError(mistakes[0].reason["message"], mistakes[0].reason.get("setting", ""))
     if not as_json:
         _report(runs)
     if interrupted:
@@ -117,8 +117,8 @@ def as_object(progress: Progress) -> dict[str, Any]:
 
 def _report(runs: list[Progress]) -> None:
     """The table on stdout: raw pixels, before and after the training, on the test identities."""
-    done = [run for run in runs if run.status == "finished"]
-    if not done:
+    done = [run for run in runs if run.status == "finished" and "before" in run.summary]
+    if not done:  # or none was tested: evaluation.test=false
         return
     table = Table(title="Test identities, %, mean of the trials", title_justify="left")
     for column in ("", *(metric.title for metric in metrics_of("report", 2)), "epoch", "time"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -24,16 +24,20 @@ from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
+from handreid_tui.history.varying import varying_settings
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
+from handreid_tui.runs.log_text import LogReader
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
+from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
 
 
@@ -67,16 +71,16 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
             number=header in ("run", "seed", "time", *(metric.title for metric in metrics_of("report", 1))),
             least=gives_way.get(header),
         )
-        for header, texts in _columns(rows).items()
+        for header, texts in _columns(rows, run_labels(rows, varying_settings(opened), seeds=False)).items()
     ]
     stdout().print(Columns(columns))
 
 
-def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
+def _columns(rows: list[past.RunRow], labels: Mapping[int, str]) -> dict[str, list[str]]:
     """The columns of the list."""
     return {
         "run": [str(row.number) for row in rows],
-        "combination": [row.combo for row in rows],
+        "combination": [labels[row.number] for row in rows],
         "seed": [str(row.seed) for row in rows],
         "data": [row.dataset.rpartition("/")[2] for row in rows],
         "subset": [row.subset for row in rows],
@@ -112,6 +116,8 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     out.print(f"{row.combo}, seed {row.seed}, {row.protocol}")
     made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
     out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
+    if best := run_text.best_epoch(row):
+        out.print(best)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("%")
     for name in ("raw pixels", "before training", "after"):
@@ -133,23 +139,27 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
 
 
 def show_log(places: Places, text: str, follow_it: bool) -> None:
-    """Print trainer.log; with `follow_it`, go on until the run has ended."""
+    """Print trainer.log as a terminal would show it; with `follow_it`, until the run has ended."""
     run = find_run(places.runs, text)
-    log = run / run_files.LOG
-    position = 0
+    reader, printed = LogReader(run / run_files.LOG), False
     while True:
         final = observe(run).final
-        if log.is_file() and not log.is_symlink():
-            with log.open(errors="replace") as file:
-                file.seek(position)
-                sys.stdout.write(file.read())
-                position = file.tell()
-            sys.stdout.flush()
+        while (lines := reader.read()) or reader.behind:
+            _print_lines(lines)
+            printed = True
         if final or not follow_it:
             break
         time.sleep(0.3)
-    if not position:
-        print(f"{run.name} has printed nothing: it is {observe(run).status}.", file=sys.stderr)
+    if rest := reader.rest():
+        _print_lines(rest)
+    elif not printed:
+        print(f"{run.name} has no output yet ({observe(run).status}).", file=sys.stderr)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for each in lines:
+        print(each)
+    sys.stdout.flush()
 
 
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:

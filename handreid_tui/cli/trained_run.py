@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.contract import run_files
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
@@ -29,10 +28,12 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         data["source"] = str(Path(data["source"]).expanduser().absolute())
     config = DataConfig.model_validate(data)
     open_split(config)
-    folder = Path(_engine("evaluate", str(run), config.model_dump_json()).strip())
-    summary = json.loads((folder / run_files.SUMMARY).read_text())
+    scored = json.loads(_engine("evaluate", str(run), config.model_dump_json()).splitlines()[-1])
+    summary, folder = scored["summary"], scored["folder"]
+    kept = f"Saved in {folder}." if folder else f"Note: the result was not saved in {run}: {scored['problem'].lower()}."
     if as_json:
-        print(json.dumps({"run": run.name, **summary, "folder": str(folder)}))
+        print(json.dumps({"run": run.name, **summary, "folder": folder}))
+        print(kept, file=sys.stderr)
         return
     title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -44,7 +45,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
     out = stdout(highlight=False)
     out.print(title, style="italic", markup=False)
     out.print(table)
-    print(f"Kept in {folder}.", file=sys.stderr)
+    print(kept, file=sys.stderr)
 
 
 def export(places: Places, text: str, output: Path | None) -> None:
@@ -70,6 +71,9 @@ def _check_output(folder: Path) -> None:
 def _engine(*words: str) -> str:
     done = subprocess.run([sys.executable, "-m", "engine", *words], capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        said = (done.stderr.strip().splitlines() or [f"the engine exited with status {done.returncode}"])[-1]
         raise UserError(said.removeprefix("Error: "))
+    for line in done.stderr.splitlines():
+        if line.startswith("Note: "):
+            print(line, file=sys.stderr)
     return done.stdout

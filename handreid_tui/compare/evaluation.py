@@ -90,7 +90,7 @@ class Evaluation:
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """[N, D], unit length, read when first asked for. Raises UserError if they cannot be read."""
-        path = _file(self.folder.parent, run_files.FEATURES)
+        path = _file(self.folder, run_files.FEATURES)
         try:
             features: NDArray[np.float32] = load_file(path)["features"]
         except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -106,9 +106,28 @@ class Evaluation:
         return self.images.identities[np.unique(self.images.number[rows])].tolist()
 
 
-def read_evaluation(run: Path) -> Evaluation:
-    """The evaluation of the run in directory `run`. Raises UserError where it is missing or damaged."""
-    listed, scored = _file(run, run_files.IMAGES), _file(run, run_files.TRIALS)
+def evaluation_folder(run: Path, other: str | None = None) -> Path:
+    """Where the run keeps its own evaluation, or the one on other data that `handreid evaluate` called `other`.
+
+    Raises UserError where it has none.
+    """
+    folder = inside(run, run_files.EVALUATIONS, other) if other else inside(run, run_files.EVALUATION)
+    if folder.is_dir():
+        return folder
+    if other is None:
+        raise UserError(f"{run.name} has no evaluation: only a finished run has one.")
+    there = inside(run, run_files.EVALUATIONS)
+    names = ", ".join(sorted(each.name for each in there.iterdir())) if there.is_dir() else "none"
+    raise UserError(f"{run.name} has no evaluation {other!r} on other data ({names}): see `handreid evaluate`.")
+
+
+def read_evaluation(run: Path, other: str | None = None) -> Evaluation:
+    """The evaluation of the run in directory `run`: its own, or the one on other data called `other`.
+
+    Raises UserError where it is missing or damaged.
+    """
+    folder = evaluation_folder(run, other)
+    listed, scored = _file(folder, run_files.IMAGES), _file(folder, run_files.TRIALS)
     try:
         images = _images(listed.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -121,7 +140,7 @@ def read_evaluation(run: Path) -> Evaluation:
         raise UserError(f"{scored} is damaged ({error}).") from None
     if not trials:
         raise UserError(f"{scored} holds no trial.")
-    return Evaluation(run / run_files.EVALUATION, images, trials)
+    return Evaluation(folder, images, trials)
 
 
 @lru_cache(maxsize=8)  # the runs of a protocol list the same images, and there may be thousands of them
@@ -136,7 +155,7 @@ def _images(content: bytes) -> Images:
 
 def read_summary(run: Path) -> dict[str, Any]:
     """The metrics of the run's final report. Raises UserError where they are missing or damaged."""
-    path = _file(run, run_files.SUMMARY)
+    path = _file(evaluation_folder(run), run_files.SUMMARY)
     try:
         summary = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -146,13 +165,11 @@ def read_summary(run: Path) -> dict[str, Any]:
     return summary
 
 
-def _file(run: Path, name: str) -> Path:
-    """A file of the evaluation of a run: no link, and no pipe that would never end."""
-    path = inside(run, run_files.EVALUATION, name)
+def _file(folder: Path, name: str) -> Path:
+    """A file of an evaluation: no link, and no pipe that would never end."""
+    path = inside(folder, name)
     if not is_file(path):
-        if path.parent.is_dir():
-            raise UserError(f"{path} is missing.")
-        raise UserError(f"{run.name} has no evaluation: only a finished run has one.")
+        raise UserError(f"{path} is missing.")
     return path
 
 

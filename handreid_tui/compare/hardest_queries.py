@@ -83,18 +83,13 @@ def _picture(
 @lru_cache(maxsize=2048)
 def _thumbnail(root: Path, path: str) -> str | None:
     """A small JPEG; None where there is no readable image, or where its path leads out of the data set."""
-    from PIL import Image
+    from engine.data.decode import Undecodable, read_inside
 
     try:
-        place = (root / path).resolve()
-        if not place.is_relative_to(root.resolve()):
-            return None
-        with Image.open(place) as image:
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            small = image.convert("RGB")
-        small.thumbnail((SIDE, SIDE))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        small = read_inside(root, path, SIDE)
+    except Undecodable:
         return None
+    small.thumbnail((SIDE, SIDE))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=80)
     return base64.b64encode(out.getvalue()).decode()

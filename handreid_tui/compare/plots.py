@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sqlalchemy import Engine
 
-from engine.contract.combos import TERMS
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
+from engine.contract.terms import TERMS
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.rate_curves import cumulative_matches, projection, true_accepts
 from handreid_tui.compare.table import Row

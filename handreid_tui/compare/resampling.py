@@ -67,7 +67,7 @@ def _resampled(counts: Array, resamples: int, seed: int) -> Array:
 
     A trial of which a resample holds no query takes no part in its mean.
     """
-    weights = _resampling_weights(counts.shape[1], resamples, seed)
+    weights = resampling_weights(counts.shape[1], resamples, seed)
     distinct, trials = np.unique(counts, axis=0, return_counts=True)
     totals = weights @ distinct.T
     used = (trials * (totals > 0)).sum(axis=1, keepdims=True)
@@ -91,7 +91,7 @@ def bootstrap_std(summed: Array, counts: Array, resamples: int, seed: int) -> Ar
 
 
 @lru_cache(maxsize=4)
-def _resampling_weights(identities: int, resamples: int, seed: int) -> Array:
+def resampling_weights(identities: int, resamples: int, seed: int) -> Array:
     generator = np.random.default_rng(seed)
     return generator.multinomial(identities, np.full(identities, 1 / identities), size=resamples).astype(float)
 

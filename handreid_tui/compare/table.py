@@ -13,7 +13,7 @@ import numpy as np
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
-from handreid_tui.compare.configuration import differing, label, usual_values
+from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.statistics import (
     ALPHA,
@@ -25,6 +25,7 @@ from handreid_tui.compare.statistics import (
     seed_verdict,
     spread,
 )
+from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
 UNTRAINED = "zero_shot"
@@ -96,9 +97,10 @@ class Table:
 def compare_runs(
     runs: Sequence[FinishedRun], by: By = "combo", baseline: str = "ce", resamples: int = RESAMPLES
 ) -> list[Table]:
-    """The tables of `runs`, one a protocol, with differences to the rows of the combination `baseline`.
+    """The tables of `runs`, one a protocol, with differences to the baseline.
 
-    Where a protocol has no such row, `zero_shot` takes its place; by run, the first run.
+    baseline: the label of a row, or a combination. Where a protocol has no such row, `zero_shot` takes its place; by
+    run, the first run.
     """
     groups: dict[Protocol, list[FinishedRun]] = defaultdict(list)
     for run in runs:
@@ -107,9 +109,10 @@ def compare_runs(
 
 
 def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, resamples: int) -> Table:
-    rows = [_row(run.name, [run]) for run in runs] if by == "run" else _rows_by_combo(runs)
+    rows = _rows_by_run(runs) if by == "run" else _rows_by_combo(runs)
     notes: list[str] = []
-    mains = [row for row in rows if row.combo == baseline and row.runs]
+    mains = [row for row in rows if row.label == baseline and row.runs and baseline not in COMBOS]
+    mains = mains or [row for row in rows if row.combo == baseline and row.runs]
     if not mains:
         mains = [row for row in rows if row.combo == UNTRAINED and row.runs]
         if by == "run":
@@ -126,19 +129,31 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
 
 
+def _rows_by_run(runs: list[FinishedRun]) -> list[Row]:
+    subjects = {
+        place: Subject(run.combo, run.settings, "" if run.name == run.directory.name else run.name, run.seed)
+        for place, run in enumerate(runs)
+    }
+    return [_row(f"{runs[place].number} {text}".strip(), [runs[place]]) for place, text in labels(subjects).items()]
+
+
 def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
     """A row for each combination and configuration; of runs that differ in nothing, the latest."""
     groups: dict[tuple[str, str], dict[int, FinishedRun]] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.number):
         groups[run.combo, run.setup][run.seed] = run
-    usual = usual_values(runs)
-    rows = [_row(label(group[min(group)], usual), [group[s] for s in sorted(group)]) for group in groups.values()]
-    rows += _rows_before_training(rows, usual)
-    named = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)]
-    return sorted(rows, key=lambda row: (_place(named, row.combo), "(" in row.label, -row.metrics["mAP"].mean))
+    first = [group[min(group)] for group in groups.values()]
+    texts = labels({place: Subject(run.combo, run.settings) for place, run in enumerate(first)})
+    rows = [_row(texts[n], [group[s] for s in sorted(group)]) for n, group in enumerate(groups.values())]
+    named, usual = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)], usual_values(runs)
+
+    def place(row: Row) -> tuple[int, bool, float]:
+        return _place(named, row.combo), bool(row.runs) and not is_usual(row.runs[0], usual), -row.metrics["mAP"].mean
+
+    return sorted([*rows, *_rows_before_training(rows)], key=place)
 
 
-def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
+def _rows_before_training(rows: list[Row]) -> list[Row]:
     """Where each model started, from the reports that its trained runs made first, unless a zero_shot run says it."""
     known = {_encoder(row.runs[0]) for row in rows if row.combo == UNTRAINED}
     found: dict[str, dict[int, FinishedRun]] = defaultdict(dict)
@@ -147,20 +162,21 @@ def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
         for run in row.runs:
             if encoder not in known and run.trained and run.summary.get("before"):
                 found[encoder].setdefault(run.seed, run)
+    texts = labels(
+        {encoder: Subject(UNTRAINED, _of_encoder(next(iter(runs.values())))) for encoder, runs in found.items()}
+    )
     return [
-        Row(
-            label(next(iter(runs.values())), usual, combo=UNTRAINED, prefixes=("model.", "evaluation.")),
-            UNTRAINED,
-            (),
-            _spreads([run.summary["before"] for run in runs.values()]),
-            None,
-        )
-        for runs in found.values()
+        Row(texts[encoder], UNTRAINED, (), _spreads([run.summary["before"] for run in runs.values()]), None)
+        for encoder, runs in found.items()
     ]
 
 
+def _of_encoder(run: FinishedRun) -> dict[str, Any]:
+    return {key: value for key, value in run.settings.items() if key.startswith(("model.", "evaluation."))}
+
+
 def _encoder(run: FinishedRun) -> str:
-    return repr([(key, value) for key, value in run.settings.items() if key.startswith(("model.", "evaluation."))])
+    return repr(_of_encoder(run))
 
 
 def _row(title: str, runs: list[FinishedRun]) -> Row:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
-from engine.contract.metrics import metric_columns
+from engine.contract.metrics import SELECTED_BY, metric, metric_columns
 from handreid_tui.history.schema import reading
 
 
@@ -62,9 +62,16 @@ class RunRow:
         return f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
 
 
+_SELECTED = metric(SELECTED_BY)
+# Of a run that has not finished: the epoch of its best validation so far; of equal ones the later, as in the trainer.
+_KEY = f"SELECT id FROM metric_key WHERE name = '{_SELECTED.curve('validation')}'"
+_BEST_EPOCH = f"""coalesce(best_epoch, (
+    SELECT CAST(round(1.0 * metric.step * run.epochs / run.steps) AS INTEGER) FROM metric
+    WHERE metric.run = run.number AND metric.key = ({_KEY})
+    ORDER BY metric.value {"DESC" if _SELECTED.better == "higher" else "ASC"}, metric.step DESC LIMIT 1))"""
 _OWN = [each.name for each in fields(RunRow) if each.name not in ("tags", "metrics")]
 _METRICS = tuple(metric_columns())
-_COLUMNS = ", ".join((*_OWN, *_METRICS))
+_COLUMNS = ", ".join(_BEST_EPOCH if name == "best_epoch" else name for name in (*_OWN, *_METRICS))
 
 
 class Summary(NamedTuple):

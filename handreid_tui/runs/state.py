@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
+from handreid_tui.runs.log_text import last_line
 from handreid_tui.runs.safe_files import (
     is_file,
     modified,
@@ -108,9 +109,9 @@ def _died(path: Path, status: Any) -> State:
         hint = " (out of memory?)" if -status == signal.SIGKILL else ""
         return State("failed", f"killed by {_signal_name(-status)}{hint}")
     log = read_bytes(path / run_files.LOG, max(0, size_and_time(path / run_files.LOG)[0] - 4096), 4096) or b""
-    last_line = next((line for line in reversed(log.decode(errors="replace").splitlines()) if line.strip()), "")
-    reason = f"The trainer ended without a word, exit status {status}"
-    return State("failed", f"{reason}: {plain(last_line, 300).strip()}" if last_line else f"{reason}.")
+    reason = f"The trainer exited with status {status} and wrote no result"
+    said = plain(last_line(log), 300)
+    return State("failed", f"{reason}: {said}" if said else f"{reason}.")
 
 
 def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> State:

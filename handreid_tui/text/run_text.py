@@ -86,9 +86,16 @@ def naming(run: RunRow) -> str:
     return f"{run.number} {own or f'{run.combo} s{run.seed}'}"
 
 
-def headline(run: RunRow) -> list[str]:
-    """The run in short pieces, the most important first."""
-    parts = [f"{run.number} {run.combo}", f"seed {run.seed}", status(run)]
+def best_epoch(run: RunRow) -> str:
+    """`best epoch 40, val mAP 92.0`; "" where nothing was validated."""
+    if not run.best_epoch or run.metrics["best_val_mAP"] is None:
+        return ""
+    return f"best epoch {run.best_epoch}, val mAP {percent(run.metrics['best_val_mAP'])}"
+
+
+def headline(run: RunRow, label: str) -> list[str]:
+    """The run in short pieces, the most important first. `label`: see `run_labels`."""
+    parts = [f"{run.number} {label}", status(run)]
     if is_active(run):
         parts.append(f"epoch {epochs(run)}")
         if (left := seconds_left(run)) is not None:
@@ -97,8 +104,7 @@ def headline(run: RunRow) -> list[str]:
             parts.append(f"{run.metrics['images_per_s']:.0f} img/s")
     elif run.seconds:
         parts.append(duration(run.seconds))
-    if text := results(run):
-        parts.append(text)
+    parts += filter(None, (results(run), best_epoch(run)))
     return parts
 
 

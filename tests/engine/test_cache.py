@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.contract.errors import UserError
+from engine.data import cache
 from engine.data.cache import decode, load_pixels
 from engine.data.catalog import Image
 from engine.training.setup import prepare
@@ -36,7 +37,7 @@ def test_images_come_in_order_at_the_size_asked_for(pictures: Path, tmp_path: Pa
     pixels = load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
     assert pixels.array.shape == (5, 24, 24, 3)
     assert pixels.array[:, 5, 5, 0].tolist() == [0, 40, 80, 120, 160]
-    assert pixels.bad == ()
+    assert pixels.bad == {}
 
 
 def test_a_second_run_decodes_nothing(pictures: Path, tmp_path: Path) -> None:
@@ -98,11 +99,55 @@ def test_an_unwritable_cache_names_the_way_out(pictures: Path, tmp_path: Path) -
         load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
 
 
+def test_a_change_of_the_decoder_makes_a_new_cache(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "pixels").glob("*.npy"))) == 2
+
+
+def test_an_image_that_can_be_decoded_later_is_tried_again(pictures: Path, tmp_path: Path) -> None:
+    for number in range(100, 200):
+        shutil.copy(pictures / "3.png", pictures / f"{number}.png")
+    whole, stat = (pictures / "0.png").read_bytes(), (pictures / "0.png").stat()
+    (pictures / "0.png").write_bytes(bytes(len(whole)))
+    os.utime(pictures / "0.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert list(load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").bad) == ["0.png"]
+    (pictures / "0.png").write_bytes(whole)
+    os.utime(pictures / "0.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").bad == {}
+
+
+def test_a_dark_deep_picture_is_scaled_like_the_others(tmp_path: Path) -> None:
+    root = tmp_path / "deep"
+    root.mkdir()
+    for number, brightest in enumerate((4095, 100, 900)):
+        values = np.zeros((40, 60), np.uint16)
+        values[:, 30:] = brightest
+        Pillow.fromarray(values).save(root / f"{number}.png")
+    pixels = load_pixels(root, images_of(root), 24, tmp_path / "cache")
+    assert pixels.array[:, 5, 20, 0].tolist() == [255, 100 >> 4, 900 >> 4]
+    assert pixels.notes == (
+        "3 images of 3 have 16- or 32-bit values and declare no range: read as 12 bits, which holds the largest "
+        "value of all of them.",
+    )
+
+
+def test_names_that_are_no_utf8_are_decoded_and_cached(tmp_path: Path) -> None:
+    root = tmp_path / "latin1"
+    root.mkdir()
+    for number in range(3):
+        path = os.fsencode(root) + b"/M\xfcller%d.png" % number
+        Pillow.fromarray(np.full((8, 8, 3), number, np.uint8)).save(os.fsdecode(path))
+    assert load_pixels(root, images_of(root), 8, tmp_path / "cache").array[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
 def test_reading_a_jpeg_at_a_fraction_of_its_size_changes_little(tmp_path: Path) -> None:
     waves = (np.sin(np.arange(1600) / 60)[None] * np.cos(np.arange(1200) / 80)[:, None] * 100 + 128).astype(np.uint8)
     Pillow.fromarray(np.repeat(waves[:, :, None], 3, 2)).save(tmp_path / "large.jpg", quality=95)
     drafted = decode(tmp_path / "large.jpg", 224)
     with Pillow.open(tmp_path / "large.jpg") as image:
         whole = np.asarray(image.convert("RGB").resize((224, 224), Pillow.Resampling.BICUBIC))
-    assert drafted is not None
-    assert np.abs(drafted.astype(int) - whole).mean() < 1
+    assert np.abs(drafted.pixels.astype(int) - whole).mean() < 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +19,10 @@ from safetensors.torch import load_file, save_file
 from engine.contract.config import DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.data import synthetic
-from engine.evaluation.trained_run import export, load_trained, score
+from engine.data.split import open_split
+from engine.evaluation.export import export
+from engine.evaluation.score import score
+from engine.evaluation.trained_model import load_trained
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
 from tests.support.training import small_config, train_in
@@ -41,8 +47,9 @@ def test_open_clip_alone_gives_the_same_features(run: Path, hands: Path, tmp_pat
 
 
 def test_scoring_its_own_data_gives_the_runs_own_report(run: Path, hands: Path) -> None:
-    folder = score(run, DataConfig(source=str(hands), trials=2, gallery="own"))
-    again = json.loads((folder / "summary.json").read_text())
+    scored = score(run, DataConfig(source=str(hands), trials=2, gallery="own"))
+    assert scored.folder
+    again = json.loads((scored.folder / "summary.json").read_text())
     own = json.loads((run / "evaluation" / "summary.json").read_text())
     for metric in ("rank1", "mAP", "mAP_trapezoid", "eer"):
         assert again[metric] == pytest.approx(own[metric], abs=1e-6)
@@ -55,11 +62,61 @@ def test_a_run_is_scored_on_another_data_set_from_the_command_line(run: Path, tm
     data = DataConfig(source=str(other), trials=3).model_dump_json()
     words = [sys.executable, "-m", "engine", "evaluate", str(run), data]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    folder = Path(done.stdout.strip())
+    folder = Path(json.loads(done.stdout)["folder"])
     assert folder.parent == run / "evaluations"
     assert {"features.safetensors", "trials.safetensors", "images.json", "summary.json"} == {
         path.name for path in folder.iterdir()
     }
+
+
+def test_what_training_tolerated_evaluation_tolerates(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    synthetic.write(other, train_identities=2, test_identities=26, images=4, seed=9, size=64)
+    data = DataConfig(source=str(other), trials=2, gallery="own")
+    damaged = open_split(data).images[-1].name
+    (other / "Hands" / damaged).write_bytes(b"not an image")
+    words = [sys.executable, "-m", "engine", "evaluate", str(run), data.model_dump_json()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"Note: {damaged} cannot be decoded" in done.stderr
+    listed = json.loads((Path(json.loads(done.stdout)["folder"]) / "images.json").read_text())["images"]
+    assert len(listed) == 26 * 4 - 1 and damaged not in {image["name"] for image in listed}
+    for image in list((other / "Hands").iterdir())[:10]:
+        image.write_bytes(b"not an image")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot be decoded" in done.stderr
+
+
+def test_evaluations_on_folders_of_one_name_are_both_kept_and_a_repeated_one_once(run: Path, tmp_path: Path) -> None:
+    folders = []
+    for seed, parent in enumerate(("a", "b", "c d")):
+        data = tmp_path / parent / "hands"
+        synthetic.write(data, train_identities=2, test_identities=3 + seed, images=3, seed=seed, size=64)
+        folders += [score(run, DataConfig(source=str(data), trials=2)).folder for _ in range(2)]
+    assert None not in folders and len(set(folders)) == 3
+    prints = [json.loads((folder / "summary.json").read_text())["fingerprint"] for folder in folders if folder]
+    assert len(set(prints)) == 3
+    assert not [path for path in (run / "evaluations").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a full disk", "a link to nowhere"])
+def test_a_run_that_cannot_be_written_is_scored_all_the_same(
+    run: Path, hands: Path, tmp_path: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / run.name
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("evaluations"))
+    if obstacle == "a file":
+        (copy / "evaluations").write_text("in the way")
+    elif obstacle == "a link to nowhere":
+        (copy / "evaluations").symlink_to(tmp_path / "nowhere" / "at all")
+    else:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("engine.evaluation.score.write_evaluation", full)
+    scored = score(copy, DataConfig(source=str(hands), trials=2))
+    assert scored.folder is None and scored.problem and 0 <= scored.summary["rank1"] <= 1
+    assert obstacle != "a full disk" or not list((copy / "evaluations").iterdir())
 
 
 @pytest.mark.parametrize("prefix", ["visual.", "", "image_encoder.", "module.visual."])
@@ -81,7 +138,7 @@ def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: s
 
 
 def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--model"):
+    with pytest.raises(UserError, match="Name the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no weights"):

@@ -136,11 +136,8 @@ def test_no_step_waits_for_the_gpu(hands: Path) -> None:
         with setup.device.precision():
             encoded = setup.model.encoder(images)
         setup.objective(setup.model.through_necks(encoded), target).total.backward()
-        setup.objective.unscale_centers()
-        torch.nn.utils.clip_grad_norm_(setup.model.parameters(), 5.0)
-        for optimizer in setup.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        setup.objective.unscale_own()
+        setup.optimizers.step(clip_norm=5.0)
 
     step(0)
     torch.cuda.set_sync_debug_mode("error")

@@ -184,7 +184,7 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await pilot.press("B")
         await shows(pilot, "baseline ce_triplet")
         await pilot.press("3", "j", "j", "space", "space", "c")
-        await shows(pilot, "Comparison of marked runs, by run", "0006-ce_arcface", "0005-ce_triplet")
+        await shows(pilot, "Comparison of marked runs, by run", "6 ce_arcface s1", "5 ce_triplet s1")
         file = places.db.parent / "table.tex"
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Prompt))

@@ -56,4 +56,4 @@ def _existing_folder(root: Path) -> Path:
         there = False
     if there:
         raise UserError(f"{root} is a file: give the folder that holds the data set.")
-    raise UserError(f"There is no folder {root}: give --data a folder that exists, or `synthetic`.")
+    raise UserError(f"There is no folder {root}: give a folder that exists, or `synthetic`.", "data.source")

@@ -1,52 +1,19 @@
-"""The trainer's log: the end of trainer.log, read in a thread, followed while it grows."""
+"""The trainer's log in the Live screen."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import RichLog
 
-from handreid_tui.runs.safe_files import open_file
-
-TAIL = 128 << 10
+TAIL = 128 << 10  # bytes of the log's end that are shown
 LINES = 2000
 
 
-class LogReader:
-    """Reads what is new in a log file. For one thread at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset: int | None = None
-        self._rest = b""
-
-    def read(self) -> list[str]:
-        """The new complete lines; at first the last part of the file. Nothing where there is no file."""
-        file = open_file(self.path)
-        if file is None:
-            return []
-        try:
-            size = os.fstat(file).st_size
-            start = max(0, size - TAIL) if self._offset is None or self._offset > size else self._offset
-            block = os.pread(file, min(size - start, 4 * TAIL), start)
-        except OSError:
-            return []
-        finally:
-            os.close(file)
-        self._offset = start + len(block)
-        lines = (self._rest + block).decode(errors="replace").split("\n")
-        self._rest = lines.pop().encode()[-TAIL:]
-        if start and len(block) == TAIL and lines:
-            lines = lines[1:]  # the first one is cut
-        return [line.rsplit("\r", 1)[-1] for line in lines[-LINES:]]
-
-
 class LogView(RichLog):
-    """Lines of a log, with their colours."""
+    """The last lines of a log."""
 
     BINDING_GROUP_TITLE = "Log"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,5 +40,5 @@ class LogView(RichLog):
 
     def add(self, lines: list[str]) -> None:
         following = self.scroll_offset.y >= self.max_scroll_y - 1
-        for line in lines:
-            self.write(Text.from_ansi(line), scroll_end=following)
+        for line in lines[-LINES:]:
+            self.write(Text(line), scroll_end=following)

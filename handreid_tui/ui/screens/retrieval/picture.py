@@ -12,6 +12,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from engine.data.decode import read_inside
+
 Pixels = NDArray[np.uint8]
 
 # Bit 1: upper left, 2: upper right, 4: lower left, 8: lower right.
@@ -19,15 +21,11 @@ QUADRANTS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"
 LARGEST = 512  # pixels a side that are kept of a picture
 
 
-def load(path: Path) -> Pixels:
-    """The picture as [H, W, 3], at most 512 pixels a side. Raises OSError or ValueError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (LARGEST, LARGEST))
-            image.thumbnail((LARGEST, LARGEST))
-            return np.asarray(image.convert("RGB"))
-    except (Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(str(error)) from None
+def load(root: Path, path: str) -> Pixels:
+    """The picture of a run's image as [H, W, 3], at most 512 pixels a side. Raises Undecodable, see `read_inside`."""
+    image = read_inside(root, path, LARGEST // 2)
+    image.thumbnail((LARGEST, LARGEST))
+    return np.asarray(image)
 
 
 def quadrants(pixels: Pixels) -> tuple[NDArray[np.str_], Pixels, Pixels]:

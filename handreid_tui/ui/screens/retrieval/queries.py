@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.decode import Undecodable
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
 from handreid_tui.ui.screens.retrieval.picture import Pixels, load
 
@@ -90,13 +91,14 @@ def shared_prefix(identities: list[str]) -> str:
 
 
 def _shot(evaluation: Evaluation, row: int, score: float = 1.0, match: bool = True) -> Shot:
-    path = evaluation.root / evaluation.paths[row]
-    return Shot(evaluation.names[row], str(evaluation.identity[row]), path, _pixels(path), score, match)
+    root, path = evaluation.root, evaluation.paths[row]
+    pixels = _pixels(root, path)
+    return Shot(evaluation.names[row], str(evaluation.identity[row]), root / path, pixels, score, match)
 
 
 @lru_cache(maxsize=512)
-def _pixels(path: Path) -> Pixels | None:
+def _pixels(root: Path, path: str) -> Pixels | None:
     try:
-        return load(path)
-    except (OSError, ValueError):
+        return load(root, path)
+    except Undecodable:
         return None

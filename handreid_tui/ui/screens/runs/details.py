@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from engine.contract.metrics import metrics_of
 from handreid_tui.text import run_text
-from handreid_tui.text.numbers import duration, metric_text
+from handreid_tui.text.numbers import duration, metric_text, percent
 
 if TYPE_CHECKING:
     from handreid_tui.history import Message, RunRow
@@ -35,17 +35,15 @@ class Details(VerticalScroll):
     def compose(self) -> Any:
         yield Static("", markup=False)
 
-    def show(self, run: RunRow | None, configuration: dict[str, Any], messages: list[Message]) -> None:
-        text = Content("Choose a run to see it here.") if run is None else _about(run, configuration, messages)
+    def show(self, run: RunRow | None, label: str, configuration: dict[str, Any], messages: list[Message]) -> None:
+        text = Content("Choose a run to see it here.") if run is None else _about(run, label, configuration, messages)
         self.border_title = "Details" if run is None else f"Run {run.number}"
         self.query_one(Static).update(text)
 
 
-def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) -> Content:
+def _about(run: RunRow, label: str, configuration: dict[str, Any], messages: list[Message]) -> Content:
     mark, style = run_text.sign(run)
-    lines = [Content.assemble((run.combo, "bold"), (f"  seed {run.seed}", "$secondary"))]
-    if run.name != run.path.name:
-        lines.append(Content(run.name))
+    lines = [Content.assemble((label, "bold"), (f"  seed {run.seed}", "$secondary"))]
     lines.append(Content.assemble((f"{mark} {run_text.status(run)}", style), f"  epoch {run_text.epochs(run)}"))
     if run.reason:
         lines.append(Content.assemble((run.reason, "$error" if run.status in ("failed", "lost") else "$secondary")))
@@ -53,7 +51,10 @@ def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) 
         lines.append(Content.assemble((" ".join(f"#{tag}" for tag in run.tags), "$accent")))
     if run.note:
         lines.append(Content.assemble((run.note, "italic")))
-    lines += [Content(""), *_results(run), Content("")]
+    lines += [Content(""), *_results(run)]
+    if run.best_epoch and (best := run.metrics["best_val_mAP"]) is not None:
+        lines.append(_pair("best epoch", f"{run.best_epoch} (val mAP {percent(best)})", 16))
+    lines.append(Content(""))
     if run.created:
         lines.append(_pair("made", f"{datetime.datetime.fromtimestamp(run.created):%Y-%m-%d %H:%M}"))
     if run.seconds:
