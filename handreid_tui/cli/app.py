@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Train combinations of losses for hand re-identification, watch them, and compare them.",
     no_args_is_help=False,
     invoke_without_command=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -126,11 +126,11 @@ async def test_sort_filter_and_open_a_run(places):
         await pilot.press("slash", *"combo:ce*", "enter")
         await pilot.press("slash", *" rank1>0", "enter", "right", "right", "right", "right")
         await until(pilot, lambda: "rank-1▼" in text_of(app))
-        rates = [app.snapshot.runs[number].rank1 for number in table.keys]
+        rates = [app.snapshot.runs[number].metrics["rank1"] for number in table.keys]
         assert rates == sorted(rates, reverse=True)
         assert len(rates) == 6
         await pilot.press("R", "g")
-        await until(pilot, lambda: app.snapshot.runs[table.keys[0]].rank1 == min(rates))
+        await until(pilot, lambda: app.snapshot.runs[table.keys[0]].metrics["rank1"] == min(rates))
         await pilot.press("slash", *"oops:1")
         await shows(pilot, "A run has no")
         await pilot.press("escape", "escape")
