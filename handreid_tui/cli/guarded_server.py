@@ -49,11 +49,10 @@ class GuardedServer(Server):
         root.add_subapp(f"/{self.token}/", await super()._make_app())
         return root
 
-    async def handle_index(self, request: web.Request) -> web.Response:
+    async def handle_index(self, request: web.Request) -> web.StreamResponse:
         """The page; its links lead to the host and port that the browser knows, also through a tunnel."""
         self.public_url = f"{request.scheme}://{request.host}"
-        response: web.Response = await super().handle_index(request)
-        return response
+        return await super().handle_index(request)
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
         raise web.HTTPFound(f"/{self.token}/")
