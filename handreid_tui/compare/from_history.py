@@ -36,7 +36,7 @@ def finished_runs(history: Engine, names: Sequence[str] = ()) -> tuple[list[Fini
     runs, notes = [], []
     for row, read in zip(rows, read_runs(history, rows), strict=True):
         if not isinstance(read, UserError):
-            runs.append(replace(read, validation=row.best_val_mAP))
+            runs.append(replace(read, validation=row.metrics["best_val_mAP"]))
         elif names:
             raise read
         else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
+from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.statistics import (
@@ -32,26 +33,10 @@ UNTRAINED = "zero_shot"
 TESTED = ("mAP", "rank1")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: `rate` is a fraction shown in percent, `better` says which way is better."""
-
-    key: str
-    title: str
-    better: Literal["higher", "lower"]
-    rate: bool = True
-
-
-COLUMNS = (
-    Column("rank1", "rank-1", "higher"),
-    Column("rank5", "rank-5", "higher"),
-    Column("rank10", "rank-10", "higher"),
-    Column("mAP", "mAP", "higher"),
-    Column("mINP", "mINP", "higher"),
-    Column("eer", "EER", "lower"),
-    Column("compactness", "compactness", "lower", rate=False),
-    Column("separation", "separation", "higher", rate=False),
-)
+# Of the final report's geometry: see `_shape`
+COMPACTNESS = Metric("compactness", "compactness", "mean distance to the own mean", "lower", "distance", "geometry", ())
+SEPARATION = Metric("separation", "separation", "between / within", "higher", "ratio", "geometry", ())
+COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 
 
 @dataclass(frozen=True)
@@ -220,11 +205,11 @@ def _shape(geometry: dict[str, Any]) -> dict[str, float]:
     intra, inter = geometry.get("intra"), geometry.get("inter")
     if intra is None or inter is None:
         return {}
-    return {"compactness": intra} | ({"separation": inter / intra} if intra > 0 else {})
+    return {COMPACTNESS.key: intra} | ({SEPARATION.key: inter / intra} if intra > 0 else {})
 
 
 def _spreads(summaries: list[dict[str, Any]]) -> dict[str, Spread]:
-    keys = [*(column.key for column in COLUMNS), "mAP_trapezoid"]
+    keys = [*(metric.key for metric in metrics_of("report")), COMPACTNESS.key, SEPARATION.key]
     values = {key: [summary[key] for summary in summaries if summary.get(key) is not None] for key in keys}
     return {key: spread(found) for key, found in values.items() if found}
 
