@@ -113,6 +113,7 @@ SUPERVISOR_LOG = ".supervisor.log"
 CPU_LOCK = ".cpu.lock"
 SLURM = ".slurm"
 SWEEPS = ".sweeps"
+TRASH = ".trash"
 
 # In `.slurm`
 SQUEUE = "squeue.json"
@@ -134,6 +135,7 @@ RUNS_FOLDER = {
     SEQUENCE: ("manager", "the highest number given to a run, so that none is used twice"),
     RUNS_LOCK: ("manager", "an flock, held while runs are made or their `meta.json` is edited"),
     f"{NEW_PREFIX}*": ("manager", "a run directory that is being made"),
+    TRASH: ("manager", "deleted run directories, until they are restored or purged; 30 days at most"),
     QUEUE_LOCK: ("manager", "an flock, held while the queue is changed"),
     SUPERVISOR_LOCK: ("supervisor", "an flock, held by the one process that starts queued runs"),
     SUPERVISOR_LOG: ("supervisor", "what the supervisor printed"),
