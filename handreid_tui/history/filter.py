@@ -23,23 +23,17 @@ from typing import Any
 
 from engine.contract.combos import TERMS
 from engine.contract.errors import UserError
+from engine.contract.metrics import fractions, metric_columns
 
 Values = Callable[[str], Any]
 """Gives a run's value of a key: text, number, bool, a collection of texts, or None where there is none."""
 
 RUN_KEYS = (
     "run", "name", "combo", "seed", "status", "reason", "stalled", "tag", "note", "archived", "dataset", "subset",
-    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "step", "seconds", "fingerprint",
+    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "best_epoch", "steps", "step", "seconds",
+    "fingerprint", "sweep", "role", "trial",
 )  # fmt: skip
-RATES = (
-    "rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3", "val_rank1", "val_mAP",
-    "best_val_mAP", "before_rank1", "before_mAP", "pixels_rank1", "pixels_mAP",
-)  # fmt: skip
-_SHAPE = ("intra", "inter", "ratio", "hard_gap", "angle")
-METRICS = (
-    "total", "images_per_s", "best_epoch", "steps",
-    *(f"{stage}geometry_{name}" for stage in ("", "test_") for name in _SHAPE),
-)  # fmt: skip
+METRICS = tuple(metric_columns())
 STORED = ("val", "test", "before", "pixels", "geometry", "epoch", "system", "term")  # first words of stored metrics
 ALIASES = {"number": "run", "tags": "tag", "data": "dataset", "rank-1": "rank1", "map": "mAP", "time": "seconds"}
 CONTAINS = ("name", "note", "reason", "dataset", "model")
@@ -177,7 +171,7 @@ def _number(text: str, key: str) -> float | None:
         number = float(text.removesuffix("%"))
     except ValueError:
         return None
-    rate = key in RATES or (key.startswith(("val/", "test/", "before/", "pixels/")) and "geometry" not in key)
+    rate = key in fractions()
     return number / 100 if text.endswith("%") or (rate and number > 1) else number
 
 
@@ -213,4 +207,4 @@ def resolve_key(name: str) -> str:
 def _known_keys() -> tuple[str, ...]:
     from engine.contract.config import setting_keys
 
-    return tuple(dict.fromkeys((*RUN_KEYS, *RATES, *METRICS, *setting_keys())))
+    return tuple(dict.fromkeys((*RUN_KEYS, *METRICS, *setting_keys())))

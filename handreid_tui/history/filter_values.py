@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from handreid_tui.history.filter import METRICS, RATES, RUN_KEYS, Filter
+from handreid_tui.history.filter import METRICS, RUN_KEYS, Filter
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
@@ -27,12 +27,12 @@ def value(run: RunRow, key: str, settings: Settings) -> Any:
         return run.tags
     if key in settings:
         return settings[key].get(run.number)
-    return getattr(run, key, None)
+    return run.metrics[key] if key in run.metrics else getattr(run, key, None)
 
 
 def of_the_row(key: str) -> bool:
     """Whether the row of a run holds the value of this key."""
-    return key in RUN_KEYS or key in RATES or key in METRICS
+    return key in RUN_KEYS or key in METRICS
 
 
 def missing_settings(wanted: Filter, settings: Settings) -> list[str]:

@@ -60,10 +60,10 @@ def epochs(run: RunRow) -> str:
 
 def results(run: RunRow) -> str:
     """Rank-1 and mAP of the final report, or the last of the validation."""
-    if run.rank1 is not None:
-        return f"rank-1 {percent(run.rank1)}  mAP {percent(run.mAP)}"
-    if run.val_rank1 is not None:
-        return f"val rank-1 {percent(run.val_rank1)}  mAP {percent(run.val_mAP)}"
+    if run.metrics["rank1"] is not None:
+        return f"rank-1 {percent(run.metrics['rank1'])}  mAP {percent(run.metrics['mAP'])}"
+    if run.metrics["val_rank1"] is not None:
+        return f"val rank-1 {percent(run.metrics['val_rank1'])}  mAP {percent(run.metrics['val_mAP'])}"
     return ""
 
 
@@ -88,9 +88,9 @@ def naming(run: RunRow) -> str:
 
 def best_epoch(run: RunRow) -> str:
     """`best epoch 40, val mAP 92.0`; "" where nothing was validated."""
-    if not run.best_epoch or run.best_val_mAP is None:
+    if not run.best_epoch or run.metrics["best_val_mAP"] is None:
         return ""
-    return f"best epoch {run.best_epoch}, val mAP {percent(run.best_val_mAP)}"
+    return f"best epoch {run.best_epoch}, val mAP {percent(run.metrics['best_val_mAP'])}"
 
 
 def headline(run: RunRow, label: str) -> list[str]:
@@ -100,8 +100,8 @@ def headline(run: RunRow, label: str) -> list[str]:
         parts.append(f"epoch {epochs(run)}")
         if (left := seconds_left(run)) is not None:
             parts.append(f"{duration(left)} left")
-        if run.images_per_s:
-            parts.append(f"{run.images_per_s:.0f} img/s")
+        if run.metrics["images_per_s"]:
+            parts.append(f"{run.metrics['images_per_s']:.0f} img/s")
     elif run.seconds:
         parts.append(duration(run.seconds))
     parts += filter(None, (results(run), best_epoch(run)))

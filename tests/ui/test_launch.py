@@ -111,7 +111,7 @@ async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_pat
     async with opened(places) as (app, pilot):
         await pilot.press("j")
         await shows(pilot, "1 seed, the best of 2 configurations")
-        rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
+        rates = [f"{100 * run.metrics['mAP']:.1f}" for run in app.snapshot.runs.values()]
         assert rates[0] != rates[1]
         assert f"mAP {max(rates)}" in text_of(app)
 

@@ -141,15 +141,15 @@ class RunList(OptionList):
         digits = len(str(max(self._runs, default=0)))
         width = max(20, self.scrollable_content_region.width - 2)  # less the padding of an option
         result = run_text.status(run)
-        if run.rank1 is not None:
-            result = f"{percent(run.rank1)}  {percent(run.mAP)}"
+        if run.metrics["rank1"] is not None:
+            result = f"{percent(run.metrics['rank1'])}  {percent(run.metrics['mAP'])}"
         elif run_text.is_active(run):
             left = run_text.seconds_left(run)
             result = f"{duration(left)} left" if left is not None else run.status
         label = self.labels.get(run.number, run.combo)
         room = width - digits - len(result) - 6
-        if run.rank1 is not None and room < len(label):
-            result = percent(run.rank1)
+        if run.metrics["rank1"] is not None and room < len(label):
+            result = percent(run.metrics["rank1"])
             room = width - digits - len(result) - 6
         name = label if len(label) <= room else _shortened(label, run.combo, room)
         gap = " " * max(1, room - len(name) + 1)

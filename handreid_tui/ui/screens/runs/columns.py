@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handreid_tui.history.filter import RATES
+from engine.contract.metrics import fractions, metric_columns, metrics_of
 from handreid_tui.history.filter_values import Settings, value
 from handreid_tui.text import run_text
-from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.numbers import duration, metric_text, percent
 from handreid_tui.text.run_labels import short_key, show
 from handreid_tui.ui.table import Cell, Column
 
@@ -28,12 +28,24 @@ class RunColumn:
     better: int = 0
 
 
-def _rate(name: str) -> Callable[[RunRow], Cell]:
-    return lambda run: percent(getattr(run, name)) if getattr(run, name) is not None else ""
+def _metric(name: str, title: str, width: int, drop: int = 0) -> RunColumn:
+    """The column of a metric: a column of `metric_columns`."""
+    metric = metric_columns()[name].metric
+    better = {"higher": 1, "lower": -1, None: 0}[metric.better] if name != "before_mAP" else 0
+
+    def text(run: RunRow) -> Cell:
+        return "" if run.metrics[name] is None else metric_text(metric, run.metrics[name])
+
+    return RunColumn(Column(name, title, width, True, drop=drop), lambda run: run.metrics[name], text, better)
 
 
-def _number(name: str, digits: int) -> Callable[[RunRow], Cell]:
-    return lambda run: f"{getattr(run, name):.{digits}f}" if getattr(run, name) is not None else ""
+def _reports() -> list[RunColumn]:
+    """The final report: the main metrics always, others where there is room."""
+    more = [metric for metric in metrics_of("report", 2) if metric.importance > 1]
+    return [
+        *(_metric(metric.key, metric.title, max(6, len(metric.title) + 1)) for metric in metrics_of("report", 1)),
+        *(_metric(each.key, each.title, max(6, len(each.title) + 1), 11 + place) for place, each in enumerate(more)),
+    ]
 
 
 def _whole(name: str) -> Callable[[RunRow], Cell]:
@@ -73,14 +85,11 @@ USUAL = (
     LABEL,
     RunColumn(Column("seed", "seed", 5, True, drop=2), lambda r: r.seed, lambda r: str(r.seed)),
     RunColumn(Column("status", "status", 10), lambda r: r.status, _state),
-    RunColumn(Column("rank1", "rank-1", 7, True), lambda r: r.rank1, _rate("rank1"), 1),
-    RunColumn(Column("mAP", "mAP", 6, True), lambda r: r.mAP, _rate("mAP"), 1),
-    RunColumn(Column("rank5", "rank-5", 7, True, drop=12), lambda r: r.rank5, _rate("rank5"), 1),
-    RunColumn(Column("mINP", "mINP", 6, True, drop=11), lambda r: r.mINP, _rate("mINP"), 1),
-    RunColumn(Column("val_mAP", "best val mAP", 13, True, drop=6), lambda r: r.best_val_mAP, _rate("best_val_mAP"), 1),
+    *_reports(),
+    _metric("best_val_mAP", "best val mAP", 13, 6),
     RunColumn(Column("best_epoch", "best epoch", 11, True, drop=7), lambda r: r.best_epoch, _whole("best_epoch")),
-    RunColumn(Column("before", "before", 7, True, drop=10), lambda r: r.before_mAP, _rate("before_mAP")),
-    RunColumn(Column("total", "loss", 7, True, drop=13), lambda r: r.total, _number("total", 3)),
+    _metric("before_mAP", "before", 7, 10),
+    _metric("total", "loss", 7, 20),
     RunColumn(Column("seconds", "time", 8, True, drop=5), lambda r: r.seconds, _time),
     RunColumn(Column("created", "age", 7, True, drop=4), lambda r: r.created, lambda r: (when(r.created), "secondary")),
     RunColumn(Column("data", "data", 22, drop=8), lambda r: _data(r), lambda r: (_data(r), "secondary")),
@@ -113,7 +122,7 @@ def _label_column(labels: Mapping[int, str]) -> RunColumn:
 
 def _extra(key: str, settings: Settings) -> RunColumn:
     """A column of any configuration key or metric."""
-    rate = (key.startswith(("val/", "test/", "before/", "pixels/")) and "geometry" not in key) or key in RATES
+    rate = key in fractions()
 
     def of(run: RunRow) -> Any:
         return value(run, key, settings)
