@@ -25,7 +25,7 @@ from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.varying import varying_settings
-from handreid_tui.launch import lifecycle
+from handreid_tui.launch import lifecycle, trash
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
@@ -207,11 +207,39 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
-    freed = size(sum(lifecycle.size(run) for run in runs))
-    agree(f"Delete {names} ({freed}) with checkpoints and results?", yes, "Nothing was deleted.")
-    lifecycle.remove_all(runs)
+    agree(f"Move {names} to the trash?", yes, "Nothing was moved.")
+    trash.trash(runs)
     up_to_date(places)
+    print(f"Moved {names} to the trash for 30 days: `handreid rm --undo` restores, `--purge` frees.", file=sys.stderr)
+
+
+def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
+    """Delete runs for good; without runs, everything in the trash."""
+    in_trash = trash.trashed(places.runs)
+    runs = find_runs(places.runs, texts) if texts else in_trash
+    if not runs:
+        print("The trash is empty.", file=sys.stderr)
+        return
+    names = ", ".join(run.name for run in runs)
+    freed = size(sum(lifecycle.size(run) for run in runs))
+    agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
+    if texts:
+        lifecycle.remove_all(runs)
+        up_to_date(places)
+    else:
+        trash.purge(runs)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def restore_runs(places: Places, texts: list[str]) -> None:
+    """Bring runs back from the trash; without runs, those that were moved there last."""
+    folder = places.runs / run_files.TRASH
+    runs = find_runs(folder, texts) if texts else trash.last_trashed(places.runs)
+    if not runs:
+        raise UserError("The trash is empty: there is nothing to restore.")
+    restored = trash.restore(runs)
+    up_to_date(places)
+    print(f"Restored {', '.join(run.name for run in restored)}.", file=sys.stderr)
 
 
 def prune_runs(places: Places, yes: bool) -> None:
