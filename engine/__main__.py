@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "evaluate":
             from engine.evaluation.score import score
 
-            scored = score(chosen.run, DataConfig.model_validate_json(chosen.data))
+            scored = score(chosen.run, DataConfig.from_json(chosen.data))
             folder = str(scored.folder) if scored.folder else None
             print(dumps({"summary": scored.summary, "folder": folder, "problem": scored.problem}))
         else:

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import readable
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Prompt
@@ -141,7 +142,7 @@ class Compare(Page):
         which = f"protocol {reading.section + 1} of {len(sections)}"
         of = "marked runs" if reading.request.numbers else "all runs"
         tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"
-        tables.border_subtitle = f"{which} · baseline {reading.request.baseline}"
+        tables.border_subtitle = Content(f"{which} · baseline {reading.request.baseline}")
         view = VIEWS[reading.request.view % len(VIEWS)]
         chart = self.query_one(Chart)
         chart.border_title = f"{view.name[0].upper()}{view.name[1:]}, mean over seeds"
@@ -213,7 +214,7 @@ class Compare(Page):
 
             path = unused(path)
             try:
-                path.write_text(str(render(comparison, SUFFIXES[path.suffix])))  # type: ignore[arg-type]
+                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")  # type: ignore[arg-type]
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
             return f"Saved {path}."
