@@ -58,8 +58,7 @@ class Setup:
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
         """A checkpoint to start from, or to score: weights, and what the model is."""
-        config, model = self.config.model, self.model
-        about = {"name": config.name, "image_size": model.image_size, "quick_gelu": model.quick_gelu}
+        about = {"name": self.config.model.name} | self.model.describe()
         return Checkpoint(weights, {"step": step, "model": about})
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
