@@ -20,6 +20,9 @@ from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import LossNotFinite, UserError
 from engine.contract.events import EventWriter, dumps
 
+LATER_STEP = "Lower the learning rate, or its weight."
+FIRST_STEP = "Check its options, or train in float32."
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine", description="Train one run of handreid.")
@@ -86,7 +89,9 @@ def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
     if isinstance(error, UserError):
         kind, message, setting = "usage", str(error), error.setting
     elif isinstance(error, LossNotFinite):
-        kind, message, setting = "nan", f"Training failed: {error}. Lower the learning rate, or its weight.", "train.lr"
+        # Nothing was learnt before step 0: no learning rate is to blame.
+        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, "train.lr")
+        kind, message = "nan", f"Training failed: {error}. {advice}"
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         kind = "out_of_memory"
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"

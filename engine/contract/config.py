@@ -182,6 +182,17 @@ def setting_name(key: str) -> str:
     return key
 
 
+def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """`config` with other values of some dotted keys. Raises UserError on an unknown key or a value out of range."""
+    nested = config.model_dump()
+    for key, value in settings.items():
+        _put(nested, key, value)
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise _first_mistake(error) from None
+
+
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:

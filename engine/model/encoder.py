@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +60,11 @@ def _cut(visual: nn.Module) -> str:
     for name in ("proj", "attnpool"):
         if getattr(visual, name, None) is not None:
             return name
-    head, trunk = getattr(visual, "head", None), getattr(visual, "trunk", None)
+    head: Any = getattr(visual, "head", None)
+    trunk: Any = getattr(visual, "trunk", None)
     if isinstance(head, nn.Sequential) and len(head):
         return "head"
-    if not isinstance(trunk, nn.Module) or not hasattr(trunk, "get_classifier"):
+    if not hasattr(trunk, "get_classifier"):
         return ""
     classifier = trunk.get_classifier()
     if isinstance(classifier, nn.Identity):

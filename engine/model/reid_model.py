@@ -60,8 +60,9 @@ class ReIDModel(nn.Module):
         parts = [F.normalize(getattr(each, feature)) for each in self(images)]
         return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
-    def describe(self) -> dict[str, Any]:
-        """What a checkpoint must record, so that the weights are read again as the same model."""
+    @property
+    def record(self) -> dict[str, Any]:
+        """What must be known of the model beside its weights to build it again."""
         return {
             "image_size": self.image_size,
             "mean": self.mean,
@@ -71,14 +72,15 @@ class ReIDModel(nn.Module):
         }
 
 
-def build_model(config: ModelConfig, seed: int) -> ReIDModel:
+def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = None) -> ReIDModel:
     """The model with its starting weights: a published tag, a file, an earlier run, or random ones from `seed`.
 
-    Raises UserError where there is no such model or tag, the weights cannot be fetched or do not fit, or the model
-    does not take images of the configured size.
+    `record`: what a checkpoint that will fill the model says of it (`ReIDModel.record`); then no start weights are
+    opened, wherever they are by now. Raises UserError where there is no such model or tag, the weights cannot be
+    fetched, do not fit or are not numbers, or the model does not take images of the configured size.
     """
     torch.manual_seed(derived_seed(seed, "weights"))
-    tower = open_tower(config)
+    tower = open_tower(config, record)
     lighten(tower.visual)
     if hasattr(tower.visual, "output_tokens"):
         tower.visual.output_tokens = False

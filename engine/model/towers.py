@@ -16,13 +16,13 @@ from typing import Any
 
 import open_clip
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from torch import nn
 
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
 from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS, TIMM, check_model_name
-from engine.model.pretrained import fill, load_weights, recorded_model
+from engine.contract.weights import recorded_model
+from engine.model.pretrained import check_finite, fill, load_weights, weights_file
 
 # What open_clip needs beside an image tower, and nobody uses: a text tower as small as it can be.
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1}
@@ -34,7 +34,7 @@ Settings = dict[str, Any]
 class Tower:
     """`settings` are open_clip's of the model, `embed_dim` and `vision_cfg`; `mean` and `std` of images in [0, 1]."""
 
-    visual: nn.Module
+    visual: Any  # of open_clip, which has no types
     settings: Settings
     mean: list[float]
     std: list[float]
@@ -46,24 +46,27 @@ class Tower:
         return int(size[0] if isinstance(size, tuple | list) else size)
 
 
-def open_tower(config: ModelConfig) -> Tower:
+def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tower:
     """The image tower with its starting weights, at the configured size; random weights come from torch's generator.
 
+    `record`: what a checkpoint says of its model (`ReIDModel.record`); then no starting weights are opened.
     Raises UserError where there is no such model or tag, the weights cannot be fetched or do not fit, or the tower
     cannot be built at this size.
     """
     check_model_name(config.name)
     open_clip.add_model_config(OWN_CONFIGS)
-    tag = _tag(config)
-    if tag:
+    if record is None and (tag := _tag(config)):
         return _from_tag(config, tag)
-    settings = _settings(config)
-    source = None if config.pretrained in ("none", HUB) else Path(config.pretrained)
-    recorded = recorded_model(source) if source else {}
-    quick_gelu = bool(settings.get("quick_gelu") or recorded.get("quick_gelu"))
-    mean, std = _normalisation(config, recorded)
-    if source:
-        visual = _with_weights(config, settings, quick_gelu, source, recorded.get("image_size"))
+    source = None if record is not None or config.pretrained in ("none", HUB) else weights_file(Path(config.pretrained))
+    known = recorded_model(source) if source else record or {}
+    settings = _settings(config, known)
+    quick_gelu = bool(settings.get("quick_gelu") or known.get("quick_gelu"))
+    mean, std = _normalisation(config, known)
+    if record is not None:
+        settings = _without_download(settings)
+        visual = _build(config, settings, quick_gelu, config.image_size or record.get("image_size"))
+    elif source:
+        visual = _with_weights(config, settings, quick_gelu, source, known.get("image_size"))
     elif config.pretrained == HUB and config.name.startswith(ON_HUB):
         visual = _from_hub(config, settings, quick_gelu)
     else:
@@ -71,19 +74,19 @@ def open_tower(config: ModelConfig) -> Tower:
     return Tower(visual, settings, mean, std, quick_gelu)
 
 
-def build_visual(settings: Settings, quick_gelu: bool, size: int | None) -> nn.Module:
+def build_visual(settings: Settings, quick_gelu: bool, size: int | None) -> Any:
     """The image tower of open_clip's `settings`, with random weights, at `size` pixels a side or at its own size."""
     vision = deepcopy(settings["vision_cfg"])
     timm = "timm_model_name" in vision
     if size and not timm:
         vision["image_size"] = size
-    visual: nn.Module = open_clip.model.CLIP(settings["embed_dim"], vision, TEXT, quick_gelu=quick_gelu).visual
+    visual = open_clip.model.CLIP(settings["embed_dim"], vision, TEXT, quick_gelu=quick_gelu).visual
     if size and timm:
         visual.set_input_size(size)
     return visual
 
 
-def _build(config: ModelConfig, settings: Settings, quick_gelu: bool, size: int | None) -> nn.Module:
+def _build(config: ModelConfig, settings: Settings, quick_gelu: bool, size: int | None) -> Any:
     try:
         return build_visual(settings, quick_gelu, size)
     except OSError as error:
@@ -110,14 +113,26 @@ def _tag(config: ModelConfig) -> str | None:
     return config.pretrained
 
 
-def _settings(config: ModelConfig) -> Settings:
-    """What open_clip builds the tower from."""
+def complete_record(config: ModelConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a checkpoint from before it held everything, completed from the weights that the run started from.
+
+    Raises UserError where there is no record at all, and those weights are gone.
+    """
+    if "mean" in record:
+        return record
+    open_clip.add_model_config(OWN_CONFIGS)
+    published = dict(open_clip.get_pretrained_cfg(config.name, config.pretrained))  # empty where it is no tag
+    if record or published or config.pretrained in ("none", HUB):
+        return {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published} | record
+    return recorded_model(weights_file(Path(config.pretrained)))
+
+
+def _settings(config: ModelConfig, known: dict[str, Any]) -> Settings:
+    """What open_clip builds the tower from; `known`: what is recorded of the model."""
     if config.name.startswith(TIMM):
         return _timm_settings(config)
     if config.name.startswith(ON_HUB):
-        source = Path(config.pretrained)
-        recorded = recorded_model(source).get("open_clip") if source.exists() else None
-        return recorded or _hub_settings(config)
+        return known.get("open_clip") or _hub_settings(config)
     return _image_part(open_clip.get_model_config(config.name))
 
 
@@ -155,15 +170,15 @@ def _hub_settings(config: ModelConfig) -> Settings:
         raise _not_fetched(config, error) from error
 
 
-def _normalisation(config: ModelConfig, recorded: dict[str, Any]) -> tuple[list[float], list[float]]:
+def _normalisation(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation that the weights expect, where no tag declares them."""
-    if "mean" in recorded and "std" in recorded:
-        return list(map(float, recorded["mean"])), list(map(float, recorded["std"]))
+    if known.get("mean") and known.get("std"):
+        return list(map(float, known["mean"])), list(map(float, known["std"]))
     if config.name.startswith(TIMM):
         import timm
 
-        if known := timm.get_pretrained_cfg(config.name.removeprefix(TIMM)):
-            return list(known.mean), list(known.std)
+        if published := timm.get_pretrained_cfg(config.name.removeprefix(TIMM)):
+            return list(published.mean), list(published.std)
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     declared = [open_clip.get_pretrained_cfg(config.name, tag) for tag in tags]
     found = {(tuple(each["mean"]), tuple(each["std"])) for each in declared if each.get("mean") and each.get("std")}
@@ -190,7 +205,8 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
     except (OSError, RuntimeError) as error:
         raise _not_fetched(config, error) from error
     expected = open_clip.get_model_preprocess_cfg(clip)
-    visual: nn.Module = clip.visual
+    visual = clip.visual
+    check_finite(visual.state_dict(), f"{tag} of {config.name}")
     if config.image_size and not timm:
         resized = _build(config, settings, quick_gelu, config.image_size)
         fill(resized, visual.state_dict(), Path(tag))
@@ -198,7 +214,7 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
     return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu)
 
 
-def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> nn.Module:
+def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:
     """The tower of a repository of the hub that open_clip can read."""
     _check_hub()
     try:
@@ -214,7 +230,7 @@ def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> nn.M
 
 def _with_weights(
     config: ModelConfig, settings: Settings, quick_gelu: bool, source: Path, trained_at: int | None
-) -> nn.Module:
+) -> Any:
     """The tower with the weights of a file or an earlier run.
 
     A timm tower is built at the size that the weights are of, the recorded one or one that fits, and resized by timm
@@ -224,7 +240,7 @@ def _with_weights(
         visual = _build(config, settings, quick_gelu, config.image_size)
         load_weights(visual, source)
         return visual
-    settings = settings | {"vision_cfg": settings["vision_cfg"] | {"timm_model_pretrained": False}}
+    settings = _without_download(settings)
     refused: UserError | None = None
     for size in dict.fromkeys((trained_at, config.image_size, None)):
         visual = _build(config, settings, quick_gelu, size)
@@ -238,6 +254,13 @@ def _with_weights(
         return visual
     assert refused is not None
     raise refused
+
+
+def _without_download(settings: Settings) -> Settings:
+    """The settings with which timm fetches no weights of its own."""
+    if "timm_model_name" not in settings["vision_cfg"]:
+        return settings
+    return settings | {"vision_cfg": settings["vision_cfg"] | {"timm_model_pretrained": False}}
 
 
 def _check_hub() -> None:

@@ -18,15 +18,18 @@ from torch import Tensor
 from engine.contract import run_files
 from engine.contract.config import RunConfig
 from engine.contract.events import EventWriter
+from engine.contract.weights import recorded_model
+from engine.data.same_split import read_begun
 from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
+from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.meter import Meter
 from engine.training.schedule import rate_factor
-from engine.training.setup import Setup, prepare
+from engine.training.setup import Earlier, Setup, prepare
 from engine.training.stopping import StopRequest
 
 
@@ -44,6 +47,10 @@ class Progress:
     loss_sums: dict[str, float] = field(default_factory=dict)
     loss_count: int = 0
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Progress:
+        return cls(**{key: value for key, value in checkpoint.state.items() if key != "model"})
+
 
 def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) -> str:
     """Train until the end or until asked to stop; returns "finished" or "stopped".
@@ -53,10 +60,10 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     """
     checkpoints = run / run_files.CHECKPOINTS
     workers = join_workers()
-    setup = prepare(config, _decoding(events))
-    workers.check(config.train.ids_per_batch * config.train.images_per_id)
     checkpoint = load_newest(checkpoints)
-    progress = Progress(**checkpoint.state) if checkpoint else Progress()
+    setup = prepare(config, _decoding(events), _earlier(run, config, checkpoint) if checkpoint else None)
+    workers.check(config.train.ids_per_batch * config.train.images_per_id)
+    progress = Progress.of(checkpoint) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
     best = checkpoint.best if checkpoint else {}
@@ -123,6 +130,12 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     return "finished"
 
 
+def _earlier(run: Path, config: RunConfig, checkpoint: Checkpoint) -> Earlier:
+    """What a resumed run must find again. Of older checkpoints `best` alone says what model it is."""
+    record = checkpoint.state.get("model") or recorded_model(run / run_files.BEST_CHECKPOINT / run_files.MODEL)
+    return Earlier(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record))
+
+
 def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
     """Validation on train identities after an epoch: events with metrics and geometry; returns mAP."""
     began = time.monotonic()
@@ -179,7 +192,7 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
 
 def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
     """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
-    last = Checkpoint(setup.weights(), asdict(progress), setup.optimizers.state())
+    last = Checkpoint(setup.weights(), asdict(progress) | {"model": setup.record}, setup.optimizers.state())
     kept = setup.checkpoint(best, progress.best_step) if best else None
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 

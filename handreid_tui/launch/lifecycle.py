@@ -199,16 +199,8 @@ def remove(path: Path) -> int:
 
 
 def remove_all(paths: Iterable[Path]) -> int:
-    """Delete run directories, none of which runs; the bytes freed. Those that wait leave the queue."""
-    paths = list(paths)
-    for path in paths:
-        number(path)
-        if path.is_symlink() or not path.is_dir():
-            raise UserError(f"There is no run directory {path}.")
-        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
-        if elsewhere or is_claimed(path):
-            raise UserError(f"Run {path.name} is running: stop it first.")
-    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    """Delete run directories, none of which is running; the bytes freed. Queued ones leave the queue."""
+    paths = let_go(paths)
     freed = 0
     for path in paths:
         freed += size(path)
@@ -220,6 +212,23 @@ def remove_all(paths: Iterable[Path]) -> int:
         for leftover in folder.glob(".removed-*"):  # of a process killed in here
             shutil.rmtree(leftover, ignore_errors=True)
     return freed
+
+
+def let_go(paths: Iterable[Path]) -> list[Path]:
+    """The run directories, which may be removed now: their tasks on Slurm are cancelled.
+
+    Raises UserError where one is running, or is no run directory.
+    """
+    paths = list(paths)
+    for path in paths:
+        number(path)
+        if path.is_symlink() or not path.is_dir():
+            raise UserError(f"There is no run directory {path}.")
+        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
+        if elsewhere or is_claimed(path):
+            raise UserError(f"Run {path.name} is running: stop it first.")
+    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    return paths
 
 
 def prunable(paths: Iterable[Path]) -> dict[Path, int]:

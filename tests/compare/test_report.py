@@ -118,7 +118,7 @@ def test_pictures_that_are_gone_or_outside_the_data_set_are_said_to_be_missing(t
 
 def test_named_runs_are_reported_side_by_side(history, tmp_path):
     comparison = write_report(history, tmp_path / "two.html", names=["1", "2"])
-    assert [row.label for row in comparison.sections[0].table.rows] == ["0001-ce", "0002-ce_triplet"]
+    assert [row.label for row in comparison.sections[0].table.rows] == ["1 ce s0", "2 ce_triplet s0"]
     assert "Settings that differ" in (tmp_path / "two.html").read_text()
 
 

@@ -111,7 +111,7 @@ async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_pat
     async with opened(places) as (app, pilot):
         await pilot.press("j")
         await shows(pilot, "1 seed, the best of 2 configurations")
-        rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
+        rates = [f"{100 * run.metrics['mAP']:.1f}" for run in app.snapshot.runs.values()]
         assert rates[0] != rates[1]
         assert f"mAP {max(rates)}" in text_of(app)
 
@@ -136,7 +136,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
     for seed in (1, 2):
         wait_in_queue(make_run(places.runs, "ce_triplet", seed))
     async with opened(places, size=size) as (app, pilot):
-        await shows(pilot, "1 running · 2 waiting", "▶ running", "◌ queued", "Choose combinations with space.")
+        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Choose combinations with space.")
         await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
         await pilot.press("end", "s")
         await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")

@@ -129,7 +129,7 @@ class Launch(Page):
         if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
             self._results.ask(snapshot)
         if changed is None or changed:
-            self.query_one(QueueTable).show_queue(snapshot.runs)
+            self.query_one(QueueTable).show_queue(snapshot)
             self._make_room()
             if self._checked:
                 self._show_word()
@@ -185,7 +185,7 @@ class Launch(Page):
 
         if runs:
             self._actions.do(job)
-            self.query_one(QueueTable).show_queue(self._snapshot.runs)
+            self.query_one(QueueTable).show_queue(self._snapshot)
 
     def action_watch(self) -> None:
         if runs := self.selected():

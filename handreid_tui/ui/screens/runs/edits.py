@@ -86,15 +86,31 @@ class Edits:
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._actions.do(lambda: _delete(runs))
+                self._actions.do(lambda: self._trash(runs))
 
-        question = f"Delete {run_text.names(runs)} with checkpoints, events and results? It cannot be taken back."
+        question = (
+            f"Delete {run_text.names(runs)} with checkpoints, events and results? The trash keeps it for 30 days."
+        )
+        if len(runs) > 1:
+            question = question.replace("keeps it", "keeps them")
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
+    def _trash(self, runs: Sequence[RunRow]) -> str:
+        from handreid_tui.launch import trash
 
-def _delete(runs: Sequence[RunRow]) -> str:
-    from handreid_tui.launch import lifecycle
-    from handreid_tui.text.numbers import size
+        trash.trash(run.path for run in runs)
+        return f"Deleted {run_text.counted(runs)}. U restores."
 
-    freed = lifecycle.remove_all(run.path for run in runs)
-    return f"Deleted {run_text.counted(runs)}: {size(freed)} freed."
+    def undo(self) -> None:
+        """Restore the runs that were deleted last, here or elsewhere."""
+        folder = self._page.handreid.places.runs
+
+        def job() -> str:
+            from handreid_tui.launch import trash
+
+            restored = trash.restore(trash.last_trashed(folder))
+            if not restored:
+                return "The trash is empty: nothing to restore."
+            return f"Restored {', '.join(path.name for path in restored)}."
+
+        self._actions.do(job)
