@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -93,6 +94,7 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
     ] = False,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Where the data set is now, if it moved.")] = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
@@ -110,7 +112,7 @@ def resume(
         return
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach))
+    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach, data))
 
 
 def queue(
