@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.contract.errors import UserError
+from engine.contract.layouts import LAYOUTS
 from engine.data.catalog import ASPECTS, Catalog, Image, Subset
 from engine.data.seeded_choice import shuffled
 
@@ -42,7 +43,7 @@ def redivide(catalog: Catalog, seed: int) -> Catalog:
 
     Raises UserError for a prepared tree, whose division is fixed; a folder for each identity is drawn already.
     """
-    if catalog.format == "folder":
+    if LAYOUTS[catalog.format].drawn:
         return catalog
     if any(subset.prepared for subset in catalog.subsets.values()):
         raise UserError(f"{catalog.root} is a prepared tree with a division of its own: leave out --split-seed.")

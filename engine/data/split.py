@@ -14,6 +14,7 @@ from engine.data.cache_dir import cache_folder
 from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, identities
 from engine.data.folds import hold_out_people, redivide
 from engine.data.layouts import read_catalog
+from engine.data.layouts.options import Options
 from engine.data.seeded_choice import draw
 from engine.data.wording import count
 
@@ -26,7 +27,7 @@ def open_split(config: DataConfig) -> Split:
     Raises UserError on a folder that is missing, unknown or damaged, a subset that is not there, and on a subset
     without training images, test identities or queries.
     """
-    catalog = read_catalog(locate(config.source), config.format, config.split_seed)
+    catalog = read_catalog(locate(config.source), config.format, Options(config.split_seed, config.identity_pattern))
     if config.division == "drawn":
         catalog = redivide(catalog, config.split_seed)
     name = choose_subset(catalog, config.subset)
