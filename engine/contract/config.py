@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import TERMS, Combo, find_combo
 from engine.contract.errors import UserError
-from engine.contract.layouts import formats
 from engine.contract.recipe import default_model, recipe
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -27,12 +27,16 @@ class Section(BaseModel):
 
 class DataConfig(Section):
     source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
-    format: str = Field("auto", description="layout of the folder")
+<<<<<<< HEAD
+    format: DataFormat = Field("auto", description="layout of the folder")
     identity_pattern: str | None = Field(
         None, max_length=500, description="regular expression whose group is the identity in an image's name"
     )
+=======
+    format: DataFormat = Field("auto", description="layout of the folder")
+>>>>>>> main
     subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
-    gallery: Literal["all", "own"] = Field("all", description="merged gallery of all aspects, or the subset's own")
+    gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
     division: Literal["published", "drawn"] = Field(
@@ -44,13 +48,6 @@ class DataConfig(Section):
     )
     folds: int = Field(4, ge=2, le=100, description="parts of the training people, where validation is by identities")
     fold: int = Field(0, ge=0, le=99, description="the part that is held out, from 0")
-
-    @field_validator("format")
-    @classmethod
-    def _known_format(cls, name: str) -> str:
-        if name not in formats():
-            raise ValueError(f"the format is one of {', '.join(formats())}")
-        return name
 
     @field_validator("identity_pattern")
     @classmethod

@@ -82,12 +82,14 @@ FEATURES = "features.safetensors"
 IMAGES = "images.json"
 TRIALS = "trials.safetensors"
 SUMMARY = "summary.json"
+EVIDENCE = "evidence.json"
 
 EVALUATION_FOLDER = {
     FEATURES: ("trainer", "`features` (images x dimensions) and `identity` of each test image"),
     IMAGES: ("trainer", "`root` of the data set and the paths of the test images in it"),
     TRIALS: ("trainer", "for each trial: queries, gallery, ranks of the true matches, average precision"),
     SUMMARY: ("trainer", "the metrics, means over the trials, and the choices of the protocol"),
+    EVIDENCE: ("`evidence`", "the calibrator of likelihood ratios, its bounds, its people as hashes, its measures"),
 }
 
 # In the folder of runs

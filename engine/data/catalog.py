@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.contract.choices import ASPECTS as ASPECTS
 from engine.contract.errors import UserError
 
 if TYPE_CHECKING:
     from engine.data.layouts.unread import Unread
-
-ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error
 
 

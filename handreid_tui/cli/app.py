@@ -1,8 +1,9 @@
-"""The command line: every command and the group of the help that it stands in."""
+"""The command line: every command, and its group in the help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -12,14 +13,14 @@ from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
-    help="Which loss makes CLIP tell hands apart? Train combinations of losses, watch them, compare them.",
+    help="Train combinations of losses for hand re-identification, watch them, and compare them.",
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+data = typer.Typer(help="Inspect a data set.", no_args_is_help=True)
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Train": {
@@ -35,6 +36,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Casework": {
         "openset": casework.openset,
+        "evidence": casework.evidence,
     },
     "Runs": {
         "runs": history.list_runs,
@@ -67,9 +69,28 @@ data.command("check")(machine.data_check)
 app.add_typer(data, name="data", rich_help_panel="Setup")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"handreid {version('handreid')}")
+        raise typer.Exit
+
+
 @app.callback()
-def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
-    """Without a command: the terminal UI."""
+def start(
+    context: typer.Context,
+    db: Db = None,
+    runs: Runs = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Train combinations of losses for hand re-identification, watch them, and compare them.
+
+    Without a command: open the terminal UI.
+    """
     if context.invoked_subcommand is None:
         check_terminal()
         from handreid_tui.ui.app import run_app

@@ -58,7 +58,16 @@ class Pairs:
         return Pairs(self.people, self.a[kept], self.b[kept], self.score[kept])
 
     def mean(self, values: Floats, same: bool) -> Estimate:
-        """Weighted mean of `values` [n] over one class, with an interval by person.
+        """Weighted mean of `values` [n] over one class, with an interval by person."""
+        return figure(*self._resampled(values, same), self.persons)
+
+    def balanced_mean(self, values: Floats) -> Estimate:
+        """Mean of the weighted means of `values` [n] over the two classes, with an interval by person."""
+        (one, drawn), (other, drawn_others) = self._resampled(values, True), self._resampled(values, False)
+        return figure((one + other) / 2, (drawn + drawn_others) / 2, self.persons)
+
+    def _resampled(self, values: Floats, same: bool) -> tuple[float, Floats]:
+        """The weighted mean over a class, and that of each resample of the persons.
 
         A pair of two people counts as often as both are drawn, multiplied.
         """
@@ -70,11 +79,10 @@ class Pairs:
         np.add.at(present, place, self.weight[chosen])
         sums, present = sums[np.ix_(number, number)], present[np.ix_(number, number)]
         drawn = weights(len(number))
+        mean = float(quotient(sums.sum(), present.sum()))
         if same:
-            replicates = quotient(drawn @ sums.diagonal(), drawn @ present.diagonal())
-        else:
-            replicates = quotient(((drawn @ sums) * drawn).sum(axis=1), ((drawn @ present) * drawn).sum(axis=1))
-        return figure(float(sums.sum() / present.sum()), replicates, len(number))
+            return mean, quotient(drawn @ sums.diagonal(), drawn @ present.diagonal())
+        return mean, quotient(((drawn @ sums) * drawn).sum(axis=1), ((drawn @ present) * drawn).sum(axis=1))
 
 
 @dataclass(frozen=True)

@@ -55,4 +55,5 @@ def figure(value: float, replicates: Floats, people: int) -> Estimate:
 
 def quotient(numerator: Floats, denominator: Floats) -> Floats:
     """Elementwise; NaN where the denominator is zero."""
-    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+    found: Floats = np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+    return found

@@ -1,4 +1,4 @@
-"""Commands on runs that exist: list, show, follow, stop, resume, order, remove, label."""
+"""Commands on existing runs: list, show, follow, stop, resume, order, remove, label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.contract.errors import UserError
 from handreid_tui.cli.options import (
     Db,
     Json,
-    On,
+    OnAgain,
     Run,
     Runs,
     Sbatch,
@@ -25,21 +25,28 @@ from handreid_tui.settings import read_user_file
 
 def list_runs(
     filter: Annotated[
-        str, typer.Option("--filter", "-f", help="Such as `combo:ce_arcface mAP>0.9 -status:failed`.")
+        str,
+        typer.Option("--filter", "-f", help="Only these runs, such as `combo:ce_arcface mAP>0.9 -status:failed`."),
     ] = "",
-    all: Annotated[bool, typer.Option("--all", help="Archived runs too.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Include archived runs.")] = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Every run, the newest first."""
+    """List the runs, newest first.
+
+    Example: `handreid runs --filter "combo:ce_arcface mAP>0.9"`
+    """
     from handreid_tui.cli.runs import show_runs
 
     show_runs(runs_there_are(db, runs), filter, all, as_json)
 
 
 def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
-    """One run: what it is, how it went, and what it reached."""
+    """Show one run: its settings, its course and its results.
+
+    Example: `handreid show last`
+    """
     from handreid_tui.cli.runs import show_run
 
     show_run(runs_there_are(db, runs), run, as_json)
@@ -47,10 +54,13 @@ def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> N
 
 def logs(
     run: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
     runs: Runs = None,
 ) -> None:
-    """What the trainer printed."""
+    """Print the output of the trainer.
+
+    Example: `handreid logs last --follow`
+    """
     from handreid_tui.cli.runs import show_log
 
     show_log(places(None, runs), run, follow)
@@ -58,10 +68,13 @@ def logs(
 
 def stop(
     run: Several,
-    kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the end of the step.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill at once, without a checkpoint.")] = False,
     runs: Runs = None,
 ) -> None:
-    """Stop runs after their step, with a checkpoint; or take them out of the queue."""
+    """Stop running runs after the current step, with a checkpoint; remove queued runs from the queue.
+
+    Example: `handreid stop 12-40`
+    """
     from handreid_tui.cli.runs import stop_runs
 
     stop_runs(places(None, runs), run, kill)
@@ -69,13 +82,18 @@ def stop(
 
 def resume(
     run: Several,
-    on: On = None,
+    on: OnAgain = None,
     sbatch: Sbatch = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
+    ] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Continue stopped, failed or lost runs from their last checkpoint."""
+    """Resume stopped, failed or lost runs from their last checkpoint.
+
+    Example: `handreid resume 12-40 --detach`
+    """
     from handreid_tui.cli.runs import resume_runs
 
     user = read_user_file()
@@ -85,21 +103,29 @@ def resume(
 
 
 def queue(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A waiting run, to move it.")] = None,
-    up: Annotated[bool, typer.Option("--up", help="One place forward.")] = False,
-    down: Annotated[bool, typer.Option("--down", help="One place back.")] = False,
-    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Queued run to move: run number, name prefix, or `last`."),
+    ] = None,
+    up: Annotated[bool, typer.Option("--up", help="Move the run one position forward.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Move the run one position back.")] = False,
+    priority: Annotated[
+        int | None, typer.Option(help="New priority of the run: higher starts first.", show_default="unchanged")
+    ] = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """The runs that wait, in their order."""
+    """List the queued runs in order, or move one.
+
+    Examples: `handreid queue` · `handreid queue 12 --up`
+    """
     from handreid_tui.cli.queue import change_order, show_queue
 
     chosen = places(None, runs)
     if run:
         change_order(chosen, run, up, down, priority)
     elif up or down or priority is not None:
-        raise UserError("Say which waiting run is to move: `handreid queue 12 --up`.")
+        raise UserError("Name the queued run to move: `handreid queue 12 --up`.")
     show_queue(chosen, as_json)
 
 
@@ -109,7 +135,10 @@ def rm(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Delete runs, with everything they hold."""
+    """Delete runs with all their files.
+
+    Example: `handreid rm 12-40 --yes`
+    """
     from handreid_tui.cli.runs import remove_runs
 
     remove_runs(runs_there_are(db, runs), run, yes)
@@ -118,7 +147,7 @@ def rm(
 def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, db: Db = None, runs: Runs = None
 ) -> None:
-    """Free what finished runs do not need: every checkpoint but the best."""
+    """Free disk space: delete every checkpoint of finished runs but the best."""
     from handreid_tui.cli.runs import prune_runs
 
     prune_runs(runs_there_are(db, runs), yes)
@@ -126,19 +155,30 @@ def prune(
 
 def tag(
     run: Run,
-    name: Annotated[str, typer.Argument(help="The tag.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag off.")] = False,
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Tag to add.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag instead.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Put a tag on a run."""
+    """Add a tag to a run, or remove one.
+
+    Example: `handreid tag last paper`
+    """
     from handreid_tui.cli.runs import tag_run
 
     tag_run(runs_there_are(db, runs), run, name, remove)
 
 
-def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: Db = None, runs: Runs = None) -> None:
-    """Write a note on a run."""
+def note(
+    run: Run,
+    text: Annotated[str, typer.Argument(metavar="NOTE", help="Text of the note; it replaces the earlier one.")],
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Set the note of a run.
+
+    Example: `handreid note last "margin 0.5, lights off"`
+    """
     from handreid_tui.cli.runs import edit_run
     from handreid_tui.history import set_note
 
@@ -146,7 +186,7 @@ def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: D
 
 
 def rebuild(db: Db = None, runs: Runs = None) -> None:
-    """Make the run history anew from the run directories."""
+    """Rebuild the run history from the run directories."""
     from handreid_tui.cli.runs import rebuild_history
 
     rebuild_history(runs_there_are(db, runs))

@@ -15,6 +15,7 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
+from engine.contract.choices import ASPECTS
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from handreid_tui.launch.seeds import read_seeds
@@ -35,7 +36,6 @@ class Entry:
 
 
 SLURM = "slurm"  # as a device: a node of the cluster
-ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 ENTRIES = (
     Entry("data", "Data", "", ("data.source",), ("synthetic",)),
     Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
