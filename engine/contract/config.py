@@ -27,14 +27,10 @@ class Section(BaseModel):
 
 class DataConfig(Section):
     source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
-<<<<<<< HEAD
     format: DataFormat = Field("auto", description="layout of the folder")
     identity_pattern: str | None = Field(
         None, max_length=500, description="regular expression whose group is the identity in an image's name"
     )
-=======
-    format: DataFormat = Field("auto", description="layout of the folder")
->>>>>>> main
     subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
     gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")

@@ -11,6 +11,7 @@ from engine.contract.errors import UserError
 
 if TYPE_CHECKING:
     from engine.data.layouts.unread import Unread
+
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error
 
 

@@ -1,4 +1,4 @@
-"""What is this folder? Each layout of `engine.contract.layouts` has `recognise` (is it this?) and `read` (its catalog)."""
+"""What is this folder? Each layout of `engine.contract.layouts` recognises its own, and reads it into a catalog."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def _nothing_known(root: Path, options: Options) -> str:
         there, advice = _images_below(root)
     links = f", {count(len(listing.links_out), 'link')} out of it" if listing.links_out else ""
     needs = [layout.needs for layout in LAYOUTS.values()]
-    known = f"{root} is no data set that is known ({there}{links}): it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
+    known = (
+        f"{root} is no data set that is known ({there}{links}): it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
+    )
     return f"{known} {advice}".strip()
 
 

@@ -24,10 +24,10 @@ POOLED_THRESHOLD = min(THRESHOLDS.values())
 
 
 def recognise(root: Path, options: Options) -> bool:
-    return _table(root) is not None
+    return table_of(root) is not None
 
 
-def _table(root: Path) -> tuple[Path, Path] | None:
+def table_of(root: Path) -> tuple[Path, Path] | None:
     """Root and table: the table is in the root or in `Hands`; the root may be given as `Hands` or `Hands/Hands`."""
     hands = find_folder(root, "Hands")
     if table := find_file(root, FILES) or (hands and find_file(hands, FILES)):
@@ -42,7 +42,7 @@ def _table(root: Path) -> tuple[Path, Path] | None:
 
 def read(root: Path, options: Options) -> Catalog:
     """Raises UserError where the table or its images are missing or wrong."""
-    found = _table(root)
+    found = table_of(root)
     if found is None:
         raise UserError(f"{root} is not an 11k Hands folder: it needs HandInfo.csv and, beside it, the folder Hands.")
     root, table = found
@@ -50,7 +50,7 @@ def read(root: Path, options: Options) -> Catalog:
     used = [row for row in rows if not row.accessories]
     if not used:
         raise UserError(f"{table} has no image without accessories, and only those are used.")
-    unread = UnreadFiles()
+    unread = UnreadFiles(root)
     places = find_images(root, [row.name for row in rows], unread)
     missing = [row.name for row in used if row.name not in places.paths]
     warnings = [*places.warnings, *_missing(missing, len(used), table, root, places, unread)]
@@ -61,9 +61,7 @@ def read(root: Path, options: Options) -> Catalog:
     return Catalog(root, "11k", f"11k Hands, {what}", subsets, tuple(warnings), unread.found())
 
 
-def _missing(
-    missing: list[str], total: int, table: Path, root: Path, places: Places, unread: UnreadFiles
-) -> list[str]:
+def _missing(missing: list[str], total: int, table: Path, root: Path, places: Places, unread: UnreadFiles) -> list[str]:
     if not missing:
         return []
     links = next((found.number for found in unread.found() if found.kind == "links_out"), 0)
@@ -99,4 +97,3 @@ def _divide(rows: list[Row], limit: int, paths: dict[str, str]) -> tuple[tuple[I
         return tuple(sorted(Image(row.name, paths[row.name], f"{row.aspect}/{row.person}") for row in part))
 
     return images([row for row in rows if row.person <= limit]), images([row for row in rows if row.person > limit])
-

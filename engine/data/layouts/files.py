@@ -9,26 +9,28 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .bmp .tif .tiff .webp .heic .heif .hif".split()
-)  # HEIC is listed on every machine, so that a split does not depend on what is installed
+_IMAGES = "jpg jpeg jpe jfif mpo png bmp tif tiff webp heic heif hif"
+_OTHER_PICTURES = (
+    "gif avif jp2 j2k jxl jxr ppm pgm pbm pnm psd xcf raw dng cr2 cr3 nef arw orf rw2 raf exr hdr tga pcx ico dcm svg"
+)
+_COMPANIONS = (
+    "txt csv tsv json xml md html pdf zip gz tar 7z rar py ipynb ini db log yaml yml mat npy npz xlsx xls doc docx pt "
+    "pth h5 mp4 mov avi sh m r lnk url"
+)
+# Images; HEIC is listed on every machine, so that a split does not depend on what is installed
+EXTENSIONS = frozenset(f".{name}" for name in _IMAGES.split())
+HEIC = frozenset({".heic", ".heif", ".hif"})
 # Pictures of other kinds: counted, not read
-OTHER_PICTURES = frozenset(
-    ".gif .avif .jp2 .j2k .jxl .jxr .ppm .pgm .pbm .pnm .psd .xcf .raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .exr "
-    ".hdr .tga .pcx .ico .dcm .heics .svg".split()
-)
+OTHER_PICTURES = frozenset(f".{name}" for name in _OTHER_PICTURES.split())
 # Files that accompany a data set; of any other, the first bytes decide whether it is a picture
-COMPANIONS = frozenset(
-    ".txt .csv .tsv .json .xml .md .html .pdf .zip .gz .tar .7z .rar .py .ipynb .ini .db .log .yaml .yml .mat .npy .npz "
-    ".xlsx .xls .doc .docx .pt .pth .h5 .mp4 .mov .avi .sh .m .r .lnk .url".split()
-)
+COMPANIONS = frozenset(f".{name}" for name in _COMPANIONS.split())
 PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM")
 DEEPEST = 4  # levels below a folder that are searched for pictures
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Names in a folder, sorted: image files, folders, pictures of other kinds, and links out of the root or nowhere."""
+    """Names in a folder, sorted: images, folders, pictures of other kinds, and links out of the root or nowhere."""
 
     files: tuple[str, ...]
     folders: tuple[str, ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image
 from engine.data.layouts.drawn import subset_of
-from engine.data.layouts.files import joined, list_folder, walk
+from engine.data.layouts.files import Listing, joined, list_folder, walk
 from engine.data.layouts.options import Options
 from engine.data.layouts.patterns import suggest
 from engine.data.layouts.unread import EMPTY, LINKS, LOOSE, OTHER_KIND, TOO_DEEP, UnreadFiles
@@ -29,7 +29,7 @@ def recognise(root: Path, options: Options) -> bool:
 
 def read(root: Path, options: Options) -> Catalog:
     """Raises UserError if no folder in `root` holds images."""
-    unread = UnreadFiles()
+    unread = UnreadFiles(root)
     images, warnings = read_identities(root, root, unread)
     if not images:
         raise UserError(f"{root} has no folders with images in them: one folder for each identity is needed.")
@@ -51,9 +51,7 @@ def read_identities(folder: Path, root: Path, unread: UnreadFiles) -> tuple[list
         inner = list_folder(folder / identity, root)
         unread.add(LINKS, joined(place, inner.links_out))
         unread.add(OTHER_KIND, joined(place, inner.others))
-        for nested in inner.folders:
-            for below, deeper in walk(folder / identity / nested, root):
-                unread.add(TOO_DEEP, joined(below, (*deeper.files, *deeper.others)))
+        count_nested(folder / identity, inner, root, unread)
         for name in inner.files:
             images.append(Image(f"{identity}/{name}", f"{place}/{name}", identity.strip()))
         if inner.files:
@@ -61,6 +59,15 @@ def read_identities(folder: Path, root: Path, unread: UnreadFiles) -> tuple[list
         else:
             unread.add(EMPTY, [place])
     return sorted(images), _alike(with_images)
+
+
+def count_nested(folder: Path, listing: Listing, root: Path, unread: UnreadFiles) -> None:
+    """Count the pictures in the folders inside an identity's folder, and those of them that hold none."""
+    for name in listing.folders:
+        for below, deeper in walk(folder / name, root):
+            unread.add(TOO_DEEP, joined(below, (*deeper.files, *deeper.others)))
+            if not (deeper.files or deeper.others or deeper.folders):
+                unread.add(EMPTY, [below])
 
 
 def _alike(names: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from engine.contract.errors import UserError
@@ -20,7 +21,10 @@ from engine.data.wording import count
 
 FILES = ("HandInfo.csv", "HandInfo.txt", "HandInfo.tsv")
 COLUMNS = ("id", "accessories", "aspectOfHand", "imageName")
-PUBLISHED = "id age gender skinColor accessories nailPolish aspectOfHand imageName irregularities".split()
+PUBLISHED = (  # the order of the published table
+    *("id", "age", "gender", "skinColor", "accessories", "nailPolish"),
+    *("aspectOfHand", "imageName", "irregularities"),
+)
 ALSO_CALLED = {"id": ("uuid", "person", "personid", "subject", "subjectid")}
 SEPARATORS = ",;\t|"
 YES_OR_NO = {"0": False, "0.0": False, "false": False, "no": False, "1": True, "1.0": True, "true": True, "yes": True}
@@ -84,7 +88,7 @@ def _separator(text: str) -> str:
 
 
 def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[Row]:
-    lines = ((number, values) for number, values in _numbered(reader) if any(value.strip() for value in values))
+    lines: Iterator[tuple[int, list[str]]] = (line for line in _numbered(reader) if any(map(str.strip, line[1])))
     number, first = next(lines, (0, []))
     found = [_place(first, column) for column in COLUMNS]
     places = [place for place in found if place is not None]
@@ -97,7 +101,7 @@ def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[
                 f"{_seen(first, separator)}."
             )
         places = headless
-        lines = _chain((number, first), lines)
+        lines = chain([(number, first)], lines)
     seen: set[str] = set()
     for number, values in lines:
         line = f"{path}, line {number}"
@@ -115,11 +119,6 @@ def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[
 def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     for values in reader:
         yield reader.line_num, values  # type: ignore[attr-defined]
-
-
-def _chain(first: tuple[int, list[str]], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    yield first
-    yield from rest
 
 
 def _place(header: Sequence[str], column: str) -> int | None:

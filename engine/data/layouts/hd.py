@@ -10,9 +10,10 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image, Subset, tolerate
-from engine.data.layouts.files import find_folder, joined, list_folder, walk
+from engine.data.layouts.files import find_folder, joined, list_folder
+from engine.data.layouts.folder import count_nested
 from engine.data.layouts.options import Options
-from engine.data.layouts.unread import EMPTY, LINKS, OTHER_KIND, TOO_DEEP, UnreadFiles
+from engine.data.layouts.unread import EMPTY, LINKS, OTHER_KIND, UnreadFiles
 from engine.data.wording import count
 
 LAST_TRAIN_IDENTITY = 447
@@ -35,7 +36,7 @@ def read(root: Path, options: Options) -> Catalog:
     place = _place(root)
     if place is None:
         raise UserError(f"{root} is not an HD folder: it needs {FIRST} and {SECOND}, or Original Images with both.")
-    unread = UnreadFiles()
+    unread = UnreadFiles(place)
     first, warnings = _read_part(place, FIRST, 0, unread)
     if SECOND in list_folder(place, place).folders:
         distractors, more = _read_part(place, SECOND, DISTRACTOR_OFFSET, unread)
@@ -53,9 +54,7 @@ def read(root: Path, options: Options) -> Catalog:
     return Catalog(place, "hd", found, {"all": subset}, tuple(warnings), unread.found())
 
 
-def _read_part(
-    root: Path, part: str, offset: int, unread: UnreadFiles
-) -> tuple[list[tuple[int, Image]], list[str]]:
+def _read_part(root: Path, part: str, offset: int, unread: UnreadFiles) -> tuple[list[tuple[int, Image]], list[str]]:
     listing = list_folder(root / part, root)
     unread.add(LINKS, joined(part, listing.links_out))
     unread.add(OTHER_KIND, joined(part, listing.others))
@@ -66,9 +65,7 @@ def _read_part(
         unread.add(LINKS, joined(place, inner.links_out))
         unread.add(OTHER_KIND, joined(place, inner.others))
         unread.add(EMPTY, [] if inner.files else [place])
-        for nested in inner.folders:
-            for below, deeper in walk(root / place / nested, root):
-                unread.add(TOO_DEEP, joined(below, (*deeper.files, *deeper.others)))
+        count_nested(root / place, inner, root, unread)
         entries += [(folder, f"{folder}/{name}") for name in inner.files]
     images, nameless = [], []
     for label, path in entries:

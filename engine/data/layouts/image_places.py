@@ -30,12 +30,11 @@ def find_images(root: Path, names: Sequence[str], unread: UnreadFiles) -> Places
     paths: dict[str, str] = {}
     inexact: list[str] = []
     wanted = set(names)
-    for folder, files in _fullest_first(listed, wanted):
-        for name in files:
-            if name in wanted:
-                paths.setdefault(name, joined(folder, [name])[0])
+    for folder, there in _fullest_first(listed, wanted):
+        for name in wanted.intersection(there):
+            paths.setdefault(name, joined(folder, [name])[0])
     used = set(paths.values())
-    spare = [path for folder, files in listed.items() for path in joined(folder, files) if path not in used]
+    spare = [path for folder, there in listed.items() for path in joined(folder, there) if path not in used]
     for key in (_folded, _stem):
         by_key: dict[str, list[str]] = {}
         for path in spare:

@@ -29,7 +29,7 @@ def read(root: Path, options: Options) -> Catalog:
     pattern = re.compile(options.identity_pattern)
     images: list[Image] = []
     unmatched: list[str] = []
-    unread = UnreadFiles()
+    unread = UnreadFiles(root)
     for folder, listing in walk(root, root):
         unread.add(LINKS, joined(folder, listing.links_out))
         unread.add(OTHER_KIND, joined(folder, listing.others))

@@ -43,7 +43,7 @@ def read(root: Path, options: Options) -> Catalog:
     trees = trees_in(root)
     if not trees:
         raise UserError(f"{root} is not a prepared tree: it needs train (or train_all) and test (or query0, gallery0).")
-    subsets, warnings, unread = {}, [], UnreadFiles()
+    subsets, warnings, unread = {}, [], UnreadFiles(root)
     for name, tree in trees.items():
         subsets[name], more = _read_tree(tree, root, unread)
         warnings += more

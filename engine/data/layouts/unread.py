@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.data.wording import count
 
@@ -22,8 +23,9 @@ SENTENCES = {  # kind: the noun counted, and the rest of the sentence
 
 @dataclass(frozen=True)
 class Unread:
-    """`number` things of one kind, the first of them, and how many have which suffix."""
+    """`number` things of one kind, the first of them (relative to `root`), and how many have which suffix."""
 
+    root: Path
     kind: str
     number: int
     first: str
@@ -34,13 +36,14 @@ class Unread:
         if self.number > 1:
             rest = rest.replace("that leads", "that lead")
         kinds = ", ".join(f"{suffix or 'no suffix'} {number}" for suffix, number in self.suffixes)
-        return f"{count(self.number, noun)} {rest.format(kinds=kinds)} First {self.first}."
+        return f"{count(self.number, noun)} {rest.format(kinds=kinds)} First {self.root / self.first}."
 
 
 class UnreadFiles:
-    """Collects what is not read while a layout is read. Paths are relative to the root."""
+    """Collects what is not read while a layout is read. Paths are relative to `root`."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._paths: dict[str, set[str]] = {}
 
     def add(self, kind: str, paths: Iterable[str]) -> None:
@@ -50,7 +53,6 @@ class UnreadFiles:
     def found(self) -> tuple[Unread, ...]:
         return tuple(self._of(kind, self._paths[kind]) for kind in SENTENCES if kind in self._paths)
 
-    @staticmethod
-    def _of(kind: str, paths: set[str]) -> Unread:
+    def _of(self, kind: str, paths: set[str]) -> Unread:
         suffixes = Counter(os.path.splitext(path)[1].lower() for path in paths)  # noqa: PTH122 (text, no path)
-        return Unread(kind, len(paths), min(paths), tuple(suffixes.most_common(5)))
+        return Unread(self._root, kind, len(paths), min(paths), tuple(suffixes.most_common(5)))
