@@ -39,7 +39,9 @@ def _status() -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        return _complain(str(error))
+        from handreid_tui.cli.controls import sentence
+
+        return _complain(sentence(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `handreid runs | head`: nobody reads on

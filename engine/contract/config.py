@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.contract.choices import DataFormat, Gallery
-from engine.contract.combos import TERMS, Combo, find_combo
+from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
 from engine.contract.recipe import default_model, recipe
+from engine.contract.terms import TERMS, checked_options, find_term
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -131,15 +131,9 @@ class RunConfig(Section):
     @field_validator("loss")
     @classmethod
     def _known_terms(cls, loss: dict[str, dict[str, float | str]]) -> dict[str, dict[str, float | str]]:
-        for term, options in loss.items():
-            if term not in TERMS:
-                raise ValueError(f"there is no loss term {term!r}")
-            known: dict[str, Any] = {"weight": TERMS[term].weight} | TERMS[term].options
-            if unknown := set(options) - set(known):
-                raise ValueError(f"{term} has no option {min(unknown)!r}, only {', '.join(known)}")
-            for option, value in options.items():
-                _check_option(term, option, value)
-        return {term: {"weight": TERMS[term].weight} | TERMS[term].options | options for term, options in loss.items()}
+        if unknown := loss.keys() - TERMS.keys():
+            raise ValueError(f"there is no loss term {min(unknown)!r}")
+        return {term: checked_options(term, options) for term, options in loss.items()}
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.model_dump(), indent=2) + "\n")
@@ -157,19 +151,6 @@ class RunConfig(Section):
             raise UserError(f"{path}: {_first_mistake(error)}") from None
 
 
-def _check_option(term: str, option: str, value: float | str) -> None:
-    if (term, option, value) == ("triplet", "margin", "soft"):
-        return
-    if isinstance(value, str) or not math.isfinite(value):
-        raise ValueError(f"{term}.{option} is {value!r}, but must be a number")
-    if value < 0 or (value == 0 and option in ("scale", "gamma", "temperature")):
-        raise ValueError(f"{term}.{option} is {value}, but must be positive")
-    if option == "smoothing" and value >= 1:
-        raise ValueError(f"{term}.smoothing is {value}, but must be below 1")
-    if term == "arcface" and option == "margin" and value > math.pi / 2:
-        raise ValueError(f"arcface.margin is {value}, but is an angle in radians, at most 1.57")
-
-
 def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, **settings: Any) -> RunConfig:
     """The whole configuration of a run from what the user set.
 
@@ -177,8 +158,10 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
     if given := settings.keys() & {"combo", "seed", "version"}:
-        raise UserError(f"{min(given)!r} cannot be set like other settings: use --combo and --seed.")
+        raise UserError(f"{min(given)!r} cannot be set like other settings: it has an option of its own.")
+    combo = combo_name(combo, own)
     found = find_combo(combo, own)
+    settings = {setting_name(key): value for key, value in settings.items()}
     source = settings.get("data.source", "synthetic")
     model = settings.get("model.name") or default_model(source)
     loss: dict[str, dict[str, Any]] = {
@@ -194,9 +177,36 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
             _put(nested, key, value)
     try:
+        config = RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise _first_mistake(error) from None
+    pairwise = next((term for term in config.loss if TERMS[term].needs_pairs), None)
+    if pairwise and config.train.images_per_id < 2:
+        raise UserError(
+            f"{pairwise} compares images of one identity: a batch needs at least 2 images of each.",
+            "train.images_per_id",
+        )
+    return config
+
+
+def setting_name(key: str) -> str:
+    """The key as it is written in a configuration: a term of the loss by its own name."""
+    section, _, rest = key.partition(".")
+    word, _, option = rest.partition(".")
+    if section == "loss" and (term := find_term(word)):
+        return f"loss.{term}.{option}"
+    return key
+
+
+def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """`config` with other values of some dotted keys. Raises UserError on an unknown key or a value out of range."""
+    nested = config.model_dump()
+    for key, value in settings.items():
+        _put(nested, key, value)
+    try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise UserError(_first_mistake(error)) from None
+        raise _first_mistake(error) from None
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:
@@ -215,8 +225,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--set takes KEY=VALUE, but got {text!r}.")
-    known = setting_keys()
+        raise UserError(f"A setting is KEY=VALUE, but got {text!r}.")
+    known, key = setting_keys(), setting_name(key)
     if key not in known and not key.startswith("loss."):
         near = difflib.get_close_matches(key, known, n=1)
         raise UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
@@ -253,12 +263,12 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
-def _first_mistake(error: ValidationError) -> str:
+def _first_mistake(error: ValidationError) -> UserError:
     mistake = error.errors()[0]
     key = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, setting_keys(), n=1)
-        return f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}"
+        return UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
     reason = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = "" if isinstance(mistake["input"], dict) else f" {mistake['input']!r}"
-    return f"{key}{given}: {reason}."
+    return UserError(f"{key}{given}: {reason}.", key if key in setting_keys() else "")

@@ -28,7 +28,7 @@ LAYOUTS: dict[str, Layout] = {  # in the order in which they are tried
     "names": Layout(
         "images whose names hold the identity, as `--identity-pattern` says",
         "`all`",
-        "images whose names hold the identity (--identity-pattern)",
+        "images whose names hold the identity",
         f"{ROOM}.names",
         drawn=True,
     ),

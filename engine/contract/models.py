@@ -24,4 +24,5 @@ def check_model_name(name: str) -> None:
     """Raises UserError, with the nearest name, if there is no model `name`."""
     if name not in model_names():
         near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.3)
-        raise UserError(f"open_clip has no model {name!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"open_clip has no model {name!r}.{hint}", "model.name")

@@ -79,7 +79,7 @@ def _verdict(trainable: list[str], problems: dict[str, str]) -> str:
         return "It can be trained on." if len(trainable) == 1 else f"Each of {', '.join(trainable)} can be trained on."
     name, reason = next(iter(problems.items()))
     others = f" (and {count(len(problems) - 1, 'other subset')})" if len(problems) > 1 else ""
-    return f"With --subset {' or '.join(trainable)} it can be trained on; not {name}{others}: {reason}"
+    return f"{', '.join(trainable)} can be trained on; not {name}{others}: {reason}"
 
 
 def _check_decodable(split: Split, undecodable: dict[str, str]) -> None:

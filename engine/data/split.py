@@ -153,7 +153,8 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     if ids_per_batch > len(split.classes):
         raise UserError(
             f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
-            f"{len(split.classes)}: use --ids-per-batch {len(split.classes)} or less."
+            f"{len(split.classes)}: use {len(split.classes)} or less.",
+            "train.ids_per_batch",
         )
     groups = identities(tuple(split.images[i] for i in split.train))
     few = sum(len(images) < images_per_id for images in groups.values())

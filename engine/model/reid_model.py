@@ -16,8 +16,9 @@ from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
 from engine.contract.models import OWN_CONFIGS, check_model_name
+from engine.contract.weights import recorded_model
 from engine.machine.randomness import derived_seed
-from engine.model.pretrained import fill, load_weights, recorded_model
+from engine.model.pretrained import check_finite, fill, load_weights, weights_file
 from engine.model.quick_gelu import lighten
 
 
@@ -84,6 +85,11 @@ class ReIDModel(nn.Module):
         for neck in self.necks:
             neck.bias.requires_grad_(False)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What must be known of the model beside its weights to build it again."""
+        return {"image_size": self.image_size, "quick_gelu": self.quick_gelu, "mean": self.mean, "std": self.std}
+
     def forward(self, images: Tensor) -> list[Feature]:
         """Features of `images` [B, 3, S, S], normalised as the encoder expects: before and after the projection."""
         return self.through_necks(self.encoder(images))
@@ -103,26 +109,53 @@ class ReIDModel(nn.Module):
         return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
 
-def build_model(config: ModelConfig, seed: int) -> ReIDModel:
+def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = None) -> ReIDModel:
     """The model with its starting weights: an open_clip tag, a file, an earlier run, or random ones from `seed`.
 
-    Raises UserError where there is no such model or tag, or the weights cannot be fetched or do not fit.
+    `record`: what a checkpoint that will fill the model says of it (`ReIDModel.record`); then no start weights are
+    opened, wherever they are by now. Raises UserError where there is no such model or tag, or the weights cannot be
+    fetched, do not fit or are not numbers.
     """
     check_model_name(config.name)
     open_clip.add_model_config(OWN_CONFIGS)
     torch.manual_seed(derived_seed(seed, "weights"))
-    tag = _tag(config)
-    quick_gelu = _quick_gelu(config, tag)
+    tag = _tag(config) if record is None else None
+    about = _about(config, tag) if record is None else record
+    quick_gelu = bool(about.get("quick_gelu")) or bool(open_clip.get_model_config(config.name).get("quick_gelu"))
     clip = _create(config, tag, quick_gelu)
     visual = clip.visual
     lighten(visual)
     if hasattr(visual, "output_tokens"):
         visual.output_tokens = False
-    if config.pretrained != "none" and not tag:
+    if tag:
+        check_finite(visual.state_dict(), f"{tag} of {config.name}")
+    elif record is None and config.pretrained != "none":
         load_weights(visual, Path(config.pretrained))
     size = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
-    preprocess = open_clip.get_model_preprocess_cfg(clip)
-    return ReIDModel(ImageEncoder(visual), size, list(preprocess["mean"]), list(preprocess["std"]), quick_gelu)
+    usual = open_clip.get_model_preprocess_cfg(clip)
+    mean, std = (list(about.get(key) or usual[key]) for key in ("mean", "std"))
+    return ReIDModel(ImageEncoder(visual), size, mean, std, quick_gelu)
+
+
+def _about(config: ModelConfig, tag: str | None) -> dict[str, Any]:
+    """How the starting weights were made: with which GELU, and images of which mean and deviation."""
+    if tag:
+        return dict(open_clip.get_pretrained_cfg(config.name, tag))
+    return {} if config.pretrained == "none" else recorded_model(weights_file(Path(config.pretrained)))
+
+
+def complete_record(config: ModelConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a checkpoint from before it held everything, completed from the weights that the run started from.
+
+    Raises UserError where there is no record at all, and those weights are gone.
+    """
+    if "mean" in record:
+        return record
+    open_clip.add_model_config(OWN_CONFIGS)
+    if not record:
+        return _about(config, _tag(config))
+    tag = open_clip.get_pretrained_cfg(config.name, config.pretrained)  # empty where it is no tag
+    return {"mean": tag.get("mean"), "std": tag.get("std")} | record
 
 
 def _tag(config: ModelConfig) -> str | None:
@@ -131,17 +164,10 @@ def _tag(config: ModelConfig) -> str | None:
         return None
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     if config.pretrained not in tags:
-        known = f"Its tags: {', '.join(tags)}." if tags else "It has none: use --pretrained none or a file."
-        raise UserError(f"{config.name} has no pretrained weights {config.pretrained!r}, nor is that a file. {known}")
+        known = f"Its tags: {', '.join(tags)}." if tags else "It has none: use none or a file."
+        text = f"{config.name} has no pretrained weights {config.pretrained!r}, nor is that a file. {known}"
+        raise UserError(text, "model.pretrained")
     return config.pretrained
-
-
-def _quick_gelu(config: ModelConfig, tag: str | None) -> bool:
-    """Whether the weights were made with OpenAI's approximate GELU, which the model must then use too."""
-    if tag:
-        return bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
-    named = bool(open_clip.get_model_config(config.name).get("quick_gelu"))
-    return named or (config.pretrained != "none" and bool(recorded_model(Path(config.pretrained)).get("quick_gelu")))
 
 
 def _create(config: ModelConfig, tag: str | None, quick_gelu: bool) -> Any:
@@ -159,7 +185,8 @@ def _create(config: ModelConfig, tag: str | None, quick_gelu: bool) -> Any:
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"The weights {tag!r} of {config.name} could not be fetched ({_line(error)}). "
-            "Without the hub give a file: --pretrained FILE, or start from scratch: --pretrained none."
+            "Without the hub give a file, or start from scratch with none.",
+            "model.pretrained",
         ) from error
     if not config.image_size:
         return clip

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.combos import Combo
-from engine.contract.config import RunConfig, resolve
+from engine.contract.config import RunConfig, resolve, setting_name
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
 from engine.data.cache_dir import cache_folder
@@ -127,11 +127,11 @@ def check_device(device: str) -> None:
     if wanted and int(wanted[1] or 0) >= (count := len(visible_gpus(list_gpus(), hidden))):
         there = f"only {count} GPU{'s' if count > 1 else ''}" if count else "no NVIDIA GPU"
         where = "this machine" if hidden is None else f"CUDA_VISIBLE_DEVICES={hidden}"
-        raise UserError(f"There is no {device}: {where} has {there}. Use --device auto.")
+        raise UserError(f"There is no {device}: {where} has {there}. Use auto.", "device")
 
 
 def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> None:
-    for key in settings:
+    for key in map(setting_name, settings):
         term = key.removeprefix("loss.").partition(".")[0]
         if key.startswith("loss.") and not any(term in config.loss for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))

@@ -165,7 +165,7 @@ def test_a_split_that_cannot_train_or_test_is_refused(tmp_path: Path, people: di
 def test_a_batch_of_more_identities_than_there_are_is_refused_with_the_largest_that_works(tmp_path: Path) -> None:
     split = open_split(DataConfig(source=str(small_11k(tmp_path / "11k"))))
     assert check_batch(split, 4, 2) == []
-    with pytest.raises(UserError, match=r"dorsal-right has 4: use --ids-per-batch 4"):
+    with pytest.raises(UserError, match=r"dorsal-right has 4: use 4 or less"):
         check_batch(split, 5, 2)
 
 

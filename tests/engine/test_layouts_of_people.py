@@ -213,7 +213,7 @@ def test_a_flat_folder_is_answered_with_a_pattern_that_reads_it(tmp_path: Path, 
     with pytest.raises(UserError) as error:
         check_folder(root)
     assert f"{len(FLAT[names])} images outside of any folder" in str(error.value)
-    pattern = str(error.value).partition("--identity-pattern '")[2].partition("'")[0]
+    pattern = str(error.value).partition("identity pattern to '")[2].partition("'")[0]
     checked = check_folder(root, identity_pattern=pattern)
     assert checked["format"] == "names"
     assert checked["subsets"]["all"]["identities"] == IDENTITIES[names]
@@ -224,13 +224,13 @@ def test_names_without_an_identity_are_offered_no_pattern(tmp_path: Path) -> Non
     for number, names in enumerate((["a.jpg", "b.jpg"], [f"IMG{n}.jpg" for n in range(9)], ["1_1.jpg", "2_1.jpg"])):
         with pytest.raises(UserError) as error:
             check_folder(write_tree(tmp_path / str(number), {".": names}))
-        assert "--identity-pattern '" not in str(error.value)
+        assert "identity pattern" not in str(error.value)
 
 
 def test_sessions_above_identities_are_read_by_a_pattern_on_the_path(tmp_path: Path) -> None:
     files = {f"session{s}/p{p}": ["1.jpg", "2.jpg"] for s in (1, 2) for p in range(4)}
     root = write_tree(tmp_path / "sessions", files)
-    with pytest.raises(UserError, match=r"16 images in folders inside folders.*--identity-pattern '\^\[\^/\]\+/"):
+    with pytest.raises(UserError, match=r"16 images in folders inside folders.*identity pattern to '\^\[\^/\]\+/"):
         check_folder(root)
     checked = check_folder(root, identity_pattern="^[^/]+/([^/]+)/")
     assert checked["subsets"]["all"]["identities"] == 4 and checked["subsets"]["all"]["images"] == 16
@@ -256,7 +256,7 @@ def test_names_that_do_not_match_are_counted(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "flat", {".": [*FLAT["number_shot"], "cover.jpg"]})
     with pytest.raises(UserError, match=r"1 of 19 images do not match '\^\(\\\\d\+\)_', first cover.jpg"):
         check_folder(root, identity_pattern=r"^(\d+)_")
-    with pytest.raises(UserError, match="leave out --identity-pattern"):
+    with pytest.raises(UserError, match="leave out the pattern"):
         check_folder(root, "folder", identity_pattern=r"^(\d+)_")
 
 
@@ -291,7 +291,7 @@ def test_sessions_and_sets_are_doubted(tmp_path: Path, folders: list[str]) -> No
     files = {name: [f"{person:03d}_{shot}.jpg" for person in range(10) for shot in range(5)] for name in folders}
     checked = check_folder(write_tree(tmp_path / "sets", files))
     doubt = next(warning for warning in checked["warnings"] if "may be sessions or sets" in warning)
-    assert "--identity-pattern '^(\\d+)[-_ ]' (10 identities: 000, 001, 002 …)" in doubt
+    assert "the identity pattern to '^(\\d+)[-_ ]' (10 identities: 000, 001, 002 …)" in doubt
 
 
 def test_few_people_with_few_images_are_not_doubted(tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ def read_catalog(root: Path, format: str = "auto", options: Options = BY_DEFAULT
     if layout not in LAYOUTS:
         raise UserError(f"There is no format {layout!r}, only auto, {', '.join(LAYOUTS)}.")
     if options.identity_pattern and layout != "names":
-        raise UserError(f"The format {layout} has its own identities: leave out --identity-pattern, or --format.")
+        raise UserError(
+            f"The format {layout} has its own identities: leave out the pattern, or the format.",
+            "data.identity_pattern",
+        )
     return _reader(layout).read(root, options)
 
 
@@ -46,17 +49,19 @@ def detect(root: Path, options: Options = BY_DEFAULT) -> str:
             raise UserError(f"{root} has the folder Hands, but no HandInfo.csv beside or inside it: add the table.")
         if _reader(name).recognise(root, options):
             return name
-    raise UserError(_nothing_known(root, options))
+    message, setting = _nothing_known(root, options)
+    raise UserError(message, setting)
 
 
 def _reader(layout: str) -> Reader:
     return cast(Reader, import_module(LAYOUTS[layout].module))
 
 
-def _nothing_known(root: Path, options: Options) -> str:
+def _nothing_known(root: Path, options: Options) -> tuple[str, str]:
+    """The sentence, and the setting that it is about."""
     listing = list_folder(root, root)
     if deeper := _data_set_below(root, listing.folders, options):
-        return f"{root} is no data set itself, but {deeper} looks like one: give that folder."
+        return f"{root} is no data set itself, but {deeper} looks like one: give that folder.", "data.source"
     if listing.files:
         there, advice = f"{count(len(listing.files), 'image')} outside of any folder", suggest(listing.files)
     else:
@@ -66,7 +71,7 @@ def _nothing_known(root: Path, options: Options) -> str:
     known = (
         f"{root} is no data set that is known ({there}{links}): it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
     )
-    return f"{known} {advice}".strip()
+    return f"{known} {advice}".strip(), "data.identity_pattern" if advice else ""
 
 
 def _data_set_below(root: Path, folders: tuple[str, ...], options: Options) -> Path | None:
@@ -85,7 +90,7 @@ def _images_below(root: Path) -> tuple[str, str]:
     if not paths:
         return "no images", ""
     pattern = r"^[^/]+/([^/]+)/"
-    advice = f"If the second folder of a path is the identity, use --identity-pattern '{pattern}'."
+    advice = f"If the second folder of a path is the identity, set the identity pattern to '{pattern}'."
     return f"{count(len(paths), 'image')} in folders inside folders, first {paths[0]}", advice
 
 
@@ -99,4 +104,4 @@ def _existing_folder(root: Path) -> Path:
         there = False
     if there:
         raise UserError(f"{root} is a file: give the folder that holds the data set.")
-    raise UserError(f"There is no folder {root}: give --data a folder that exists, or `synthetic`.")
+    raise UserError(f"There is no folder {root}: give a folder that exists, or `synthetic`.", "data.source")

@@ -25,7 +25,9 @@ def recognise(root: Path, options: Options) -> bool:
 def read(root: Path, options: Options) -> Catalog:
     """Raises UserError without a pattern, without images, and where more than 1 % of the names do not match."""
     if options.identity_pattern is None:
-        raise UserError("The format names needs --identity-pattern, a regular expression whose group is the identity.")
+        raise UserError(
+            "The format names needs a regular expression whose group is the identity.", "data.identity_pattern"
+        )
     pattern = re.compile(options.identity_pattern)
     images: list[Image] = []
     unmatched: list[str] = []
@@ -46,7 +48,7 @@ def read(root: Path, options: Options) -> Catalog:
     if unmatched:
         what = f"The names of {len(unmatched)} of {count(total, 'image')} do not match {options.identity_pattern!r}"
         what += f", first {unmatched[0]}."
-        warnings = tolerate(len(unmatched), total, what, "Correct --identity-pattern, or rename them.")
+        warnings = tolerate(len(unmatched), total, what, "Correct the identity pattern, or rename them.")
     subset, people = subset_of(images, options.seed)
     found = f"identities in the names, {count(people, 'identity')}, {count(len(images), 'image')}"
     return Catalog(root, "names", found, {"all": subset}, tuple(warnings), unread.found())

@@ -40,5 +40,5 @@ def suggest(names: Sequence[str]) -> str:
         found = Counter(identity for name in names if (identity := identity_of(pattern, name)))
         if found.total() >= FITS * len(names) and len(found) > 1 and found.total() >= 2 * len(found):
             some = f"{count(len(found), 'identity')}: {', '.join(sorted(found)[:3])} …"
-            return f"If the names hold the identity, use --identity-pattern '{text}' ({some})."
+            return f"If the names hold the identity, set the identity pattern to '{text}' ({some})."
     return ""

@@ -185,8 +185,9 @@ def run(
 ) -> None:
     """Train combinations: one run for each combination, each set of values and each seed.
 
-    A comma separates values to try. A setting that is not given comes from [run] in handreid.toml, else from the
-    recipe of the model.
+    A comma separates values to try.
+
+    Settings that are not given come from handreid.toml (section run), else from the recipe of the model.
 
     Examples: `handreid run --combo ce_triplet_center` on synthetic hands ·
     `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left` ·

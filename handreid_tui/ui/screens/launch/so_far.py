@@ -45,7 +45,7 @@ class Results:
         from handreid_tui.history import configuration
 
         finished = [run for run in snapshot.runs.values() if run.status == "finished" and not run.archived]
-        finished = [run for run in finished if run.rank1 is not None and run.mAP is not None]
+        finished = [run for run in finished if run.metrics["rank1"] is not None and run.metrics["mAP"] is not None]
         if not finished:
             return {}
         alike = [run for run in finished if run.protocol == finished[-1].protocol]
@@ -91,12 +91,12 @@ def _before_training(
     for seeds in rows:
         for seed in sorted(seeds):
             encoder = setups[seeds[seed].number].encoder
-            if encoder not in known and seeds[seed].before_rank1 is not None:
+            if encoder not in known and seeds[seed].metrics["before_rank1"] is not None:
                 started.setdefault(encoder, {}).setdefault(seed, seeds[seed])
     return [_mean(seeds.values(), "before_") for seeds in started.values()]
 
 
 def _mean(runs: Iterable[RunRow], prefix: str = "") -> tuple[float, float, int]:
     """rank-1 and mAP over the runs, and how many these are."""
-    rank1, mAP = ([getattr(run, prefix + key) or 0.0 for run in runs] for key in ("rank1", "mAP"))
+    rank1, mAP = ([run.metrics[prefix + key] or 0.0 for run in runs] for key in ("rank1", "mAP"))
     return fmean(rank1), fmean(mAP), len(rank1)
