@@ -46,6 +46,15 @@ def _or_before(context: typer.Context, option: typer.CallbackParam, value: Path 
     return value or (context.parent.params.get(option.name or "") if context.parent else None)
 
 
+IdentityPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression whose group is the identity in an image's name, such as '^([0-9]+)_'.",
+        show_default="identities by the layout",
+        rich_help_panel=DATA,
+    ),
+]
 Db = Annotated[
     Path | None,
     typer.Option(
@@ -74,7 +83,9 @@ Json = Annotated[
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run number, name prefix, or `last`.")]
 Several = Annotated[
     list[str],
-    typer.Argument(metavar="RUN", help="Run number, name prefix, `last`, or a range such as 12-40."),
+    typer.Argument(
+        metavar="RUN", help="Run number, name prefix, `last`, a range such as 12-40, or a sweep such as @3."
+    ),
 ]
 SomeRuns = Annotated[
     list[str] | None,
@@ -96,7 +107,9 @@ Sbatch = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run number, name prefix, or `last`.", show_default="all finished runs"),
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, or a sweep, @3.", show_default="all finished runs"
+    ),
 ]
 By = Annotated[
     RowOf | None,

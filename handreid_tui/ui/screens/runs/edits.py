@@ -83,6 +83,7 @@ class Edits:
         self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
+        from handreid_tui.launch.dependents import dependents
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -93,6 +94,7 @@ class Edits:
         )
         if len(runs) > 1:
             question = question.replace("keeps it", "keeps them")
+        question = "\n\n".join([question, *(each.sentence for each in dependents(run.path for run in runs))])
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
     def _trash(self, runs: Sequence[RunRow]) -> str:
