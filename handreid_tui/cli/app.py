@@ -36,6 +36,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Casework": {
         "openset": casework.openset,
         "evidence": casework.evidence,
+        "identify": casework.identify,
+        "verify": casework.verify,
     },
     "Runs": {
         "runs": history.list_runs,
