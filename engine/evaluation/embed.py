@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.contract import run_files
+from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
 from engine.data.cache import decode
@@ -29,7 +30,9 @@ from engine.data.decode import Undecodable
 from engine.evaluation.evaluate import BATCH, extract
 from engine.evaluation.trained_run import load_trained
 from engine.machine.device import open_device
-from engine.model.reid_model import ReIDModel
+from engine.model.reid_model import ReIDModel, build_model
+
+UNTRAINED_SEED = 1
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right as fractions of the sides
 
@@ -56,8 +59,11 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     `images.json` says of each file asked for its row, sha256, width and height, or why it could not be read. Raises
     UserError where the list or the run cannot be read.
     """
-    asked = read_list(listed)
+    asked, untrained = read_list(listed)
     config, model = load_trained(run)
+    if untrained:
+        size = config.model.model_copy(update={"pretrained": "none", "image_size": model.image_size})
+        model = build_model(ModelConfig.model_validate(size.model_dump()), UNTRAINED_SEED)
     device = open_device(config)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
@@ -78,17 +84,20 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     (folder / run_files.IMAGES).write_text(json.dumps(about | {"images": facts}))
 
 
-def read_list(path: Path) -> list[Asked]:
-    """`{"images": [{"path": "/…", "hide": [[top, left, bottom, right], …]}, …]}`. Raises UserError on anything else."""
+def read_list(path: Path) -> tuple[list[Asked], bool]:
+    """`{"images": [{"path": "/…", "hide": [[top, left, bottom, right], …]}, …]}`, and whether `untrained` is in it.
+
+    Untrained: by the same model with random weights, as a control. Raises UserError on anything else.
+    """
     try:
-        images = json.loads(path.read_text())["images"]
+        told = json.loads(path.read_text())
         return [
             Asked(
                 Path(each["path"]),
                 tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in each.get("hide", ())),
             )
-            for each in images
-        ]
+            for each in told["images"]
+        ], told.get("untrained", False) is True
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not a list of images ({error}).") from None
 

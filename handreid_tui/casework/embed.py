@@ -44,11 +44,15 @@ class Embedded:
 
 
 def embed_files(
-    run: Path, paths: Sequence[Path], scratch: Path, hide: Sequence[Sequence[Box]] | None = None
+    run: Path,
+    paths: Sequence[Path],
+    scratch: Path,
+    hide: Sequence[Sequence[Box]] | None = None,
+    untrained: bool = False,
 ) -> Embedded:
     """Embed `paths`; `hide`: for each the boxes to fill with its mean colour. `scratch`: a folder for the exchange.
 
-    Raises UserError where the run has no model.
+    `untrained`: by the run's model with random weights. Raises UserError where the run has no model.
     """
     boxes = hide or [()] * len(paths)
     asked = [{"path": str(path), "hide": list(map(list, own))} for path, own in zip(paths, boxes, strict=True)]
@@ -56,7 +60,7 @@ def embed_files(
     exchange.mkdir(mode=0o700)
     try:
         listed = exchange / "list.json"
-        listed.write_text(json.dumps({"images": asked}))
+        listed.write_text(json.dumps({"images": asked, "untrained": untrained}))
         _engine("embed", str(run), str(listed), str(exchange))
         told = json.loads((exchange / run_files.IMAGES).read_text())
         features = load_file(exchange / run_files.FEATURES)["features"]

@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "evidence": casework.evidence,
         "identify": casework.identify,
         "verify": casework.verify,
+        "explain": casework.explain,
     },
     "Runs": {
         "runs": history.list_runs,

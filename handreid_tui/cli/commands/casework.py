@@ -146,3 +146,18 @@ def verify(
         check_case(folder, head)
     else:
         add_verification(folder, by or "", finding or "")
+
+
+def explain(
+    case: Case,
+    rank: Annotated[int, typer.Argument(metavar="RANK", help="Which candidate of the list, from 1.")] = 1,
+    cases: Cases = Path("cases"),
+) -> None:
+    """What a candidate's score rests on: parts of the photo and of the reference are hidden, and the score falls.
+
+    No map is shown where hiding the top quarter hurts no more than hiding a random one.
+    """
+    from handreid_tui.casework.folder import find_case
+    from handreid_tui.cli.explain import show_explanation
+
+    show_explanation(find_case(cases, case), rank)
