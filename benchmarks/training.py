@@ -34,7 +34,6 @@ from engine.data.cache import load_pixels
 from engine.machine.device import Device
 from engine.machine.parallel import Workers
 from engine.training.meter import Meter
-from engine.training.optimizers import set_rates
 from engine.training.schedule import rate_factor
 from engine.training.setup import Setup, prepare
 
@@ -169,18 +168,15 @@ class OurLoop:
 
     def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         setup = self.setup
-        rate = set_rates(setup.optimizers, rate_factor(setup.config.train, self.step, setup.sampler.steps_per_epoch))
+        factor = rate_factor(setup.config.train, self.step, setup.sampler.steps_per_epoch)
+        setup.optimizers.set_rates(factor)
         torch.backends.cuda.matmul.allow_tf32 = True  # as open_device sets it; the plain loop takes it back
         with setup.device.precision():
             encoded = self.encode(images)
         loss = setup.objective(setup.model.through_necks(encoded), target)
         loss.total.backward()
-        weights = [w for group in setup.optimizers[0].param_groups for w in group["params"]]
-        torch.nn.utils.clip_grad_norm_(weights, setup.config.train.clip_norm)
-        for optimizer in setup.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.meter.add(self.step, loss, rate)
+        setup.optimizers.step(setup.config.train.clip_norm)
+        self.meter.add(self.step, loss, setup.config.train.lr * factor)
         self.step += 1
 
 
@@ -198,12 +194,17 @@ def matmul_peak() -> float:
     return 2 * MATMUL**3 / min(times[1:])
 
 
+def synchronise(device: Device) -> None:
+    if device.torch.type == "cuda":
+        torch.cuda.synchronize(device.torch)
+
+
 def timed(train: Callable[[int], None], steps: int, device: Device) -> float:
-    device.synchronise()
+    synchronise(device)
 
     def work() -> None:
         train(steps)
-        device.synchronise()
+        synchronise(device)
 
     return seconds(work)
 

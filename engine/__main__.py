@@ -17,8 +17,11 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
-from engine.contract.errors import UserError
+from engine.contract.errors import LossNotFinite, UserError
 from engine.contract.events import EventWriter, dumps
+
+LATER_STEP = "Lower the learning rate, or its weight."
+FIRST_STEP = "Check its options, or train in float32."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,14 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "train":
             return _train(chosen.run)
-        from engine.evaluation.trained_run import export, score
-
         logging.getLogger().setLevel(logging.ERROR)
         if chosen.command == "evaluate":
+            from engine.evaluation.score import score
+
             scored = score(chosen.run, DataConfig.model_validate_json(chosen.data))
             folder = str(scored.folder) if scored.folder else None
             print(dumps({"summary": scored.summary, "folder": folder, "problem": scored.problem}))
         elif chosen.command == "export":
+            from engine.evaluation.export import export
+
             export(chosen.run, chosen.folder)
         else:
             from engine.evaluation.embed import embed
@@ -85,34 +90,37 @@ def _train(run: Path) -> int:
 
 
 def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
-    """Why a run failed: kind, a sentence for the user, and a traceback where the fault may be ours."""
+    """Why a run failed: kind, a sentence for the user, its setting, and a traceback where the fault may be ours."""
     train = config.train
     batch = train.ids_per_batch * train.images_per_id
-    trace = None
+    trace, setting = None, ""
     if isinstance(error, UserError):
-        kind, message = "usage", str(error)
-    elif type(error).__name__ == "LossNotFinite":
-        kind, message = "nan", f"Training failed: {error}. Lower the learning rate (--lr), or the weight of that term."
-    elif type(error).__name__ == "OutOfMemoryError":
+        kind, message, setting = "usage", str(error), error.setting
+    elif isinstance(error, LossNotFinite):
+        # Nothing was learnt before step 0: no learning rate is to blame.
+        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, "train.lr")
+        kind, message = "nan", f"Training failed: {error}. {advice}"
+    elif type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         kind = "out_of_memory"
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
-        message = f"out of GPU memory at batch {batch} ({shape}). {_what_would_fit(config)}"
+        way_out, setting = _what_would_fit(config)
+        message = f"out of GPU memory at batch {batch} ({shape}). {way_out}"
     elif _is_full(error):
         kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-    return {"kind": kind, "message": message, "traceback": trace}
+    return {"kind": kind, "message": message, "setting": setting, "traceback": trace}
 
 
-def _what_would_fit(config: RunConfig) -> str:
-    """Activations take most of the memory and grow with the batch, so half of it is a safe next try."""
+def _what_would_fit(config: RunConfig) -> tuple[str, str]:
+    """A sentence and its setting. Activations take most memory and grow with the batch: half is a safe next try."""
     train = config.train
     if train.ids_per_batch > 2:
-        return f"Half of it should fit: --ids-per-batch {max(2, train.ids_per_batch // 2)}."
+        return f"Half of it should fit: {max(2, train.ids_per_batch // 2)} identities.", "train.ids_per_batch"
     if train.images_per_id > 2:
-        return f"Half of it should fit: --images-per-id {max(2, train.images_per_id // 2)}."
-    return "That is the smallest batch: choose a smaller --model, or a GPU with more free memory."
+        return f"Half of it should fit: {max(2, train.images_per_id // 2)} images of each.", "train.images_per_id"
+    return "That is the smallest batch: choose a GPU with more free memory, or a smaller model.", "model.name"
 
 
 def _is_full(error: Exception) -> bool:

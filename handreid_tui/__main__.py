@@ -39,7 +39,9 @@ def _status() -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        return _complain(str(error))
+        from handreid_tui.cli.controls import sentence
+
+        return _complain(sentence(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `handreid runs | head`: nobody reads on
@@ -65,13 +67,22 @@ def _discard_stdout() -> None:
 
 
 def _command_line() -> int:
+    """Run a command; a wrong option or value is one sentence and status 2, like any other mistake."""
+    import typer
+
     from handreid_tui.cli.app import app
 
     try:
-        app()
-    except SystemExit as end:  # typer always ends so
+        return int(app(prog_name="handreid", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if mistake := error.format_message().replace("Value error, ", "").rstrip("."):  # empty: the help was printed
+            context = getattr(error, "ctx", None)
+            _complain(f"{mistake}. See `{context.command_path if context else 'handreid'} --help`.")
+        return error.exit_code
+    except typer.Abort:
+        return _complain("Aborted.")
+    except SystemExit as end:  # as typer ends where nobody reads its output
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
 
 
 def _terminal_ui() -> int:

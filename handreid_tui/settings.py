@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.contract.combos import COMBOS, TERMS, Combo
+from engine.contract.combos import COMBOS, Combo, title_of
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS, term_called
 from handreid_tui.launch.slurm.request import Request, read_request
 
 FILE = Path("handreid.toml")
@@ -79,15 +80,13 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
     for term, value in table.items():
         if term == "does":
             continue
-        if term not in TERMS:
-            raise UserError(f"{path}: [combos.{name}] has no term {term!r}; the terms are {', '.join(TERMS)}.")
+        term = term_called(term, f"[combos.{name}] of {path}")
         own = dict(value) if isinstance(value, dict) else {"weight": value}
-        weights[term] = own.pop("weight", TERMS[term].weight)
+        weights[term] = own.pop("weight", TERMS[term].weight.default)
         if not isinstance(weights[term], int | float) or isinstance(weights[term], bool):
             raise UserError(f"{path}: the weight of {term} in [combos.{name}] is {weights[term]!r}, not a number.")
         options[term] = own
-    title = " + ".join(TERMS[term].title for term in weights) or "No training"
-    return Combo(title, str(table.get("does", "A combination of your own.")), weights, options)
+    return Combo(title_of(weights), str(table.get("does", "A combination of your own.")), weights, options)
 
 
 def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

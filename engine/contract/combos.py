@@ -1,7 +1,4 @@
-"""The table of the mission: loss terms, and the named combinations of them.
-
-The command line, the terminal UI, the trainer and the documentation all read these two tables. No torch here.
-"""
+"""The named combinations of loss terms, and the combinations that a user writes as an expression. No torch here."""
 
 from __future__ import annotations
 
@@ -9,19 +6,9 @@ import difflib
 from dataclasses import dataclass, field
 
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
-Options = dict[str, float | str]
-
-
-@dataclass(frozen=True)
-class Term:
-    """One loss: its name in the field, what it does to the embedding, its usual weight and options."""
-
-    title: str
-    does: str
-    source: str
-    weight: float = 1.0
-    options: Options = field(default_factory=dict)
+Options = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -33,52 +20,6 @@ class Combo:
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
 
-
-TERMS: dict[str, Term] = {
-    "ce": Term(
-        title="CE",
-        does="Classifies each image into its identity.",
-        source="Szegedy et al. 2016, section 7 (label smoothing)",
-        options={"smoothing": 0.1},
-    ),
-    "triplet": Term(
-        title="Triplet",
-        does="Brings images of one identity closer to each other than to any other identity.",
-        source="Hermans et al. 2017, section 2 (batch hard)",
-        options={"margin": 0.3},
-    ),
-    "center": Term(
-        title="Center",
-        does="Pulls each identity towards a learnt center: compact clusters.",
-        source="Wen et al. 2016, section 3",
-        weight=5e-4,
-        options={"lr": 0.5},
-    ),
-    "arcface": Term(
-        title="ArcFace",
-        does="Classifies by angle and demands an angular margin between identities.",
-        source="Deng et al. 2019, section 3",
-        options={"scale": 30.0, "margin": 0.3},
-    ),
-    "cosface": Term(
-        title="CosFace",
-        does="Classifies by angle and demands a margin between cosines.",
-        source="Wang et al. 2018, section 3",
-        options={"scale": 30.0, "margin": 0.35},
-    ),
-    "supcon": Term(
-        title="SupCon",
-        does="Contrasts all images of one identity with all the others of the batch.",
-        source="Khosla et al. 2020, section 3, equation 2",
-        options={"temperature": 0.1},
-    ),
-    "circle": Term(
-        title="Circle",
-        does="Weighs each pair by how far its similarity is from where it should be.",
-        source="Sun et al. 2020, section 3",
-        options={"margin": 0.25, "gamma": 80.0},
-    ),
-}
 
 COMBOS: dict[str, Combo] = {
     "zero_shot": Combo("No training", "Where CLIP starts: the encoder as it is.", {}),
@@ -101,33 +42,66 @@ COMBOS: dict[str, Combo] = {
 }
 
 
-def find_combo(name: str, own: dict[str, Combo] | None = None) -> Combo:
-    """The combination called `name`: a named one, one of the user's `own`, or an expression like `ce+triplet:0.5`.
+def find_combo(text: str, own: dict[str, Combo] | None = None) -> Combo:
+    """The combination called `text`: a named one, one of the user's `own`, or an expression like `ce+triplet:0.5`.
 
     Raises UserError, with the nearest name, if there is none.
     """
+    name = combo_name(text, own)
+    return (COMBOS | (own or {})).get(name) or _of_terms(name)
+
+
+def combo_name(text: str, own: dict[str, Combo] | None = None) -> str:
+    """The name under which the combination `text` is known: the same for every way to write it.
+
+    Terms may be named by any word of the field, in any order and with spaces; where they are those of a named
+    combination, its name is returned, else an expression without spaces. Raises UserError if there is no such
+    combination.
+    """
     table = COMBOS | (own or {})
-    if name in table:
-        return table[name]
-    if "+" in name or name.split(":")[0] in TERMS:
-        return _parse_expression(name)
-    raise UserError(f"There is no combination {name!r}.{_nearest(name, list(table))} See `handreid combos`.")
+    if text in table:
+        return text
+    if plain_word(text) in COMBOS:
+        return plain_word(text)
+    if "+" not in text and not find_term(text.split(":")[0]):
+        raise UserError(f"There is no combination {text!r}.{_nearest(text, list(table))} See `handreid combos`.")
+    weights = _read_terms(text)
+    for name, combo in COMBOS.items():
+        if combo.weights == weights and not combo.options:
+            return name
+    return expression_of(weights)
 
 
-def _parse_expression(expression: str) -> Combo:
+def expression_of(weights: dict[str, float]) -> str:
+    """The terms as an expression; a weight only where it is not the term's usual one."""
+    return "+".join(
+        term if weight == TERMS[term].weight.default else f"{term}:{weight:.12g}" for term, weight in weights.items()
+    )
+
+
+def title_of(weights: dict[str, float]) -> str:
+    """The title of a combination of these terms."""
+    return " + ".join(TERMS[term].title for term in weights) or "No training"
+
+
+def _of_terms(expression: str) -> Combo:
+    weights = _read_terms(expression)
+    return Combo(title_of(weights), "A combination of your own.", weights)
+
+
+def _read_terms(expression: str) -> dict[str, float]:
+    """The weight of each term of an expression. Raises UserError where one is unknown, repeated, or has no number."""
     weights: dict[str, float] = {}
     for part in expression.split("+"):
-        term, _, weight = part.strip().partition(":")
-        if term not in TERMS:
-            raise UserError(f"There is no loss term {term!r} in {expression!r}.{_nearest(term, list(TERMS))}")
+        word, _, weight = (piece.strip() for piece in part.partition(":"))
+        term = term_called(word, repr(expression))
         if term in weights:
-            raise UserError(f"The loss term {term!r} stands twice in {expression!r}: write it once, with its weight.")
+            raise UserError(f"The loss term {term!r} appears twice in {expression!r}: write it once, with its weight.")
         try:
-            weights[term] = float(weight) if weight else TERMS[term].weight
+            weights[term] = float(weight) if weight else TERMS[term].weight.default
         except ValueError:
             raise UserError(f"The weight {weight!r} in {expression!r} is not a number.") from None
-    title = " + ".join(TERMS[term].title for term in weights)
-    return Combo(title, "A combination of your own.", weights)
+    return weights
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from engine.contract.combos import TERMS, Combo, find_combo
+from engine.contract.choices import DataFormat, Gallery
+from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
 from engine.contract.recipe import default_model, recipe
+from engine.contract.terms import TERMS, checked_options, find_term
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,9 +27,12 @@ class Section(BaseModel):
 
 class DataConfig(Section):
     source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
-    format: Literal["auto", "11k", "hd", "prepared", "folder"] = Field("auto", description="layout of the folder")
+    format: DataFormat = Field("auto", description="layout of the folder")
+    identity_pattern: str | None = Field(
+        None, max_length=500, description="regular expression whose group is the identity in an image's name"
+    )
     subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
-    gallery: Literal["all", "own"] = Field("all", description="merged gallery of all aspects, or the subset's own")
+    gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
     division: Literal["published", "drawn"] = Field(
@@ -39,6 +44,19 @@ class DataConfig(Section):
     )
     folds: int = Field(4, ge=2, le=100, description="parts of the training people, where validation is by identities")
     fold: int = Field(0, ge=0, le=99, description="the part that is held out, from 0")
+
+    @field_validator("identity_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            compiled = re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"this is no regular expression ({error})") from None
+        if compiled.groups != 1 and "identity" not in compiled.groupindex:
+            raise ValueError("it needs one group, such as ^([0-9]+)_, or one called identity")
+        return pattern
 
     @model_validator(mode="after")
     def _fold_exists(self) -> DataConfig:
@@ -62,7 +80,8 @@ class TrainConfig(Section):
     head_lr: Positive = Field(5e-5, description="learning rate of necks and classifiers")
     weight_decay: NotNegative = Field(1e-4, description="weight decay; never on biases and norms")
     schedule: Literal["cosine", "step", "constant"] = Field("step", description="decay of the learning rates")
-    warmup_epochs: NotNegative = Field(10, description="linear warm-up, from a tenth")
+    warmup_epochs: NotNegative = Field(10, description="linear warm-up of the rates")
+    warmup_from: Fraction = Field(0.1, description="factor on the rates at the first step of the warm-up")
     milestones: list[NotNegative] = Field([30, 50], description="epochs at which `step` decays")
     decay: Fraction = Field(0.1, description="factor of each step decay")
     clip_norm: NotNegative = Field(5.0, description="largest norm of the gradient; 0: no clipping")
@@ -113,15 +132,9 @@ class RunConfig(Section):
     @field_validator("loss")
     @classmethod
     def _known_terms(cls, loss: dict[str, dict[str, float | str]]) -> dict[str, dict[str, float | str]]:
-        for term, options in loss.items():
-            if term not in TERMS:
-                raise ValueError(f"there is no loss term {term!r}")
-            known: dict[str, Any] = {"weight": TERMS[term].weight} | TERMS[term].options
-            if unknown := set(options) - set(known):
-                raise ValueError(f"{term} has no option {min(unknown)!r}, only {', '.join(known)}")
-            for option, value in options.items():
-                _check_option(term, option, value)
-        return {term: {"weight": TERMS[term].weight} | TERMS[term].options | options for term, options in loss.items()}
+        if unknown := loss.keys() - TERMS.keys():
+            raise ValueError(f"there is no loss term {min(unknown)!r}")
+        return {term: checked_options(term, options) for term, options in loss.items()}
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.model_dump(), indent=2) + "\n")
@@ -139,19 +152,6 @@ class RunConfig(Section):
             raise UserError(f"{path}: {_first_mistake(error)}") from None
 
 
-def _check_option(term: str, option: str, value: float | str) -> None:
-    if (term, option, value) == ("triplet", "margin", "soft"):
-        return
-    if isinstance(value, str) or not math.isfinite(value):
-        raise ValueError(f"{term}.{option} is {value!r}, but must be a number")
-    if value < 0 or (value == 0 and option in ("scale", "gamma", "temperature")):
-        raise ValueError(f"{term}.{option} is {value}, but must be positive")
-    if option == "smoothing" and value >= 1:
-        raise ValueError(f"{term}.smoothing is {value}, but must be below 1")
-    if term == "arcface" and option == "margin" and value > math.pi / 2:
-        raise ValueError(f"arcface.margin is {value}, but is an angle in radians, at most 1.57")
-
-
 def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, **settings: Any) -> RunConfig:
     """The whole configuration of a run from what the user set.
 
@@ -159,8 +159,10 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
     if given := settings.keys() & {"combo", "seed", "version"}:
-        raise UserError(f"{min(given)!r} cannot be set like other settings: use --combo and --seed.")
+        raise UserError(f"{min(given)!r} cannot be set like other settings: it has an option of its own.")
+    combo = combo_name(combo, own)
     found = find_combo(combo, own)
+    settings = {setting_name(key): value for key, value in settings.items()}
     source = settings.get("data.source", "synthetic")
     model = settings.get("model.name") or default_model(source)
     loss: dict[str, dict[str, Any]] = {
@@ -176,9 +178,36 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
             _put(nested, key, value)
     try:
+        config = RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise _first_mistake(error) from None
+    pairwise = next((term for term in config.loss if TERMS[term].needs_pairs), None)
+    if pairwise and config.train.images_per_id < 2:
+        raise UserError(
+            f"{pairwise} compares images of one identity: a batch needs at least 2 images of each.",
+            "train.images_per_id",
+        )
+    return config
+
+
+def setting_name(key: str) -> str:
+    """The key as it is written in a configuration: a term of the loss by its own name."""
+    section, _, rest = key.partition(".")
+    word, _, option = rest.partition(".")
+    if section == "loss" and (term := find_term(word)):
+        return f"loss.{term}.{option}"
+    return key
+
+
+def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """`config` with other values of some dotted keys. Raises UserError on an unknown key or a value out of range."""
+    nested = config.model_dump()
+    for key, value in settings.items():
+        _put(nested, key, value)
+    try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
-        raise UserError(_first_mistake(error)) from None
+        raise _first_mistake(error) from None
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:
@@ -197,8 +226,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--set takes KEY=VALUE, but got {text!r}.")
-    known = setting_keys()
+        raise UserError(f"A setting is KEY=VALUE, but got {text!r}.")
+    known, key = setting_keys(), setting_name(key)
     if key not in known and not key.startswith("loss."):
         near = difflib.get_close_matches(key, known, n=1)
         raise UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
@@ -235,12 +264,12 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     return flat
 
 
-def _first_mistake(error: ValidationError) -> str:
+def _first_mistake(error: ValidationError) -> UserError:
     mistake = error.errors()[0]
     key = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, setting_keys(), n=1)
-        return f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}"
+        return UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
     reason = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = "" if isinstance(mistake["input"], dict) else f" {mistake['input']!r}"
-    return f"{key}{given}: {reason}."
+    return UserError(f"{key}{given}: {reason}.", key if key in setting_keys() else "")

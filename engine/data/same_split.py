@@ -60,23 +60,30 @@ def _lines(file: Path) -> Iterator[bytes]:
         return
 
 
-def check_same(run: str, begun: Begun, split: Split) -> None:
+WAY_OUT = "Restore the data set to continue this run, or start a new one with `handreid run`."
+
+
+def check_same_images(run: str, begun: Begun, split: Split) -> None:
     """Raises UserError if `split` is not the one that the run called `run` began with."""
     now = Begun.of(split)
-    way_out = "Restore the data set to continue this run, or start a new one with `handreid run`."
-    if now.fingerprint != begun.fingerprint:
-        if now.counts == begun.counts:
-            what = f"the counts are the same ({now.counts}), but not the images"
-        else:
-            what = f"{begun.counts} then; {now.counts} now"
-        raise UserError(f"The data set {split.root} has changed since run {run} began: {what}. {way_out}")
-    if begun.train_images is not None and (now.train_images, now.train_identities) != (
-        begun.train_images,
-        begun.train_identities,
+    if now.fingerprint == begun.fingerprint:
+        return
+    what = f"{begun.counts} then; {now.counts} now"
+    if now.counts == begun.counts:
+        what = f"as many images and identities as then ({now.counts}), but others"
+    raise UserError(f"The data set {split.root} has changed since run {run} began: {what}. {WAY_OUT}")
+
+
+def check_same_decoded(run: str, begun: Begun, split: Split) -> None:
+    """Raises UserError if other images of the same `split` could be decoded than when the run began."""
+    now = Begun.of(split)
+    if (begun.train_images or now.train_images, begun.train_identities or now.train_identities) != (
+        now.train_images,
+        now.train_identities,
     ):
         raise UserError(
-            f"Other images of {split.root} can be decoded than when run {run} began: "
-            f"{begun.counts} then; {now.counts} now. {way_out}"
+            f"Not the same images of {split.root} can be decoded as when run {run} began: "
+            f"{begun.counts} then; {now.counts} now. {WAY_OUT}"
         )
 
 

@@ -28,7 +28,7 @@ from engine.data.augment import Augmentation
 from engine.data.cache import decode
 from engine.data.decode import Undecodable
 from engine.evaluation.evaluate import BATCH, extract
-from engine.evaluation.trained_run import load_trained
+from engine.evaluation.trained_model import load_trained
 from engine.machine.device import open_device
 from engine.model.reid_model import ReIDModel, build_model
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -25,10 +27,21 @@ BATCH = 256  # images in one forward pass: large enough to fill a GPU, small eno
 
 @dataclass(frozen=True)
 class Report:
-    """What retrieval over the trials gave: the means of the metrics, and every query's own result."""
+    """What retrieval over the trials gave: the means of the metrics, and every query's own result.
+
+    `images`: those of the trials, as positions in the split, in the order of `features` [N, D] and `identity` [N].
+    """
 
     metrics: dict[str, float]
     rankings: list[Ranking]
+    images: tuple[int, ...]
+    features: Tensor
+    identity: Tensor
+
+
+def images_of(trials: tuple[Trial, ...]) -> tuple[int, ...]:
+    """Every image of the trials, as positions in the split, sorted: the rows that `run_trials` expects."""
+    return tuple(sorted({image for trial in trials for image in (*trial.query, *trial.gallery)}))
 
 
 def extract(
@@ -59,44 +72,49 @@ def pixel_features(images: Tensor) -> Tensor:
     return F.normalize(torch.cat(small).flatten(1))
 
 
-def run_trials(features: Tensor, identity: Tensor, trials: tuple[Trial, ...], position: dict[int, int]) -> Report:
-    """Rank every trial's queries [Q] against its gallery [G]; `position` maps a split's image to its row of features.
+def run_trials(split: Split, trials: tuple[Trial, ...], features: Tensor) -> Report:
+    """Rank every trial's queries against its gallery; `features` [N, D] are those of `images_of(trials)`.
 
     Metrics are means over the trials, as the field publishes them.
     """
+    images = images_of(trials)
+    identity, row = _identity(split, images), _rows(images)
     rankings, metrics = [], []
     for trial in trials:
-        query = torch.tensor([position[image] for image in trial.query])
-        gallery = torch.tensor([position[image] for image in trial.gallery])
+        query, gallery = row(trial.query), row(trial.gallery)
         pairs = (features[query], features[gallery], identity[query], identity[gallery])
         rankings.append(rank_queries(*pairs))
         metrics.append(summarise(rankings[-1]) | verification(*pairs))
     means = {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
-    return Report(means, rankings)
+    return Report(means, rankings, images, features, identity)
 
 
-def identities(split: Split, images: tuple[int, ...]) -> tuple[Tensor, list[str]]:
-    """The identity of each of `images` as a number [N], and the identities' names in that numbering."""
+def _identity(split: Split, images: tuple[int, ...]) -> Tensor:
+    """The identity of each of `images` as a number [N], in the order of their names."""
     names = sorted({split.images[image].identity for image in images})
     number = {name: place for place, name in enumerate(names)}
-    return torch.tensor([number[split.images[image].identity] for image in images]), names
+    return torch.tensor([number[split.images[image].identity] for image in images])
 
 
-def write_evaluation(
-    folder: Path, split: Split, images: tuple[int, ...], features: Tensor, report: Report, summary: dict
-) -> None:
-    """Keep what the report was made from, so that anyone can recompute and compare it without a model."""
-    folder.mkdir(exist_ok=True)
-    identity, _ = identities(split, images)
+def _rows(images: tuple[int, ...]) -> Callable[[tuple[int, ...]], Tensor]:
+    """The rows of some of `images` among all of them."""
     position = {image: row for row, image in enumerate(images)}
-    save_file({"features": features.contiguous(), "identity": identity}, folder / run_files.FEATURES)
-    listed = [{"name": i.name, "path": i.path, "identity": i.identity} for i in map(split.images.__getitem__, images)]
+    return lambda some: torch.tensor([position[image] for image in some])
+
+
+def write_evaluation(folder: Path, split: Split, report: Report, summary: dict[str, Any]) -> None:
+    """Keep what the report of the split's trials was made from: anyone can recompute and compare it without a model."""
+    folder.mkdir(exist_ok=True)
+    save_file({"features": report.features.contiguous(), "identity": report.identity}, folder / run_files.FEATURES)
+    shown = map(split.images.__getitem__, report.images)
+    listed = [{"name": image.name, "path": image.path, "identity": image.identity} for image in shown]
     (folder / run_files.IMAGES).write_text(json.dumps({"root": str(split.root), "images": listed}))
     arrays: dict[str, Tensor] = {}
+    row = _rows(report.images)
     for number, (trial, ranking) in enumerate(zip(split.trials, report.rankings, strict=True)):
         arrays |= {
-            f"{number:02}/query": torch.tensor([position[image] for image in trial.query]),
-            f"{number:02}/gallery": torch.tensor([position[image] for image in trial.gallery]),
+            f"{number:02}/query": row(trial.query),
+            f"{number:02}/gallery": row(trial.gallery),
             f"{number:02}/rank": ranking.rank.long(),
             f"{number:02}/ap": ranking.ap.double(),
             f"{number:02}/ap_trapezoid": ranking.ap_trapezoid.double(),

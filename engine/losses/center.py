@@ -16,7 +16,7 @@ class CenterLoss(nn.Module):
     the loss divides it by the weight again, because the centers' rate does not depend on it (algorithm 1).
     """
 
-    def __init__(self, classes: int, dim: int) -> None:
+    def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
         self.centers = nn.Parameter(torch.zeros(classes, dim))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from engine.losses.pairs import mean_over, pairs
+from engine.losses.pairs import mean_over_anchors, pairs
 from engine.losses.precision import no_autocast, widen
 
 
@@ -28,4 +28,4 @@ def circle(features: Tensor, identities: Tensor, margin: float = 0.25, gamma: fl
         push = gamma * (far + margin).relu() * (cosine - margin)
         pulls = pull.masked_fill(~positive, -torch.inf).logsumexp(dim=1)
         pushes = push.masked_fill(~negative, -torch.inf).logsumexp(dim=1)
-        return mean_over(softplus(pulls + pushes), positive.any(1) & negative.any(1))
+        return mean_over_anchors(softplus(pulls + pushes), positive, negative)

@@ -19,10 +19,21 @@ def valid_anchors(identities: Tensor) -> Tensor:
     Where none is valid, the pairwise losses are a zero without gradient signal: `valid_anchors(y).any()` tells it
     from a zero that was earned. Ask it where the identities lie on the CPU, so that no device has to wait.
     """
-    positive, negative = pairs(identities)
-    return positive.any(1) & negative.any(1)
+    return _have_both(*pairs(identities))
 
 
-def mean_over(losses: Tensor, valid: Tensor) -> Tensor:
-    """Mean of `losses` [B] over the anchors in the mask `valid` [B]; where there is none, a zero with a graph."""
+def mean_over_anchors(losses: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean of `losses` [B] over the anchors with a positive and a negative, by the masks [B, B] of `pairs`.
+
+    A zero that is still connected to the graph where there is no such anchor.
+    """
+    return mean_where(losses, _have_both(positive, negative))
+
+
+def mean_where(losses: Tensor, valid: Tensor) -> Tensor:
+    """Mean of `losses` where the mask `valid`, of the same shape, is true; where it never is, a zero with a graph."""
     return torch.where(valid, losses, 0).sum() / valid.sum().clamp(min=1)
+
+
+def _have_both(positive: Tensor, negative: Tensor) -> Tensor:
+    return positive.any(1) & negative.any(1)

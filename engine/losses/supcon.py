@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from engine.losses.pairs import mean_over, pairs
+from engine.losses.pairs import mean_over_anchors, pairs
 from engine.losses.precision import no_autocast, widen
 
 
@@ -23,4 +23,4 @@ def supcon(features: Tensor, identities: Tensor, temperature: float = 0.1) -> Te
         positive, negative = pairs(identities)
         others = logits.masked_fill(~(positive | negative), -torch.inf).logsumexp(dim=1)
         own = (logits * positive).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
-        return mean_over(others - own, positive.any(1) & negative.any(1))
+        return mean_over_anchors(others - own, positive, negative)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from engine.losses.pairs import mean_over, pairs
+from engine.losses.pairs import mean_over_anchors, pairs
 from engine.losses.precision import no_autocast, widen
 
 
@@ -29,7 +29,7 @@ def batch_hard_triplet(features: Tensor, identities: Tensor, margin: float | str
         to_negative = torch.linalg.vector_norm(features - features[hardest_negative], dim=1)
         gap = to_positive - to_negative
         losses = softplus(gap) if isinstance(margin, str) else (gap + margin).relu()
-        return mean_over(losses, positive.any(1) & negative.any(1))
+        return mean_over_anchors(losses, positive, negative)
 
 
 def _mine(features: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,10 +36,6 @@ class Device:
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
-    def synchronise(self) -> None:
-        if self.torch.type == "cuda":
-            torch.cuda.synchronize(self.torch)
-
 
 def send(values: Tensor, device: TorchDevice) -> Tensor:
     """`values` on `device`. Where that is a GPU, from pinned memory, so that the host does not wait for its turn."""
@@ -74,11 +70,11 @@ def _choose(wanted: str) -> torch.device:
     if device.type != "cuda":
         return device
     if not count:
-        raise UserError(f"There is no GPU for --device {wanted}: use --device cpu, or see `handreid doctor`.")
+        raise UserError(f"There is no GPU for {wanted}: use cpu, or see `handreid doctor`.", "device")
     of_this_process = int(os.environ.get("LOCAL_RANK", "0"))
     index = of_this_process if device.index is None else device.index
     if index >= count:
-        raise UserError(f"There is no device cuda:{index}: this machine has cuda:0 to cuda:{count - 1}.")
+        raise UserError(f"There is no device cuda:{index}: this machine has cuda:0 to cuda:{count - 1}.", "device")
     return torch.device("cuda", index)
 
 

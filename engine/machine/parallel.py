@@ -38,7 +38,8 @@ class Workers:
         if batch % self.size:
             raise UserError(
                 f"{self.size} GPUs cannot share a batch of {batch} images evenly: "
-                f"choose another number with --gpus, or --ids-per-batch so that it is a multiple of {self.size}."
+                f"choose another number of GPUs, or identities a batch so that it is a multiple of {self.size}.",
+                "train.ids_per_batch",
             )
 
     def share(self, batch: Tensor) -> Tensor:

@@ -1,80 +1,74 @@
-"""Weights from a file or an earlier run into an image tower. Nothing is ever unpickled."""
+"""Weights from a file or an earlier run into an image tower."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.weights import find_weights
+from engine.model.tower_names import with_open_clip_names
+from engine.model.weight_files import read_state
 
 POSITIONS = ("positional_embedding", "attnpool.positional_embedding")
 
 
 def load_weights(visual: nn.Module, source: Path) -> None:
-    """Fill the image tower `visual` from `source`, resizing position embeddings to its image size.
+    """Fill the image tower `visual` from `source`, resizing open_clip's position embeddings to its image size.
 
-    `source` is a safetensors file, a PyTorch state dict (read with `weights_only`), or a run directory (its best
-    checkpoint). Weights of a whole CLIP, of the tower alone or below any prefix (`visual.`, `image_encoder.`,
-    `module.…`) are recognised. Raises UserError where the file cannot be read safely or does not fit the tower.
+    `source` is a file (`read_state` says which), a folder with one, or a run directory (its best checkpoint). Weights
+    of a whole CLIP, of the tower alone or below any prefix (`visual.`, `image_encoder.`, `state_dict.module.`) are
+    recognised, under the names of open_clip, transformers or timm. Raises UserError where the file cannot be read or
+    does not fit the tower, or a weight is not a finite number.
     """
-    fill(visual, find_tower(read_state(weights_file(source)), visual, source), source)
+    state = with_open_clip_names(read_state(weights_file(source)))
+    tower = find_tower(state, visual, source)
+    check_finite(tower, source)
+    fill(visual, tower, source)
 
 
 def weights_file(source: Path) -> Path:
-    """The weights inside `source`: the file itself, or the best (else last) checkpoint of a run directory."""
-    if source.is_file():
-        return source
-    for place in run_files.WEIGHTS_FOLDERS:
-        if (source / place / run_files.MODEL).is_file():
-            return source / place / run_files.MODEL
+    """The file of weights in `source`. Raises UserError where there is none."""
+    if found := find_weights(source):
+        return found
     raise UserError(f"{source} holds no weights: give a weights file or a run that has trained.")
 
 
-def recorded_model(source: Path) -> dict[str, Any]:
-    """What a checkpoint of ours says of its model; empty for any other file."""
-    try:
-        return dict(json.loads(weights_file(source).with_name(run_files.PROGRESS).read_text())["model"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name."""
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's reader meets damage with nearly every kind of error
+def check_finite(state: dict[str, Tensor], source: Path | str) -> None:
+    """Raises UserError if a weight is NaN or infinite: no training could start from it."""
+    bad = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
         raise UserError(
-            f"{file} cannot be read safely as weights. Convert it to safetensors, or save its state dict."
-        ) from error
-    for wrapper in ("state_dict", "model", "model_state_dict"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict):
-        raise UserError(f"{file} holds no state dict.")
-    return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+            f"{source} holds NaN or infinity in {len(bad)} of {len(state)} weights, the first is {bad[0]!r}: "
+            "the file is damaged, or the training that made it diverged. Use other weights."
+        )
 
 
 def find_tower(state: dict[str, Tensor], visual: nn.Module, source: Path) -> dict[str, Tensor]:
-    """The part of `state` that belongs to `visual`, below whatever prefix it stands."""
+    """The part of `state` that belongs to `visual`, below whatever prefix it is; of several, the first in the file."""
     wanted = visual.state_dict().keys()
-    anchor = next(iter(wanted))
-    prefixes = {name.removesuffix(anchor) for name in state if name == anchor or name.endswith(f".{anchor}")}
-    found = [{key: state[prefix + key] for key in wanted if prefix + key in state} for prefix in prefixes]
+    found = []
+    for inner in ("", "trunk."):  # timm's own files lack the name under which open_clip keeps timm's model
+        anchor = next(iter(wanted)).removeprefix(inner)
+        prefixes = dict.fromkeys(name.removesuffix(anchor) for name in state if f".{name}".endswith(f".{anchor}"))
+        for prefix in prefixes:
+            names = {key: prefix + key.removeprefix(inner) for key in wanted}
+            found.append({key: state[name] for key, name in names.items() if name in state})
     best = max(found, key=len, default={})
     missing = [key for key in wanted if key not in best]
+    if missing == ["proj"]:
+        raise UserError(
+            f"{source} holds the image tower without its projection: save the whole CLIPModel, or "
+            "CLIPVisionModelWithProjection instead of CLIPVisionModel."
+        )
     if missing:
         raise UserError(
             f"{source} does not fit this model: {len(missing)} of {len(wanted)} weights of the image tower "
-            f"are missing, first {missing[0]!r}. Name its model with --model."
+            f"are missing, first {missing[0]!r}. Name the model that it is of.",
+            "model.name",
         )
     return best
 
@@ -88,7 +82,8 @@ def fill(visual: nn.Module, state: dict[str, Tensor], source: Path) -> None:
     for name, value in state.items():
         if value.shape != own[name].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
-            raise UserError(f"{source} does not fit this model: {name!r} is {shapes}. Name its model with --model.")
+            text = f"{source} does not fit this model: {name!r} is {shapes}. Name the model that it is of."
+            raise UserError(text, "model.name")
     visual.load_state_dict(state)
 
 

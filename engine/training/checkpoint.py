@@ -8,10 +8,10 @@ synced, and renamed; the one before stays as `previous` until the next is good.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,8 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
     unfinished.mkdir(parents=True)
     try:
         save_file(weights, unfinished / run_files.MODEL)
-        torch.save(checkpoint.optimizers, unfinished / run_files.OPTIMIZER)
+        with (unfinished / run_files.OPTIMIZER).open("wb") as opened:  # torch's own files hide why a write failed
+            torch.save(checkpoint.optimizers, opened)
         (unfinished / run_files.PROGRESS).write_text(json.dumps(checkpoint.state))
         if best:
             _link(best / run_files.MODEL, unfinished / BEST)
@@ -59,8 +60,8 @@ def save_checkpoint(place: Path, checkpoint: Checkpoint, keep_previous: bool = F
             _sync(file)
     except Exception as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, RuntimeError | SafetensorError):  # how torch and safetensors report a failed write
-            raise OSError(errno.ENOSPC, f"it could not be written ({str(error).splitlines()[0]})") from error
+        if cause := _failed_write(error):
+            raise cause from error
         raise
     previous = place.with_name(run_files.PREVIOUS if keep_previous else place.name + run_files.REPLACED)
     shutil.rmtree(previous, ignore_errors=True)
@@ -94,6 +95,20 @@ def load_newest(checkpoints: Path) -> Checkpoint | None:
     """The last good checkpoint of a run: `last`, or `previous` where `last` is damaged or was being replaced."""
     found = (load_checkpoint(checkpoints / name) for name in (run_files.LAST, run_files.PREVIOUS))
     return next((checkpoint for checkpoint in found if checkpoint), None)
+
+
+def _failed_write(error: Exception) -> OSError | None:
+    """The error of the operating system behind one of torch or safetensors; None where it has another cause.
+
+    torch keeps it as the context of its own; safetensors names its number.
+    """
+    seen: BaseException | None = error
+    while seen:
+        if isinstance(seen, OSError):
+            return OSError(seen.errno, os.strerror(seen.errno)) if seen.errno else seen
+        seen = seen.__cause__ or seen.__context__
+    number = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
 
 
 def _link(file: Path, place: Path) -> None:

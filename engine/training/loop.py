@@ -18,16 +18,18 @@ from torch import Tensor
 from engine.contract import run_files
 from engine.contract.config import RunConfig
 from engine.contract.events import EventWriter
-from engine.evaluation.evaluate import Report, extract, identities, pixel_features, run_trials, write_evaluation
+from engine.contract.weights import recorded_model
+from engine.data.same_split import read_begun
+from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
+from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.meter import Meter
-from engine.training.optimizers import set_rates
 from engine.training.schedule import rate_factor
-from engine.training.setup import Setup, prepare
+from engine.training.setup import Earlier, Setup, prepare
 from engine.training.stopping import StopRequest
 
 
@@ -45,6 +47,10 @@ class Progress:
     loss_sums: dict[str, float] = field(default_factory=dict)
     loss_count: int = 0
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Progress:
+        return cls(**{key: value for key, value in checkpoint.state.items() if key != "model"})
+
 
 def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) -> str:
     """Train until the end or until asked to stop; returns "finished" or "stopped".
@@ -54,10 +60,10 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     """
     checkpoints = run / run_files.CHECKPOINTS
     workers = join_workers()
-    setup = prepare(config, _decoding(events))
-    workers.check(config.train.ids_per_batch * config.train.images_per_id)
     checkpoint = load_newest(checkpoints)
-    progress = Progress(**checkpoint.state) if checkpoint else Progress()
+    setup = prepare(config, _decoding(events), _earlier(run, config, checkpoint) if checkpoint else None)
+    workers.check(config.train.ids_per_batch * config.train.images_per_id)
+    progress = Progress.of(checkpoint) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
     best = checkpoint.best if checkpoint else {}
@@ -67,34 +73,30 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     if workers.main:
         _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
     if workers.main and not checkpoint and config.evaluation.test:
-        progress.pixels = _evaluate(setup, events, "pixels", 0)[0].metrics
-        progress.before = _evaluate(setup, events, "before", 0)[0].metrics
+        progress.pixels = _evaluate(setup, events, "pixels", 0).metrics
+        progress.before = _evaluate(setup, events, "before", 0).metrics
 
     meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
     meter.restore(progress.loss_sums, progress.loss_count)
     encode = workers.wrap(setup.model.encoder, config.train.compile)
-    weights = [weight for optimizer in setup.optimizers[:1] for g in optimizer.param_groups for weight in g["params"]]
     writer = CheckpointWriter(checkpoints, events)
     saved = time.monotonic()
     started = saved - progress.seconds
     setup.model.train()
 
     for step in range(progress.step, epochs * steps_per_epoch):
-        rate = set_rates(setup.optimizers, rate_factor(config.train, step, steps_per_epoch))
+        factor = rate_factor(config.train, step, steps_per_epoch)
+        setup.optimizers.set_rates(factor)
         images, target = setup.batch(step)
         with setup.device.precision():
             encoded = encode(workers.share(images))
         features = setup.model.through_necks(workers.gather(encoded))
         loss = setup.objective(features, target)
         loss.total.backward()
-        setup.objective.unscale_centers()
-        if config.train.clip_norm:
-            torch.nn.utils.clip_grad_norm_(weights, config.train.clip_norm)
-        for optimizer in setup.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        setup.objective.unscale_own()
+        setup.optimizers.step(config.train.clip_norm)
         if workers.main:
-            meter.add(step, loss, rate)
+            meter.add(step, loss, config.train.lr * factor)
         progress.step = step + 1
 
         stopping = workers.agree(stop.requested, step, setup.device.torch)
@@ -128,11 +130,17 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     return "finished"
 
 
+def _earlier(run: Path, config: RunConfig, checkpoint: Checkpoint) -> Earlier:
+    """What a resumed run must find again. Of older checkpoints `best` alone says what model it is."""
+    record = checkpoint.state.get("model") or recorded_model(run / run_files.BEST_CHECKPOINT / run_files.MODEL)
+    return Earlier(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record))
+
+
 def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
     """Validation on train identities after an epoch: events with metrics and geometry; returns mAP."""
     began = time.monotonic()
-    report, features, identity = _evaluate(setup, events, "validation", step, epoch)
-    shape = geometry(features, identity)
+    report = _evaluate(setup, events, "validation", step, epoch)
+    shape = geometry(report.features, report.identity)
     events.write(
         "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
     )
@@ -142,23 +150,20 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
     return report.metrics["mAP"]
 
 
-def _evaluate(
-    setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0
-) -> tuple[Report, Tensor, Tensor]:
-    """Rank the validation or the test trials, write the event; returns report, features and identities."""
-    split, validation = setup.split, stage == "validation"
-    trials = setup.validation if validation else split.trials
-    images = tuple(sorted({image for trial in trials for image in (*trial.query, *trial.gallery)}))
+def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0) -> Report:
+    """Rank the validation or the test trials, and write the event."""
+    validation = stage == "validation"
+    trials = setup.validation if validation else setup.split.trials
+    images = images_of(trials)
     pixels = setup.images[torch.tensor(images, device=setup.images.device)]
     if stage == "pixels":
         features = pixel_features(pixels).cpu()
     else:
         features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
-    identity, _ = identities(split, images)
-    report = run_trials(features, identity, trials, {image: row for row, image in enumerate(images)})
+    report = run_trials(setup.split, trials, features)
     where = {"split": "val" if validation else "test", "stage": stage, "trials": len(trials)}
     events.write("evaluation", step=step, epoch=epoch, **where, **report.metrics)
-    return report, features, identity
+    return report
 
 
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
@@ -168,11 +173,10 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
     if progress.best_mAP >= 0:
         summary["validation_mAP"] = progress.best_mAP
     if setup.config.evaluation.test:
-        report, features, identity = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
-        tested = {"before": progress.before, "pixels": progress.pixels, "geometry": geometry(features, identity)}
-        summary = report.metrics | summary | tested
-        images = tuple(sorted({image for trial in setup.split.trials for image in (*trial.query, *trial.gallery)}))
-        write_evaluation(run / run_files.EVALUATION, setup.split, images, features, report, summary)
+        report = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
+        shape = geometry(report.features, report.identity)
+        summary = report.metrics | summary | {"before": progress.before, "pixels": progress.pixels, "geometry": shape}
+        write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
     best.result()
     events.write(
         "checkpoint",
@@ -188,8 +192,7 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
 
 def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
     """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
-    states = [optimizer.state_dict() for optimizer in setup.optimizers]
-    last = Checkpoint(setup.weights(), asdict(progress), states)
+    last = Checkpoint(setup.weights(), asdict(progress) | {"model": setup.record}, setup.optimizers.state())
     kept = setup.checkpoint(best, progress.best_step) if best else None
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 

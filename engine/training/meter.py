@@ -10,20 +10,13 @@ import time
 import torch
 from torch import Tensor
 
+from engine.contract.errors import LossNotFinite
 from engine.contract.events import EventWriter
-from engine.losses.objective import Loss
+from engine.losses.objective import BatchLoss
 from engine.machine.usage import SystemProbe
 
 FLUSH_SECONDS = 0.3
 SYSTEM_SECONDS = 2.0
-
-
-class LossNotFinite(Exception):
-    """A loss became NaN or infinite: training cannot go on."""
-
-    def __init__(self, step: int, term: str) -> None:
-        super().__init__(f"the loss {term!r} is not a number at step {step}")
-        self.step, self.term = step, term
 
 
 class Meter:
@@ -38,7 +31,7 @@ class Meter:
         self.due = 0.0  # at once for the first step: somebody waits for a first point
         self.probe = SystemProbe()
 
-    def add(self, step: int, loss: Loss, rate: float) -> None:
+    def add(self, step: int, loss: BatchLoss, rate: float) -> None:
         self.waiting.append((step, rate, torch.stack([loss.total.detach(), *map(Tensor.detach, loss.terms.values())])))
         if time.monotonic() > self.due:
             self.flush()

@@ -1,6 +1,10 @@
-"""Parameter groups: the encoder, the heads at a rate of their own, and the centers with an SGD of their own."""
+"""Parameter groups: the encoder, the heads at a rate of their own, and the terms that have an SGD of their own."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,11 +14,44 @@ from engine.losses.objective import Objective
 from engine.model.reid_model import ReIDModel
 
 
-def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> list[torch.optim.Optimizer]:
-    """The main optimizer, and a second one for the centers where there are any.
+@dataclass(frozen=True)
+class Optimizers:
+    """`main` for encoder and heads, each group with its full rate as `base_lr`; `own` for terms with their own rate."""
 
-    Each group holds its full rate as `base_lr`; `set_rates` scales it. Biases, norms, embeddings and class weights of
-    one dimension decay nothing.
+    main: torch.optim.Optimizer
+    own: dict[str, torch.optim.Optimizer]
+
+    def __iter__(self) -> Iterator[torch.optim.Optimizer]:
+        yield self.main
+        yield from self.own.values()
+
+    def set_rates(self, factor: float) -> None:
+        """Scale the rates of the main optimizer for the coming step; the terms' own rates stay as they are."""
+        for group in self.main.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def step(self, clip_norm: float) -> None:
+        """Clip the gradients of the main optimizer's weights to this norm (0: as they are), step, forget them."""
+        if clip_norm:
+            weights = [weight for group in self.main.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, clip_norm)
+        for optimizer in self:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        return [optimizer.state_dict() for optimizer in self]
+
+    def load_state(self, states: list[dict[str, Any]]) -> None:
+        """The inverse of `state`, of an objective with the same terms."""
+        for optimizer, state in zip(self, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> Optimizers:
+    """Adam or AdamW for encoder and heads, a plain SGD for each term with a rate of its own.
+
+    Biases, norms, embeddings and class weights of one dimension decay nothing.
     """
     encoder = [weight for weight in model.encoder.parameters() if weight.requires_grad]
     heads = [weight for weight in model.necks.parameters() if weight.requires_grad] + objective.heads()
@@ -28,18 +65,12 @@ def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective
         if group["params"]
     ]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    optimizers: list[torch.optim.Optimizer] = [kind(groups, fused=True)]
-    if centers := objective.centers():
-        optimizers.append(torch.optim.SGD([_group(centers, objective.center_lr, 0.0)]))
-    return optimizers
+    own: dict[str, torch.optim.Optimizer] = {
+        term: torch.optim.SGD([_group(objective.parameters_of(term), rate, 0.0)])
+        for term, rate in objective.own_rates.items()
+    }
+    return Optimizers(kind(groups, fused=True), own)
 
 
-def _group(weights: list[nn.Parameter], rate: float, decay: float) -> dict:
+def _group(weights: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:
     return {"params": weights, "lr": rate, "base_lr": rate, "weight_decay": decay}
-
-
-def set_rates(optimizers: list[torch.optim.Optimizer], factor: float) -> float:
-    """Set each group's rate for the coming step; the centers keep theirs. Returns the encoder's rate."""
-    for group in optimizers[0].param_groups:
-        group["lr"] = group["base_lr"] * factor
-    return float(optimizers[0].param_groups[0]["lr"])

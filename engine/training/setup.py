@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from engine.data.cache import Progress, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
+from engine.data.same_split import Begun, check_same_decoded, check_same_images
 from engine.data.sampler import PKSampler
 from engine.data.split import check_batch, open_split, without, without_test
 from engine.losses.objective import Objective
@@ -21,7 +23,7 @@ from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
 from engine.model.reid_model import ReIDModel, build_model
 from engine.training.checkpoint import Checkpoint
-from engine.training.optimizers import build_optimizers
+from engine.training.optimizers import Optimizers, build_optimizers
 
 VALIDATION_GALLERY = 3  # training images of each identity that its validation image is searched among
 
@@ -36,7 +38,7 @@ class Setup:
     images: Tensor  # uint8 [N, S, S, 3], every image of the split, on the device where it fits
     model: ReIDModel
     objective: Objective
-    optimizers: list[torch.optim.Optimizer]
+    optimizers: Optimizers
     augmentation: Augmentation
     sampler: PKSampler
     train: Tensor  # [M] positions of the training images in `images`
@@ -58,9 +60,12 @@ class Setup:
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
         """A checkpoint to start from, or to score: weights, and what the model is."""
-        config, model = self.config.model, self.model
-        about = {"name": config.name, "image_size": model.image_size, "quick_gelu": model.quick_gelu}
-        return Checkpoint(weights, {"step": step, "model": about})
+        return Checkpoint(weights, {"step": step, "model": self.record})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint says of its model."""
+        return {"name": self.config.model.name} | self.model.record
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of `weights`."""
@@ -71,20 +76,36 @@ class Setup:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights and the optimizers' state."""
         self.load_weights(checkpoint.weights)
-        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
-            optimizer.load_state_dict(state)
+        self.optimizers.load_state(checkpoint.optimizers)
 
 
-def prepare(config: RunConfig, progress: Progress | None = None) -> Setup:
-    """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend."""
+@dataclass(frozen=True)
+class Earlier:
+    """The run that a checkpoint continues: its name, the data that it began with, and what is known of its model."""
+
+    run: str
+    begun: Begun | None
+    model: dict[str, Any]
+
+
+def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlier | None = None) -> Setup:
+    """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend.
+
+    `earlier`: for a run that a checkpoint will be restored into; its data must be the same, and its start weights are
+    not opened.
+    """
     split = open_split(config.data)
     if not config.evaluation.test:
         split = without_test(split)
+    if earlier and earlier.begun:
+        check_same_images(earlier.run, earlier.begun, split)
     device = open_device(config)
-    model = build_model(config.model, config.seed)
+    model = build_model(config.model, config.seed, earlier.model if earlier else None)
     pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
     notes = (*pixels.notes, *copies(split, pixels.thumbnails))
     split = without(replace(split, warnings=(*split.warnings, *notes)), pixels.bad)
+    if earlier and earlier.begun:
+        check_same_decoded(earlier.run, earlier.begun, split)
     if config.loss:
         check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
 

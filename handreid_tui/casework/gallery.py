@@ -17,6 +17,8 @@ from handreid_tui.evidence.calibration import hash_file
 
 CHUNK = 2_000  # images embedded before they are kept: an interruption loses no more
 
+OTHER_KIND = "a kind of picture that is not read"
+
 Progress = Callable[[int, int], None]
 
 
@@ -58,11 +60,12 @@ def list_gallery(root: Path) -> Gallery:
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: --gallery takes one with a folder for each person.")
     listing = list_folder(root, root)
-    references, ignored = [], len(listing.files) + listing.links_out
+    references, ignored = [], len(listing.files) + len(listing.others) + len(listing.links_out)
     for person in listing.folders:
         own = list_folder(root / person, root)
-        ignored += own.links_out + len(own.folders)
+        ignored += len(own.links_out) + len(own.folders)
         references += [Reference(person, root / person / name) for name in own.files]
+        references += [Reference(person, root / person / name, why_not=OTHER_KIND) for name in own.others]
     if not references:
         raise UserError(f"{root} holds no folder with images: --gallery takes one with a folder for each person.")
     return Gallery(root, tuple(references), ignored)
@@ -74,7 +77,7 @@ def hash_references(gallery: Gallery, photos: Sequence[str]) -> Gallery:
         hashes = list(pool.map(lambda each: hash_file(each.path), gallery.references))
     found = []
     for reference, digest in zip(gallery.references, hashes, strict=True):
-        why = "" if digest else "cannot be read"
+        why = reference.why_not or ("" if digest else "cannot be read")
         if digest in photos:
             why = "the same file as a photo of the unknown person"
         found.append(replace(reference, sha256=digest, why_not=why))

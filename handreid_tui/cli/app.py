@@ -1,29 +1,31 @@
-"""The command line: every command and the group of the help that it stands in."""
+"""The command line: every command, and its group in the help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from handreid_tui.cli.commands import casework, comparing, history, machine, training
+from handreid_tui.cli.commands import casework, comparing, history, machine, sweeps, training
 from handreid_tui.cli.options import Db, Runs, places
 from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
-    help="Which loss makes CLIP tell hands apart? Train combinations of losses, watch them, compare them.",
+    help="Train combinations of losses for hand re-identification, watch them, and compare them.",
     no_args_is_help=False,
     invoke_without_command=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Look at a data set.", no_args_is_help=True)
+data = typer.Typer(help="Inspect a data set.", no_args_is_help=True)
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Train": {
         "run": training.run,
+        "tune": sweeps.tune,
         "import": training.import_weights,
         "evaluate": training.evaluate,
         "export": training.export,
@@ -46,6 +48,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "logs": history.logs,
         "tag": history.tag,
         "note": history.note,
+        "sweeps": sweeps.sweeps,
     },
     "Queue": {
         "queue": history.queue,
@@ -71,9 +74,28 @@ data.command("check")(machine.data_check)
 app.add_typer(data, name="data", rich_help_panel="Setup")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"handreid {version('handreid')}")
+        raise typer.Exit
+
+
 @app.callback()
-def start(context: typer.Context, db: Db = None, runs: Runs = None) -> None:
-    """Without a command: the terminal UI."""
+def start(
+    context: typer.Context,
+    db: Db = None,
+    runs: Runs = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Train combinations of losses for hand re-identification, watch them, and compare them.
+
+    Without a command: open the terminal UI.
+    """
     if context.invoked_subcommand is None:
         check_terminal()
         from handreid_tui.ui.app import run_app

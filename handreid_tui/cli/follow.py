@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.contract.errors import UserError
+from handreid_tui.cli.controls import with_option
 from handreid_tui.launch import lifecycle
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.state import FINAL, observe
@@ -63,7 +64,8 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
 
 
 def how_ended(run: Progress) -> str:
-    return f"{run.path.name}: {run.status}{': ' + run.reason['message'] if run.reason.get('message') else ''}"
+    message = with_option(run.reason.get("message") or "", run.reason.get("setting") or "")
+    return f"{run.path.name}: {run.status}{': ' if message else ''}{message}"
 
 
 def _look(run: Progress, print_events: bool) -> bool:

@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from engine.contract.choices import Gallery, Subset
 from engine.contract.errors import UserError
+from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import Places, UserFile, choose_places, read_user_file
+
+TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
+PlotKind = Literal["loss", "validation", "geometry", "cmc", "roc", "embedding"]
+RowOf = Literal["combo", "run"]
+Target = Literal["here", "slurm"]
+
+DATA, MODEL, TRAINING, QUEUE, OUTPUT, PLACES = "Data", "Model", "Training", "Queue", "Output", "Places"
+DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
+
+
+def by_model(key: str) -> str:
+    """The default of a setting that depends on the model, for the help."""
+    usual, tiny = recipe(DEFAULT_MODEL)[key], recipe(TINY)[key]
+    return str(usual) if usual == tiny else f"{usual}; {TINY}: {tiny}"
+
+
+def one_of(choices: Any) -> dict[str, Any]:
+    """For an option that takes one or, with commas, several values of a Literal: shown, completed and checked."""
+    allowed = get_args(choices)
+
+    def check(text: str | None) -> str | None:
+        for value in text.split(",") if text else ():
+            if value.strip() not in allowed:
+                raise typer.BadParameter(f"{value.strip()!r} is not one of {', '.join(map(repr, allowed))}.")
+        return text
+
+    return {"metavar": f"<{'|'.join(allowed)}>", "callback": check, "autocompletion": lambda: list(allowed)}
 
 
 def _or_before(context: typer.Context, option: typer.CallbackParam, value: Path | None) -> Path | None:
@@ -17,30 +46,117 @@ def _or_before(context: typer.Context, option: typer.CallbackParam, value: Path 
     return value or (context.parent.params.get(option.name or "") if context.parent else None)
 
 
+IdentityPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression whose group is the identity in an image's name, such as '^([0-9]+)_'.",
+        show_default="identities by the layout",
+        rich_help_panel=DATA,
+    ),
+]
 Db = Annotated[
     Path | None,
-    typer.Option("--db", callback=_or_before, help="Run history [default: $HANDREID_DB, or ./runs.db]"),
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        callback=_or_before,
+        help="Run history.",
+        show_default="$HANDREID_DB, else ./runs.db",
+        rich_help_panel=PLACES,
+    ),
 ]
 Runs = Annotated[
     Path | None,
-    typer.Option("--runs", callback=_or_before, help="Run directories [default: $HANDREID_RUNS, or ./runs]"),
+    typer.Option(
+        "--runs",
+        metavar="DIR",
+        callback=_or_before,
+        help="Run directories.",
+        show_default="$HANDREID_RUNS, else ./runs",
+        rich_help_panel=PLACES,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, everything else on stderr.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A number, the beginning of a name, or `last`.")]
-Several = Annotated[list[str], typer.Argument(metavar="RUN...", help="As elsewhere, or from-to: 12-40.")]
-On = Annotated[str | None, typer.Option("--on", help="here, or slurm [default: here; a resumed run, where it was]")]
-Sbatch = Annotated[list[str] | None, typer.Option(metavar="OPTION", help="For sbatch, like --time=4:00:00. Repeats.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Runs [default: all finished ones].")]
-By = Annotated[str | None, typer.Option(help="combo: runs of one combination in a row. run: a row each.")]
-Baseline = Annotated[str, typer.Option(help="Combination that the others are compared with.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout, everything else on stderr.", rich_help_panel=OUTPUT)
+]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run number, name prefix, or `last`.")]
+Several = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN", help="Run number, name prefix, `last`, a range such as 12-40, or a sweep such as @3."
+    ),
+]
+SomeRuns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]", help="Run number, name prefix, `last`, or a range such as 12-40."),
+]
+On = Annotated[Target, typer.Option("--on", help="Train on this machine or on a Slurm cluster.", rich_help_panel=QUEUE)]
+OnAgain = Annotated[
+    Target | None,
+    typer.Option(
+        "--on",
+        help="Train on this machine or on a Slurm cluster.",
+        show_default="where the run was",
+        rich_help_panel=QUEUE,
+    ),
+]
+Sbatch = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OPTION", help="Option of sbatch, such as --time=4:00:00. Repeatable.", rich_help_panel=QUEUE),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, or a sweep, @3.", show_default="all finished runs"
+    ),
+]
+By = Annotated[
+    RowOf | None,
+    typer.Option(
+        help="What a row is: the runs of one combination, or one run.",
+        show_default="combo; run if runs are named",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Baseline = Annotated[
+    str, typer.Option(metavar="COMBO", help="Combination the others are compared with.", rich_help_panel=OUTPUT)
+]
+Source = Annotated[
+    str,
+    typer.Option("--data", metavar="PATH", help="Folder of a data set, or `synthetic`.", rich_help_panel=DATA),
+]
+SubsetOrUsual = Annotated[
+    Subset | None,
+    typer.Option(
+        help="Aspect of the hand, or all of them.",
+        show_default="auto: the first aspect in the data",
+        rich_help_panel=DATA,
+    ),
+]
+GalleryOrUsual = Annotated[
+    Gallery | None,
+    typer.Option(
+        help="Gallery of all aspects merged, as published, or of this aspect alone.",
+        show_default="all; on synthetic data own",
+        rich_help_panel=DATA,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any configuration key, such as train.warmup_epochs=5. Repeatable.",
+        rich_help_panel=TRAINING,
+    ),
+]
 
 
-def slurm_request(user: UserFile, on: str, gpus: float | None, options: list[str] | None) -> Request | None:
-    """What to ask of Slurm, None where a run stays here."""
+def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> Request | None:
+    """What to ask of Slurm; None for runs on this machine."""
     if on == "slurm":
         return (user.slurm or Request()).changed(gpus, options or [])
-    if on != "here":
-        raise UserError(f"--on is here or slurm, but got {on!r}.")
     if options:
         raise UserError("--sbatch is for runs on Slurm: add --on slurm.")
     return None
@@ -52,8 +168,8 @@ def places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> 
 
 
 def runs_there_are(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
-    """The same for a command on runs that there are: a mistyped history is not made, and empty, but said."""
+    """The same for a command on existing runs: a mistyped history is an error, and not created empty."""
     found = places(db, runs, user)
     if not found.db.parent.is_dir():
-        raise UserError(f"There is no folder {found.db.parent} for the run history: name another file with --db.")
+        raise UserError(f"No such folder: {found.db.parent}. Choose another run history with --db.")
     return found

@@ -14,6 +14,7 @@ from rich.table import Table
 from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from engine.contract.metrics import metrics_of
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
@@ -24,7 +25,7 @@ from handreid_tui.runs import directory
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
-from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.numbers import duration, metric_text
 from handreid_tui.text.tables import stdout
 
 ASK_ABOVE = 100  # runs
@@ -63,9 +64,9 @@ def run(
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
     for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
         check_device(device)
-    say.print(chosen.headline, soft_wrap=True)
+    say.print(chosen.headline, soft_wrap=True, markup=False)
     for warning in chosen.warnings:
-        say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
+        say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)
     if len(chosen.configs) > ASK_ABOVE:
         agree(f"Train {chosen.count}?", yes, "No run was made.")
     asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}
@@ -85,7 +86,7 @@ def run(
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason["message"])
+        raise UserError(mistakes[0].reason["message"], mistakes[0].reason.get("setting", ""))
     if not as_json:
         _report(runs)
     if interrupted:
@@ -98,7 +99,7 @@ def as_object(progress: Progress) -> dict[str, Any]:
     """One run as the object that `--json` prints. Accuracies are fractions."""
     config = json.loads((progress.path / run_files.CONFIG).read_text())
     summary = progress.summary
-    keys = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "best_epoch", "seconds")
+    keys = (*(metric.key for metric in metrics_of("report")), "best_epoch", "seconds")
     return {
         "run": directory.number(progress.path),
         "name": progress.path.name,
@@ -120,7 +121,7 @@ def _report(runs: list[Progress]) -> None:
     if not done:  # or none was tested: evaluation.test=false
         return
     table = Table(title="Test identities, %, mean of the trials", title_justify="left")
-    for column in ("", "rank-1", "rank-5", "mAP", "mINP", "EER", "epoch", "time"):
+    for column in ("", *(metric.title for metric in metrics_of("report", 2)), "epoch", "time"):
         table.add_column(column, justify="left" if not column else "right")
     for stage, name in (("pixels", "raw pixels"), ("before", "before training")):
         rows = {_scores(run.summary.get(stage, {})) for run in done}
@@ -138,7 +139,7 @@ def _report(runs: list[Progress]) -> None:
 
 
 def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(percent(metrics.get(key)) for key in ("rank1", "rank5", "mAP", "mINP", "eer"))
+    return tuple(metric_text(metric, metrics.get(metric.key)) for metric in metrics_of("report", 2))
 
 
 def _say_detached(paths: list[Path], as_json: bool) -> None:

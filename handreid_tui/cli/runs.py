@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -16,6 +17,7 @@ from sqlalchemy import Engine
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.metrics import Stage, metrics_of
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
@@ -23,7 +25,9 @@ from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
-from handreid_tui.launch import lifecycle
+from handreid_tui.history.varying import varying_settings
+from handreid_tui.launch import lifecycle, trash
+from handreid_tui.launch.dependents import dependents
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
@@ -33,7 +37,9 @@ from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
-from handreid_tui.text.numbers import METRICS, duration, percent, size
+from handreid_tui.text import run_text
+from handreid_tui.text.numbers import duration, metric_text, size
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
 
 
@@ -64,25 +70,27 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         Column(
             [line(header, BOLD)],
             [[line(text)] for text in texts],
-            number=header in ("run", "seed", "rank-1", "mAP", "time"),
+            number=header in ("run", "seed", "time", *(metric.title for metric in metrics_of("report", 1))),
             least=gives_way.get(header),
         )
-        for header, texts in _columns(rows).items()
+        for header, texts in _columns(rows, run_labels(rows, varying_settings(opened), seeds=False)).items()
     ]
     stdout().print(Columns(columns))
 
 
-def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
+def _columns(rows: list[past.RunRow], labels: Mapping[int, str]) -> dict[str, list[str]]:
     """The columns of the list."""
     return {
         "run": [str(row.number) for row in rows],
-        "combination": [row.combo for row in rows],
+        "combination": [labels[row.number] for row in rows],
         "seed": [str(row.seed) for row in rows],
         "data": [row.dataset.rpartition("/")[2] for row in rows],
         "subset": [row.subset for row in rows],
         "status": [row.status + (" (stalled)" if row.stalled else "") for row in rows],
-        "rank-1": [percent(row.rank1) for row in rows],
-        "mAP": [percent(row.mAP) for row in rows],
+        **{
+            metric.title: [metric_text(metric, row.metrics[metric.key]) for row in rows]
+            for metric in metrics_of("report", 1)
+        },
         "time": [duration(row.seconds) for row in rows],
         "tags": [" ".join(row.tags) for row in rows],
     }
@@ -90,7 +98,8 @@ def _columns(rows: list[past.RunRow]) -> dict[str, list[str]]:
 
 def as_object(row: past.RunRow) -> dict[str, Any]:
     """A run as the object that `--json` prints."""
-    return asdict(row) | {"path": str(row.path), "protocol": row.protocol}
+    own = {key: value for key, value in asdict(row).items() if key != "metrics"}
+    return own | {"path": str(row.path), "protocol": row.protocol, **row.metrics}
 
 
 def show_run(places: Places, text: str, as_json: bool) -> None:
@@ -109,14 +118,17 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     out.print(f"{row.combo}, seed {row.seed}, {row.protocol}")
     made = datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M") if row.created else "–"
     out.print(f"made {made}, {row.epoch or 0} of {row.epochs or 0} epochs in {duration(row.seconds)} on {row.device}")
+    if best := run_text.best_epoch(row):
+        out.print(best)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("%")
     for name in ("raw pixels", "before training", "after"):
         table.add_column(name, justify="right")
     found = past.summary(opened, row.number)
-    for metric, name in METRICS.items():
-        stages = [found.get(f"{stage}/{metric}") for stage in ("pixels", "before", "test")]
-        table.add_row(name, *(percent(stage.last if stage else None) for stage in stages))
+    stages: tuple[Stage, ...] = ("pixels", "before", "final")
+    for metric in metrics_of("report"):
+        values = (found.get(metric.curve(stage)) for stage in stages)
+        table.add_row(metric.title, *(metric_text(metric, value.last if value else None) for value in values))
     out.print(table)
     if row.tags or row.note:
         out.print(" ".join(f"#{tag}" for tag in row.tags), row.note)
@@ -166,7 +178,9 @@ def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
         raise UserError(f"None of the {len(runs)} runs goes on or waits.")
 
 
-def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool) -> int:
+def resume_runs(
+    places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool, data: Path | None = None
+) -> int:
     """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
     runs = find_runs(places.runs, texts)
     if len(runs) > 1:
@@ -179,10 +193,13 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
         progress.status, progress.reason = "queued", {}
+    notes = []
     if there:
-        lifecycle.resume([run for run in runs if run in there], slurm=slurm)
+        notes += lifecycle.resume([run for run in runs if run in there], slurm=slurm, data=data)
     if here:
-        lifecycle.resume(here)
+        notes += lifecycle.resume(here, data=data)
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
     if detach:
         print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
         return 0
@@ -197,11 +214,43 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
-    freed = size(sum(lifecycle.size(run) for run in runs))
-    agree(f"Delete {names} ({freed}) with checkpoints and results?", yes, "Nothing was deleted.")
-    lifecycle.remove_all(runs)
+    for each in dependents(runs):
+        print(f"Note: {each.sentence}", file=sys.stderr)
+    agree(f"Move {names} to the trash?", yes, "Nothing was moved.")
+    trash.trash(runs)
     up_to_date(places)
+    print(f"Moved {names} to the trash for 30 days: `handreid rm --undo` restores, `--purge` frees.", file=sys.stderr)
+
+
+def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
+    """Delete runs for good; without runs, everything in the trash."""
+    in_trash = trash.trashed(places.runs)
+    runs = find_runs(places.runs, texts) if texts else in_trash
+    if not runs:
+        print("The trash is empty.", file=sys.stderr)
+        return
+    for each in dependents(runs):
+        print(f"Note: {each.sentence}", file=sys.stderr)
+    names = ", ".join(run.name for run in runs)
+    freed = size(sum(lifecycle.size(run) for run in runs))
+    agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
+    if texts:
+        lifecycle.remove_all(runs)
+        up_to_date(places)
+    else:
+        trash.purge(runs)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def restore_runs(places: Places, texts: list[str]) -> None:
+    """Bring runs back from the trash; without runs, those that were moved there last."""
+    folder = places.runs / run_files.TRASH
+    runs = find_runs(folder, texts) if texts else trash.last_trashed(places.runs)
+    if not runs:
+        raise UserError("The trash is empty: there is nothing to restore.")
+    restored = trash.restore(runs)
+    up_to_date(places)
+    print(f"Restored {', '.join(run.name for run in restored)}.", file=sys.stderr)
 
 
 def prune_runs(places: Places, yes: bool) -> None:

@@ -11,15 +11,14 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.contract.config import DataConfig
+from engine.contract.config import resolve
 from engine.contract.errors import UserError
+from engine.contract.metrics import metrics_of
 from engine.data.split import open_split
 from handreid_tui.runs.select import find_run
 from handreid_tui.settings import Places
-from handreid_tui.text.numbers import METRICS, percent
+from handreid_tui.text.numbers import metric_text
 from handreid_tui.text.tables import stdout
-
-SHOWN = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer")
 
 
 def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> None:
@@ -27,7 +26,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
     run = find_run(places.runs, text)
     if data["source"] != "synthetic":
         data["source"] = str(Path(data["source"]).expanduser().absolute())
-    config = DataConfig.model_validate(data)
+    config = resolve("zero_shot", **{f"data.{key}": value for key, value in data.items()}).data
     open_split(config)
     scored = json.loads(_engine("evaluate", str(run), config.model_dump_json()).splitlines()[-1])
     summary, folder = scored["summary"], scored["folder"]
@@ -38,11 +37,11 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         return
     title = f"{run.name} on {summary['dataset']}, {summary['subset']}, {summary['gallery']} gallery (%)"
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for metric in SHOWN:
-        table.add_column(METRICS[metric], justify="right")
-    table.add_row("raw pixels", *(percent(summary["pixels"][metric]) for metric in SHOWN), style="dim")
-    table.add_row(run.name, *(percent(summary[metric]) for metric in SHOWN))
+    for header in ("", "raw pixels", run.name):
+        table.add_column(header, justify="right" if header else "left")
+    for metric in metrics_of("report"):
+        values = (metric_text(metric, scores.get(metric.key)) for scores in (summary["pixels"], summary))
+        table.add_row(metric.title, *values)
     out = stdout(highlight=False)
     out.print(title, style="italic", markup=False)
     out.print(table)

@@ -41,16 +41,16 @@ def compare(
 ) -> Comparison:
     """Compare finished runs; `notes` are shown below (for example which runs were left out, and why).
 
-    Raises UserError if there are no runs, or none of the combination `baseline` and no combination is called so.
+    baseline: a combination, or the label of a row. Raises UserError if there are no runs, or nothing is called so.
     """
     if not runs:
         raise UserError(
             "There is no finished run to compare yet. Train some: `handreid run --combo ce --combo ce_triplet`."
         )
-    if baseline not in COMBOS and all(run.combo != baseline for run in runs):
+    tables = compare_runs(runs, by, baseline, resamples)
+    if baseline not in COMBOS and not any(baseline in (row.label, row.combo) for table in tables for row in table.rows):
         have = ", ".join(sorted({run.combo for run in runs}))
         raise UserError(f"No run of {baseline!r} to take as the baseline; there are runs of {have}.")
-    tables = compare_runs(runs, by, baseline, resamples)
     grouped = tables if by == "combo" or not claims else compare_runs(runs, "combo", baseline, resamples)
     sections = [
         Section(

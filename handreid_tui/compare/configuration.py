@@ -25,15 +25,9 @@ def usual_values(runs: Sequence[FinishedRun]) -> Usual:
     return {scope: values[counter.most_common(1)[0][0]] for scope, counter in counts.items()}
 
 
-def label(run: FinishedRun, usual: Usual, combo: str | None = None, prefixes: tuple[str, ...] = ("",)) -> str:
-    """The combination's name, and in brackets the settings in which it is not the usual one."""
-    unusual = {
-        key: value
-        for key, value in run.settings.items()
-        if key.startswith(prefixes) and usual[_scope(run.combo, key)] != value
-    }
-    name = combo or run.combo
-    return f"{name} ({', '.join(f'{key}={show(value)}' for key, value in unusual.items())})" if unusual else name
+def is_usual(run: FinishedRun, usual: Usual) -> bool:
+    """Whether every setting of the run has its most frequent value."""
+    return all(usual[_scope(run.combo, key)] == value for key, value in run.settings.items())
 
 
 def differing(runs: Sequence[FinishedRun]) -> dict[str, list[Any]]:

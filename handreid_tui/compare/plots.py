@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sqlalchemy import Engine
 
-from engine.contract.combos import TERMS
 from engine.contract.errors import UserError
+from engine.contract.metrics import metrics_of
+from engine.contract.terms import TERMS
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.rate_curves import cumulative_matches, projection, true_accepts
 from handreid_tui.compare.table import Row
@@ -42,19 +43,13 @@ def loss_figure(history: Engine, rows: Sequence[Row]) -> Figure:
 
 def validation_figure(history: Engine, rows: Sequence[Row]) -> Figure:
     """Rank-1 and mAP on the validation images after each epoch."""
-    panels = {"val/rank1": "validation rank-1", "val/mAP": "validation mAP"}
+    panels = {each.curve("validation"): f"validation {each.title}" for each in metrics_of("report", 1)}
     return _curves(history, rows, panels, _epochs, "epoch", percent=True)
 
 
 def geometry_figure(history: Engine, rows: Sequence[Row]) -> Figure:
     """The shape of the validation embedding after each epoch."""
-    panels = {
-        "geometry/intra": "distance to the own mean",
-        "geometry/inter": "distance between means",
-        "geometry/ratio": "intra / inter",
-        "geometry/hard_gap": "hardest positive - hardest negative",
-        "geometry/angle": "angle to the own mean, degrees",
-    }
+    panels = {each.curve("validation"): each.about for each in metrics_of("geometry")}
     return _curves(history, rows, panels, _epochs, "epoch")
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from sqlalchemy import Engine
 
 from engine.contract import run_files
-from engine.contract.combos import TERMS
 from engine.contract.config import RunConfig, setting_keys
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from handreid_tui.compare.evaluation import Floats, Scores
 from handreid_tui.compare.finished_run import FinishedRun, read_run
 from handreid_tui.history import RunRow

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from engine.contract.metrics import Metric
+from engine.contract.metrics import metric as metric_of
 from handreid_tui.compare.claims import Finding
 from handreid_tui.compare.comparison import Section
 from handreid_tui.compare.configuration import show
 from handreid_tui.compare.statistics import Spread
-from handreid_tui.compare.table import COLUMNS, TESTED, Column, Compared, Row, Table
+from handreid_tui.compare.table import COLUMNS, TESTED, Compared, Row, Table
 
 _NAMED = {"combo": "combination", "run": "run"}
 MOST_COLUMNS = 12  # of settings side by side
-TITLES = {"mAP": "mAP", "rank1": "rank-1"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,12 @@ class Sheet:
 def results_sheet(table: Table) -> Sheet:
     """The metrics: mean ± standard deviation over the seeds, percent, the best of each column bold."""
     columns = [column for column in COLUMNS if any(column.key in row.metrics for row in table.rows)]
-    headers = [_NAMED[table.by], *(f"{c.title}{' %' if c.rate else ''}" for c in columns), "seeds", "time"]
+    headers = [
+        _NAMED[table.by],
+        *(f"{c.title}{' %' if c.unit == 'fraction' else ''}" for c in columns),
+        "seeds",
+        "time",
+    ]
     rows = [
         [
             Cell(row.label, "(baseline)" if row.baseline else "" if row.runs else "(before training)"),
@@ -73,14 +79,14 @@ def differences_sheet(table: Table) -> Sheet | None:
     against = {row.compared["mAP"].baseline for row in rows}
     headers = [_NAMED[table.by], *(["against"] if len(against) > 1 else [])]
     for metric in TESTED:
-        headers += [f"Δ {TITLES[metric]}", "verdict"]
+        headers += [f"Δ {metric_of(metric).title}", "verdict"]
     cells = []
     for row in rows:
         line = [Cell(row.label), *([Cell(row.compared["mAP"].baseline)] if len(against) > 1 else [])]
         for metric in TESTED:
             one = row.compared[metric]
-            sure = one.verdict != "not distinguishable"
-            line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict, bold=sure)]
+            sure = one.verdict in ("better", "worse")
+            line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict or one.unequal, bold=sure)]
         cells.append(line)
     title = f"Differences to {against.pop()}" if len(against) == 1 else "Differences to the baseline"
     notes = ["Δ in percentage points with its 95 % interval; verdicts after Holm's correction over this table."]
@@ -91,11 +97,47 @@ def _over_seeds(rows: list[Row]) -> list[str]:
     """The seed-level tests, for the rows with seeds enough for one."""
     notes = []
     for row in rows:
-        found = {TITLES[metric]: row.compared[metric].difference.p_seeds for metric in TESTED}
+        found = {metric_of(metric).title: row.compared[metric].difference.p_seeds for metric in TESTED}
         told = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
         if told:
             notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")
     return notes
+
+
+def tuning_sheet(table: Table) -> Sheet | None:
+    """How each tuned row was chosen; None where none was."""
+    tuned = [(row, row.tuning) for row in table.rows if row.tuning]
+    if not tuned:
+        return None
+    headers = [
+        _NAMED[table.by],
+        "trials",
+        "method",
+        "folds",
+        "settings tuned",
+        "validation mAP %",
+        "other folds %",
+        "chosen",
+    ]
+    rows = [
+        [
+            Cell(row.label),
+            Cell(str(tuning.trials)),
+            Cell(tuning.method),
+            Cell(str(tuning.folds) if tuning.folds else "–"),
+            Cell(str(len(tuning.values))),
+            _optional(tuning.validation),
+            _optional(tuning.other_folds),
+            Cell(tuning.chosen),
+        ]
+        for row, tuning in tuned
+    ]
+    note = "The validation that a row was chosen by is optimistic; that on the other folds is not of the search."
+    return Sheet("Tuning", headers, rows, [note])
+
+
+def _optional(rate: float | None) -> Cell:
+    return Cell("–" if rate is None else f"{100 * rate:.1f}")
 
 
 def configuration_sheet(table: Table) -> Sheet | None:
@@ -161,6 +203,7 @@ def sheets(section: Section) -> list[Sheet]:
     found = [
         results_sheet(table),
         differences_sheet(table),
+        tuning_sheet(table),
         configuration_sheet(table) if table.by == "run" else None,
         claims_sheet(section),
         published_sheet(section),
@@ -168,11 +211,11 @@ def sheets(section: Section) -> list[Sheet]:
     return [sheet for sheet in found if sheet]
 
 
-def _metric(table: Table, row: Row, column: Column) -> Cell:
+def _metric(table: Table, row: Row, column: Metric) -> Cell:
     value = row.metrics.get(column.key)
     if value is None:
         return Cell("–")
-    cell = _percent(value) if column.rate else _plain(value, 3)
+    cell = _percent(value) if column.unit == "fraction" else _plain(value, 3)
     return Cell(cell.text, cell.detail, bold=value.mean == table.best(column.key))
 
 

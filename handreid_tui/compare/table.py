@@ -12,7 +12,8 @@ import numpy as np
 
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
-from handreid_tui.compare.configuration import differing, label, usual_values
+from engine.contract.metrics import Metric, metrics_of
+from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.statistics import (
     ALPHA,
@@ -24,44 +25,38 @@ from handreid_tui.compare.statistics import (
     seed_verdict,
     spread,
 )
+from handreid_tui.compare.tuning import Tuning, tuning_notes, unequal
+from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
 UNTRAINED = "zero_shot"
 TESTED = ("mAP", "rank1")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: `rate` is a fraction shown in percent, `better` says which way is better."""
-
-    key: str
-    title: str
-    better: Literal["higher", "lower"]
-    rate: bool = True
-
-
-COLUMNS = (
-    Column("rank1", "rank-1", "higher"),
-    Column("rank5", "rank-5", "higher"),
-    Column("rank10", "rank-10", "higher"),
-    Column("mAP", "mAP", "higher"),
-    Column("mINP", "mINP", "higher"),
-    Column("eer", "EER", "lower"),
-    Column("compactness", "compactness", "lower", rate=False),
-    Column("separation", "separation", "higher", rate=False),
-)
+# Of the final report's geometry: see `_shape`
+COMPACTNESS = Metric("compactness", "compactness", "mean distance to the own mean", "lower", "distance", "geometry", ())
+SEPARATION = Metric("separation", "separation", "between / within", "higher", "ratio", "geometry", ())
+COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table."""
+    """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table.
+
+    unequal: why nothing may be claimed, "" where it may; then `p_adjusted` is None, and the difference outside Holm's
+    family.
+    """
 
     baseline: str
     difference: Difference
-    p_adjusted: float
+    p_adjusted: float | None
+    unequal: str = ""
 
     @property
-    def verdict(self) -> Literal["better", "worse", "not distinguishable"]:
+    def verdict(self) -> Literal["better", "worse", "not distinguishable"] | None:
+        """None between rows of unequal tuning."""
+        if self.p_adjusted is None:
+            return None
         if not self.p_adjusted <= ALPHA:
             return "not distinguishable"
         return "better" if self.difference.estimate > 0 else "worse"
@@ -78,6 +73,10 @@ class Row:
     seconds: Spread | None
     baseline: bool = False
     compared: dict[str, Compared] = field(default_factory=dict)
+
+    @property
+    def tuning(self) -> Tuning | None:
+        return self.runs[0].tuning if self.runs else None
 
     @property
     def seeds(self) -> int:
@@ -111,9 +110,10 @@ class Table:
 def compare_runs(
     runs: Sequence[FinishedRun], by: By = "combo", baseline: str = "ce", resamples: int = RESAMPLES
 ) -> list[Table]:
-    """The tables of `runs`, one a protocol, with differences to the rows of the combination `baseline`.
+    """The tables of `runs`, one a protocol, with differences to the baseline.
 
-    Where a protocol has no such row, `zero_shot` takes its place; by run, the first run.
+    baseline: the label of a row, or a combination. Where a protocol has no such row, `zero_shot` takes its place; by
+    run, the first run.
     """
     groups: dict[Protocol, list[FinishedRun]] = defaultdict(list)
     for run in runs:
@@ -122,9 +122,10 @@ def compare_runs(
 
 
 def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, resamples: int) -> Table:
-    rows = [_row(run.name, [run]) for run in runs] if by == "run" else _rows_by_combo(runs)
+    rows = _rows_by_run(runs) if by == "run" else _rows_by_combo(runs)
     notes: list[str] = []
-    mains = [row for row in rows if row.combo == baseline and row.runs]
+    mains = [row for row in rows if row.label == baseline and row.runs and baseline not in COMBOS]
+    mains = mains or [row for row in rows if row.combo == baseline and row.runs]
     if not mains:
         mains = [row for row in rows if row.combo == UNTRAINED and row.runs]
         if by == "run":
@@ -138,22 +139,37 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _rows_by_run(runs: list[FinishedRun]) -> list[Row]:
+    subjects = {
+        place: Subject(run.combo, run.settings, "" if run.name == run.directory.name else run.name, run.seed)
+        for place, run in enumerate(runs)
+    }
+    return [_row(f"{runs[place].number} {text}".strip(), [runs[place]]) for place, text in labels(subjects).items()]
 
 
 def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
     """A row for each combination and configuration; of runs that differ in nothing, the latest."""
-    groups: dict[tuple[str, str], dict[int, FinishedRun]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str], dict[int, FinishedRun]] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.number):
-        groups[run.combo, run.setup][run.seed] = run
-    usual = usual_values(runs)
-    rows = [_row(label(group[min(group)], usual), [group[s] for s in sorted(group)]) for group in groups.values()]
-    rows += _rows_before_training(rows, usual)
-    named = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)]
-    return sorted(rows, key=lambda row: (_place(named, row.combo), "(" in row.label, -row.metrics["mAP"].mean))
+        groups[run.combo, run.setup, run.tuning.label if run.tuning else ""][run.seed] = run
+    first = [group[min(group)] for group in groups.values()]
+    texts = labels({place: Subject(run.combo, run.settings) for place, run in enumerate(first) if not run.tuning})
+    texts |= {place: f"{run.combo} ({run.tuning.label})" for place, run in enumerate(first) if run.tuning}
+    rows = [_row(texts[n], [group[s] for s in sorted(group)]) for n, group in enumerate(groups.values())]
+    named, usual = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)], usual_values(runs)
+
+    def place(row: Row) -> tuple[int, bool, bool, float]:
+        unusual = bool(row.runs) and not is_usual(row.runs[0], usual)
+        return _place(named, row.combo), row.tuning is not None, unusual, -row.metrics["mAP"].mean
+
+    return sorted([*rows, *_rows_before_training(rows)], key=place)
 
 
-def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
+def _rows_before_training(rows: list[Row]) -> list[Row]:
     """Where each model started, from the reports that its trained runs made first, unless a zero_shot run says it."""
     known = {_encoder(row.runs[0]) for row in rows if row.combo == UNTRAINED}
     found: dict[str, dict[int, FinishedRun]] = defaultdict(dict)
@@ -162,20 +178,21 @@ def _rows_before_training(rows: list[Row], usual: dict[Any, Any]) -> list[Row]:
         for run in row.runs:
             if encoder not in known and run.trained and run.summary.get("before"):
                 found[encoder].setdefault(run.seed, run)
+    texts = labels(
+        {encoder: Subject(UNTRAINED, _of_encoder(next(iter(runs.values())))) for encoder, runs in found.items()}
+    )
     return [
-        Row(
-            label(next(iter(runs.values())), usual, combo=UNTRAINED, prefixes=("model.", "evaluation.")),
-            UNTRAINED,
-            (),
-            _spreads([run.summary["before"] for run in runs.values()]),
-            None,
-        )
-        for runs in found.values()
+        Row(texts[encoder], UNTRAINED, (), _spreads([run.summary["before"] for run in runs.values()]), None)
+        for encoder, runs in found.items()
     ]
 
 
+def _of_encoder(run: FinishedRun) -> dict[str, Any]:
+    return {key: value for key, value in run.settings.items() if key.startswith(("model.", "evaluation."))}
+
+
 def _encoder(run: FinishedRun) -> str:
-    return repr([(key, value) for key, value in run.settings.items() if key.startswith(("model.", "evaluation."))])
+    return repr(_of_encoder(run))
 
 
 def _row(title: str, runs: list[FinishedRun]) -> Row:
@@ -189,11 +206,11 @@ def _shape(geometry: dict[str, Any]) -> dict[str, float]:
     intra, inter = geometry.get("intra"), geometry.get("inter")
     if intra is None or inter is None:
         return {}
-    return {"compactness": intra} | ({"separation": inter / intra} if intra > 0 else {})
+    return {COMPACTNESS.key: intra} | ({SEPARATION.key: inter / intra} if intra > 0 else {})
 
 
 def _spreads(summaries: list[dict[str, Any]]) -> dict[str, Spread]:
-    keys = [*(column.key for column in COLUMNS), "mAP_trapezoid"]
+    keys = [*(metric.key for metric in metrics_of("report")), COMPACTNESS.key, SEPARATION.key]
     values = {key: [summary[key] for summary in summaries if summary.get(key) is not None] for key in keys}
     return {key: spread(found) for key, found in values.items() if found}
 
@@ -204,7 +221,7 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
     for place, row in enumerate(rows):
         if not row.runs or not mains or row is mains[0]:
             continue
-        main = next((main for main in mains if main is not row and _like(main, row)), mains[0])
+        main = _main_for(row, mains)
         try:
             pairs = paired_runs(row.runs, main.runs)
         except UserError as error:
@@ -217,20 +234,30 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
             differences = differences_of_runs([pairs for _, pairs in alike.values()], metric, resamples)
             for (place, (against, _)), difference in zip(alike.items(), differences, strict=True):
                 found[place, metric] = against, difference
-    adjusted = dict(zip(found, holm([difference.p for _, difference in found.values()]), strict=True))
+    by_label = {main.label: main for main in mains}
+    unequals = {key: unequal(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
+    family = [key for key in found if not unequals[key]]
+    adjusted = dict(zip(family, holm([found[key][1].p for key in family]), strict=True))
     used = {against for against, _ in found.values()} or {main.label for main in mains[:1]}
     return [
         replace(
             row,
             baseline=bool(row.runs) and row.label in used,
             compared={
-                metric: Compared(*found[place, metric], adjusted[place, metric])
+                metric: Compared(*found[place, metric], adjusted.get((place, metric)), unequals[place, metric])
                 for metric in TESTED
                 if (place, metric) in found
             },
         )
         for place, row in enumerate(rows)
     ]
+
+
+def _main_for(row: Row, mains: list[Row]) -> Row:
+    """The baseline row for `row`: of equal tuning first, then with equal settings, then the first."""
+    others = [main for main in mains if main is not row]
+    pool = [main for main in others if not unequal(row.tuning, main.tuning)] or others
+    return next((main for main in pool if _like(main, row)), pool[0])
 
 
 def _like(a: Row, b: Row) -> bool:

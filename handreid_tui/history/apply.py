@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from engine.contract.metrics import metric_columns
 from handreid_tui.history.fold import Points, Segment
-from handreid_tui.history.models import METRIC_COLUMNS
 from handreid_tui.history.schema import TABLES_OF_A_RUN
 from handreid_tui.runs.safe_files import plain
 
@@ -118,9 +118,9 @@ def _key_ids(connection: Connection, names: Points) -> dict[str, int]:
 
 def _metric_columns(connection: Connection, run: int) -> dict[str, float | None]:
     summary = {
-        name: {"last": last, "max": high}
-        for name, last, high in connection.exec_driver_sql(
-            "SELECT name, last, max FROM summary JOIN metric_key ON id = key WHERE run = ?", (run,)
+        name: {"last": last, "max": high, "min": low}
+        for name, last, high, low in connection.exec_driver_sql(
+            "SELECT name, last, max, min FROM summary JOIN metric_key ON id = key WHERE run = ?", (run,)
         )
     }
-    return {column: summary.get(key, {}).get(part) for column, (key, part) in METRIC_COLUMNS.items()}
+    return {name: summary.get(column.curve, {}).get(column.part) for name, column in metric_columns().items()}

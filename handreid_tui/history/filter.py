@@ -6,8 +6,9 @@
     has:key                  there is a value (has:note, has:mAP)
     a b, a and b · a or b · not a, -a · ( )
 
-Keys: those of a run (combo, status, seed, tag, …), its metrics (rank1, mAP, …), and any configuration key, by its whole
-name (train.lr) or its last part (lr).
+Keys: those of a run (combo, status, seed, tag, …), its metrics (rank1, mAP, …), the last value of any stored metric by
+its name (val/mINP), and any configuration key, by its whole name (train.lr) or its last part (lr). The last part of a
+loss option (margin) is that of any loss of the run.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
+from engine.contract.combos import TERMS
 from engine.contract.errors import UserError
+from engine.contract.metrics import fractions, metric_columns
 
 Values = Callable[[str], Any]
 """Gives a run's value of a key: text, number, bool, a collection of texts, or None where there is none."""
 
 RUN_KEYS = (
     "run", "name", "combo", "seed", "status", "reason", "stalled", "tag", "note", "archived", "dataset", "subset",
-    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "step", "seconds", "fingerprint",
+    "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "best_epoch", "steps", "step", "seconds",
+    "fingerprint", "sweep", "role", "trial",
 )  # fmt: skip
-RATES = (
-    "rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc", "tar_at_far_1e3", "val_rank1", "val_mAP",
-    "best_val_mAP", "before_rank1", "before_mAP", "pixels_rank1", "pixels_mAP",
-)  # fmt: skip
-METRICS = ("total", "images_per_s", "geometry_intra", "geometry_inter", "geometry_ratio", "geometry_angle")
+METRICS = tuple(metric_columns())
+STORED = ("val", "test", "before", "pixels", "geometry", "epoch", "system", "term")  # first words of stored metrics
 ALIASES = {"number": "run", "tags": "tag", "data": "dataset", "rank-1": "rank1", "map": "mAP", "time": "seconds"}
 CONTAINS = ("name", "note", "reason", "dataset", "model")
 SEARCHED = ("name", "combo", "tag", "note")
 
 _TOKEN = re.compile(r'\s*(?:([()])|((?:[^\s()"]|"[^"]*")+)|("))')
-_TERM = re.compile(r"(-?)([A-Za-z_][\w.\-]*?)(:|!=|<=|>=|=|<|>)(.*)", re.DOTALL)
+_TERM = re.compile(r"(-?)([A-Za-z_][\w.\-/]*?)(:|!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -142,22 +143,26 @@ def _comparison(name: str, operator: str, wanted: str, keys: set[str]) -> Callab
 
 
 def _ordered(value: Any, operator: str, number: float) -> bool:
+    if isinstance(value, list):
+        return any(_ordered(each, operator, number) for each in value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return {"<": value < number, "<=": value <= number, ">": value > number, ">=": value >= number}[operator]
 
 
 def _equality(key: str, wanted: str, number: float | None) -> Callable[[Values], bool]:
-    def equal(values: Values) -> bool:
-        value = values(key)
+    pattern = f"*{wanted}*" if key in CONTAINS else wanted
+
+    def equal(value: Any) -> bool:
         if isinstance(value, bool):
             return wanted in (("true", "yes", "1") if value else ("false", "no", "0"))
         if isinstance(value, int | float) and number is not None:
             return abs(value - number) <= 1e-9 * max(1.0, abs(value))
-        pattern = f"*{wanted}*" if key in CONTAINS else wanted
+        if isinstance(value, list):
+            return any(map(equal, value))
         return any(fnmatchcase(text.lower(), pattern) for text in _texts(value))
 
-    return equal
+    return lambda values: equal(values(key))
 
 
 def _number(text: str, key: str) -> float | None:
@@ -166,7 +171,8 @@ def _number(text: str, key: str) -> float | None:
         number = float(text.removesuffix("%"))
     except ValueError:
         return None
-    return number / 100 if text.endswith("%") or (key in RATES and number > 1) else number
+    rate = key in fractions()
+    return number / 100 if text.endswith("%") or (rate and number > 1) else number
 
 
 def _texts(value: Any) -> Iterable[str]:
@@ -181,7 +187,7 @@ def resolve_key(name: str) -> str:
     known = _known_keys()
     if name in known:
         return name
-    if name.startswith("loss."):
+    if name.startswith("loss.") or (name.partition("/")[0] in STORED and "/" in name):
         return name
     folded = {key.lower(): key for key in known}
     if name.lower() in folded:
@@ -189,6 +195,8 @@ def resolve_key(name: str) -> str:
     ending = [key for key in known if key.rpartition(".")[2] == name and "." in key]
     if len(ending) == 1:
         return ending[0]
+    if not ending and name in ("weight", *(option for term in TERMS.values() for option in term.options)):
+        return f"loss.*.{name}"
     if ending:
         raise UserError(f"{name!r} may be {' or '.join(ending)}: write it whole.")
     near = difflib.get_close_matches(name.lower(), folded, n=1)
@@ -199,4 +207,4 @@ def resolve_key(name: str) -> str:
 def _known_keys() -> tuple[str, ...]:
     from engine.contract.config import setting_keys
 
-    return tuple(dict.fromkeys((*RUN_KEYS, *RATES, *METRICS, *setting_keys())))
+    return tuple(dict.fromkeys((*RUN_KEYS, *METRICS, *setting_keys())))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,15 +13,16 @@ from sqlalchemy import Engine
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.metrics import SELECTED_BY, metric, metric_columns
 from handreid_tui.history.schema import reading
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as lists show it. Times are Unix seconds, accuracies fractions; what is not known (yet) is None or "".
+    """A run as lists show it. Times are Unix seconds; what is not known (yet) is None or "".
 
-    `total` is the last loss, `val_*` and `geometry_*` the last validation, `test_geometry_*` and the unmarked metrics
-    the final report, `before_*` the same before training, `pixels_*` that of the raw pixels.
+    `sweep`, `role` and `trial` say what a run of a sweep was for.
+    metrics: the columns of `engine.contract.metrics.metric_columns`, such as `mAP`, `val_mAP`, `best_val_mAP`, `total`.
     """
 
     number: int
@@ -53,35 +54,11 @@ class RunRow:
     step: int | None
     best_epoch: int | None
     damaged: int
-    total: float | None
-    images_per_s: float | None
-    val_rank1: float | None
-    val_mAP: float | None
-    best_val_mAP: float | None
-    rank1: float | None
-    rank5: float | None
-    rank10: float | None
-    mAP: float | None
-    mAP_trapezoid: float | None
-    mINP: float | None
-    eer: float | None
-    auc: float | None
-    tar_at_far_1e3: float | None
-    before_rank1: float | None
-    before_mAP: float | None
-    pixels_rank1: float | None
-    pixels_mAP: float | None
-    geometry_intra: float | None
-    geometry_inter: float | None
-    geometry_ratio: float | None
-    geometry_hard_gap: float | None
-    geometry_angle: float | None
-    test_geometry_intra: float | None
-    test_geometry_inter: float | None
-    test_geometry_ratio: float | None
-    test_geometry_hard_gap: float | None
-    test_geometry_angle: float | None
+    sweep: int | None
+    role: str
+    trial: int | None
     tags: tuple[str, ...]
+    metrics: Mapping[str, float | None] = field(hash=False)
 
     @property
     def protocol(self) -> str:
@@ -89,7 +66,16 @@ class RunRow:
         return f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
 
 
-_COLUMNS = ", ".join(field.name for field in fields(RunRow) if field.name != "tags")
+_SELECTED = metric(SELECTED_BY)
+# Of a run that has not finished: the epoch of its best validation so far; of equal ones the later, as in the trainer.
+_KEY = f"SELECT id FROM metric_key WHERE name = '{_SELECTED.curve('validation')}'"
+_BEST_EPOCH = f"""coalesce(best_epoch, (
+    SELECT CAST(round(1.0 * metric.step * run.epochs / run.steps) AS INTEGER) FROM metric
+    WHERE metric.run = run.number AND metric.key = ({_KEY})
+    ORDER BY metric.value {"DESC" if _SELECTED.better == "higher" else "ASC"}, metric.step DESC LIMIT 1))"""
+_OWN = [each.name for each in fields(RunRow) if each.name not in ("tags", "metrics")]
+_METRICS = tuple(metric_columns())
+_COLUMNS = ", ".join(_BEST_EPOCH if name == "best_epoch" else name for name in (*_OWN, *_METRICS))
 
 
 class Summary(NamedTuple):
@@ -116,8 +102,18 @@ def list_runs(history: Engine, *, archived: bool = False) -> list[RunRow]:
         for run, tag in connection.exec_driver_sql("SELECT run, tag FROM tag ORDER BY run, tag"):
             tags[run] += (tag,)
         rows = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM run {where} ORDER BY number").all()
+    make: Callable[..., RunRow] = RunRow  # the columns are in the order of its fields
+    end = len(_OWN) - 4
     return [
-        RunRow(number, Path(path), bool(archived), bool(stalled), *rest, tags.get(number, ()))  # type: ignore[call-arg]
+        make(
+            number,
+            Path(path),
+            bool(archived),
+            bool(stalled),
+            *rest[:end],
+            tags.get(number, ()),
+            dict(zip(_METRICS, rest[end:], strict=True)),
+        )
         for number, path, archived, stalled, *rest in rows
     ]
 

@@ -16,8 +16,9 @@ from sqlmodel import SQLModel
 
 import handreid_tui.history.models  # noqa: F401  (defines the tables)
 from engine.contract.errors import UserError
+from engine.contract.metrics import metric_columns
 
-VERSION = 3
+VERSION = 4
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history
 WAIT = 30.0  # seconds that a writer waits for the others
 
@@ -155,11 +156,11 @@ def _begin(connection: Connection) -> None:
 
 def _migrate(history: Engine, db: Path, journal: str) -> None:
     with history.connect() as connection:
-        if _version(connection, db) == VERSION:
+        if _is_current(connection, db):
             return
     _set_journal(history, journal)
     with writing(history) as connection:
-        if _version(connection, db) == VERSION:  # another process was faster
+        if _is_current(connection, db):  # another process was faster
             return
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         for table in _tables(connection):
@@ -171,6 +172,14 @@ def _migrate(history: Engine, db: Path, journal: str) -> None:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def _is_current(connection: Connection, db: Path) -> bool:
+    """Whether the tables are those of this version, with a column for each metric that is declared today."""
+    if _version(connection, db) != VERSION:
+        return False
+    columns = {name for _, name, *_ in connection.exec_driver_sql("PRAGMA table_info(run)")}
+    return columns >= metric_columns().keys()
 
 
 def _version(connection: Connection, db: Path) -> int:

@@ -77,14 +77,14 @@ def take(run: Waiting, gpus: list[Gpu]) -> Lease | None:
 
 
 def check(device: str, gpus: float) -> None:
-    """Raises UserError where this machine never has so many GPUs for a run with `--device`."""
+    """Raises UserError where this machine never has so many GPUs for a run on `device`."""
     if gpus <= 1:
         return
     if device not in ("auto", "cuda"):
-        raise UserError(f"--gpus {gpus:g} goes with --device auto or cuda, but not with {device}.")
+        raise UserError(f"Several GPUs go with the device auto or cuda, but not with {device}.", "gpus")
     there = len(visible_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")))
     if gpus > there:
-        raise UserError(f"--gpus {gpus:g}: there {'is' if there == 1 else 'are'} {there or 'none'} here.")
+        raise UserError(f"A run on {gpus:g} GPUs: this machine has {there or 'none'}.", "gpus")
 
 
 def obstacle(gpu: Gpu, share: float = 1.0) -> str | None:

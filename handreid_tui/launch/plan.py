@@ -11,13 +11,14 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.combos import Combo
-from engine.contract.config import RunConfig, resolve
+from engine.contract.config import RunConfig, resolve, setting_name
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
 from engine.data.synthetic import demo_folder
+from engine.data.wording import count
 from handreid_tui.launch.devices import list_gpus, visible_gpus
 from handreid_tui.launch.grid import Axes, combinations
 from handreid_tui.launch.weights import check_weights
@@ -90,9 +91,8 @@ def plan(
     for config in chosen:
         split = split_of[config.data]
         if config.loss and batch_is_open and config.train.ids_per_batch > len(split.classes):
-            warnings.append(
-                f"{len(split.classes)} identities to train on: that many in a batch, instead of the recipe's."
-            )
+            fewer = f"batch reduced from {config.train.ids_per_batch} identities to {max(2, len(split.classes))}."
+            warnings.append(f"Only {count(len(split.classes), 'training identity')}: {fewer}")
             config = _with_ids_per_batch(config, len(split.classes))
         if config.loss:
             batches[config.data, config.train.ids_per_batch, config.train.images_per_id] = split
@@ -127,11 +127,11 @@ def check_device(device: str) -> None:
     if wanted and int(wanted[1] or 0) >= (count := len(visible_gpus(list_gpus(), hidden))):
         there = f"only {count} GPU{'s' if count > 1 else ''}" if count else "no NVIDIA GPU"
         where = "this machine" if hidden is None else f"CUDA_VISIBLE_DEVICES={hidden}"
-        raise UserError(f"There is no {device}: {where} has {there}. Use --device auto.")
+        raise UserError(f"There is no {device}: {where} has {there}. Use auto.", "device")
 
 
 def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> None:
-    for key in settings:
+    for key in map(setting_name, settings):
         term = key.removeprefix("loss.").partition(".")[0]
         if key.startswith("loss.") and not any(term in config.loss for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))

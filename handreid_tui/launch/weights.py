@@ -8,22 +8,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.models import HUB, ON_HUB, TIMM
+from engine.contract.weights import find_weights
 
 
 def check_weights(model: str, source: str) -> None:
     """Raises UserError if `source` is no file, no folder with weights, no pretrained tag of `model`, and not `none`."""
     path = Path(source)
-    if path.is_dir() and not any((path / place / run_files.MODEL).is_file() for place in run_files.WEIGHTS_FOLDERS):
-        raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.")
+    if path.is_dir() and not find_weights(path):
+        raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.", "model.pretrained")
     known = pretrained_tags()
     if source == "none" or path.exists() or not known:
         return
+    if model.startswith((TIMM, ON_HUB)):
+        if source != HUB:
+            text = f"{model} has no tags, and {source!r} is no file: use {HUB}, none or a file."
+            raise UserError(text, "model.pretrained")
+        return
     tags = known.get(model, ())
     if source not in tags:
-        ways = f"Its tags: {', '.join(tags)}." if tags else "It has none: use --pretrained none or a file."
-        raise UserError(f"{model} has no pretrained weights {source!r}, nor is that a file. {ways}")
+        ways = f"Its tags: {', '.join(tags)}." if tags else "It has none: use none or a file."
+        text = f"{model} has no pretrained weights {source!r}, nor is that a file. {ways}"
+        raise UserError(text, "model.pretrained")
 
 
 @cache

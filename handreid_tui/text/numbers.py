@@ -1,20 +1,10 @@
-"""Numbers, and the names of metrics, as people read them."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
 import math
 
-METRICS = {
-    "rank1": "rank-1",
-    "rank5": "rank-5",
-    "rank10": "rank-10",
-    "mAP": "mAP",
-    "mAP_trapezoid": "mAP, trapezoid",
-    "mINP": "mINP",
-    "eer": "EER",
-    "auc": "AUC",
-    "tar_at_far_1e3": "TAR @ FAR 0.1%",
-}
+from engine.contract.metrics import Metric
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -22,6 +12,13 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     if fraction is None or not math.isfinite(fraction):
         return "–"
     return f"{100 * fraction:.{digits}f}"
+
+
+def metric_text(metric: Metric, value: float | None) -> str:
+    """A value of a metric: a fraction as percent, a distance to three digits; what was not measured as `–`."""
+    if metric.unit == "fraction" or value is None or not math.isfinite(value):
+        return percent(value)
+    return f"{value:.{ {'images/s': 0, 'degrees': 1}.get(metric.unit, 3) }f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -60,10 +60,10 @@ def epochs(run: RunRow) -> str:
 
 def results(run: RunRow) -> str:
     """Rank-1 and mAP of the final report, or the last of the validation."""
-    if run.rank1 is not None:
-        return f"rank-1 {percent(run.rank1)}  mAP {percent(run.mAP)}"
-    if run.val_rank1 is not None:
-        return f"val rank-1 {percent(run.val_rank1)}  mAP {percent(run.val_mAP)}"
+    if run.metrics["rank1"] is not None:
+        return f"rank-1 {percent(run.metrics['rank1'])}  mAP {percent(run.metrics['mAP'])}"
+    if run.metrics["val_rank1"] is not None:
+        return f"val rank-1 {percent(run.metrics['val_rank1'])}  mAP {percent(run.metrics['val_mAP'])}"
     return ""
 
 
@@ -86,19 +86,25 @@ def naming(run: RunRow) -> str:
     return f"{run.number} {own or f'{run.combo} s{run.seed}'}"
 
 
-def headline(run: RunRow) -> list[str]:
-    """The run in short pieces, the most important first."""
-    parts = [f"{run.number} {run.combo}", f"seed {run.seed}", status(run)]
+def best_epoch(run: RunRow) -> str:
+    """`best epoch 40, val mAP 92.0`; "" where nothing was validated."""
+    if not run.best_epoch or run.metrics["best_val_mAP"] is None:
+        return ""
+    return f"best epoch {run.best_epoch}, val mAP {percent(run.metrics['best_val_mAP'])}"
+
+
+def headline(run: RunRow, label: str) -> list[str]:
+    """The run in short pieces, the most important first. `label`: see `run_labels`."""
+    parts = [f"{run.number} {label}", status(run)]
     if is_active(run):
         parts.append(f"epoch {epochs(run)}")
         if (left := seconds_left(run)) is not None:
             parts.append(f"{duration(left)} left")
-        if run.images_per_s:
-            parts.append(f"{run.images_per_s:.0f} img/s")
+        if run.metrics["images_per_s"]:
+            parts.append(f"{run.metrics['images_per_s']:.0f} img/s")
     elif run.seconds:
         parts.append(duration(run.seconds))
-    if text := results(run):
-        parts.append(text)
+    parts += filter(None, (results(run), best_epoch(run)))
     return parts
 
 

@@ -34,9 +34,13 @@ DEVICES_EVERY = 2.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All runs by number, oldest first, as the history held them at one moment. `loaded`: it was read at all."""
+    """All runs by number, oldest first, as the history held them at one moment.
+
+    settings: by run, the configuration keys in which runs differ. loaded: whether the history was read at all.
+    """
 
     runs: Mapping[int, RunRow] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Mapping[int, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     devices: tuple[Device, ...] = ()
     loaded: bool = False
     history: Any = None
@@ -96,6 +100,7 @@ class Feed:
 
     def _read_on(self) -> None:
         from handreid_tui.history import ingest, list_runs, open_history
+        from handreid_tui.history.varying import varying_settings
 
         history = open_history(self._places.db)
         watched = sqlite3.connect(self._places.db, timeout=5.0)
@@ -109,9 +114,11 @@ class Feed:
                 now = watched.execute("PRAGMA data_version").fetchone()
                 if now != version:
                     version = now
-                    snapshot = replace(
-                        snapshot, runs={row.number: row for row in list_runs(history, archived=True)}, loaded=True
-                    )
+                    runs = {row.number: row for row in list_runs(history, archived=True)}
+                    settings = snapshot.settings
+                    if runs.keys() != snapshot.runs.keys():  # a configuration does not change
+                        settings = varying_settings(history)
+                    snapshot = replace(snapshot, runs=runs, settings=settings, loaded=True)
                 self._ask_slurm()
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()

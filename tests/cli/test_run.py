@@ -100,7 +100,10 @@ BAD = [
     (["--combo", "ce", "--data", "columns"], "aspectOfHand"),
     (["--combo", "ce", "--data", "HANDS", "--subset", "palmar-left"], "dorsal-right"),
     (["--combo", "ce", "--data", "HANDS", "--model", "ViT-B-61"], "ViT-B-16"),
-    (["--combo", "ce", "--data", "HANDS", "--model", "handreid-tiny", "--ids-per-batch", "64"], "--ids-per-batch 10"),
+    (
+        ["--combo", "ce", "--data", "HANDS", "--model", "handreid-tiny", "--ids-per-batch", "64"],
+        "10 or less (--ids-per-batch)",
+    ),
     (["--combo", "ce", "--set", "train.epoch=3"], "train.epochs"),
     (["--combo", "ce", "--set", "loss.triplet.margin=1"], "no chosen combination"),
     (["--combo", "ce", "--pretrained", "7"], "no run"),
@@ -130,7 +133,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], said: st
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--pretrained", "openai"], "--pretrained none"),
+        (["--pretrained", "openai"], "from scratch with none (--pretrained)"),
         (["--pretrained", "FILE"], "cannot be read safely"),
     ],
 )

@@ -69,8 +69,14 @@ def test_runs_that_may_only_be_read_are_looked_at_with_a_history_elsewhere(
 def test_a_history_in_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     finish(make_run(tmp_path / "runs"))
     for words in (["runs"], ["show", "1"], ["compare"], ["tag", "1", "x"], ["rm", "1", "-y"], ["rebuild"]):
-        assert "There is no folder" in refused(*words, "--db", tmp_path / "nope" / "x.db", cwd=tmp_path)
+        assert "No such folder" in refused(*words, "--db", tmp_path / "nope" / "x.db", cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_the_data_of_handreid_toml_are_taken_unless_others_are_named(tmp_path: Path) -> None:
+    (tmp_path / "handreid.toml").write_text('[run]\ndata.source = "/nowhere/hands"\n')
+    assert "/nowhere/hands" in refused("run", "--combo", "ce", cwd=tmp_path)
+    assert "/nowhere/others" in refused("run", "--combo", "ce", "--data", "/nowhere/others", cwd=tmp_path)
 
 
 def test_an_encoder_is_written_into_a_folder_that_can_be(shared: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_distractors_in_the_gallery_are_not_part_of_a_figure(tmp_path):
 
 
 def test_every_claim_is_about_a_term_that_exists():
-    from engine.contract.combos import TERMS
+    from engine.contract.terms import TERMS
 
     assert {claim.term for claim in CLAIMS} <= set(TERMS)
 

@@ -45,7 +45,7 @@ def test_archived_runs_are_left_out_unless_they_are_named(history):
 
 def test_named_runs_stand_side_by_side_each_once(history):
     comparison = compare_history(history, ["0003", "1", "3"])
-    assert [row.label for row in comparison.sections[0].table.rows] == ["0003-ce_arcface", "0001-ce"]
+    assert [row.label for row in comparison.sections[0].table.rows] == ["3 ce_arcface s0", "1 ce s0"]
     assert comparison.by == "run"
 
 

@@ -115,11 +115,13 @@ def test_runs_that_differ_in_more_than_the_seed_stand_in_rows_of_their_own(runs,
         for seed in range(2)
     ]
     rows = {row.label: row for row in compare([*runs, *others]).sections[0].table.rows}
-    assert {"ce", "ce (train.lr=0.0001)", "ce_triplet", "ce_triplet (train.lr=0.0001)"} <= set(rows)
-    assert rows["ce"].seeds == 3 and rows["ce (train.lr=0.0001)"].seeds == 2
-    against = rows["ce_triplet (train.lr=0.0001)"].compared["mAP"].baseline
-    assert against == "ce (train.lr=0.0001)", "the baseline is the one with the same settings"
-    assert rows["ce_triplet"].compared["mAP"].baseline == "ce"
+    assert {"ce lr=1e-3", "ce lr=1e-4", "ce_triplet lr=1e-3", "ce_triplet lr=1e-4"} <= set(rows)
+    assert rows["ce lr=1e-3"].seeds == 3 and rows["ce lr=1e-4"].seeds == 2
+    against = rows["ce_triplet lr=1e-4"].compared["mAP"].baseline
+    assert against == "ce lr=1e-4", "the baseline is the one with the same settings"
+    assert rows["ce_triplet lr=1e-3"].compared["mAP"].baseline == "ce lr=1e-3"
+    other = compare([*runs, *others], baseline="ce_triplet lr=1e-4").sections[0].table
+    assert {row.label for row in other.rows if row.baseline} == {"ce_triplet lr=1e-4"}
 
 
 def test_the_device_and_the_number_of_threads_do_not_split_a_row(tmp_path):
@@ -171,9 +173,9 @@ def test_named_runs_stand_side_by_side_with_only_the_settings_that_differ(tmp_pa
     a = plant(tmp_path, 1, "ce", clusters(IDENTITY, 0.8, 1), IDENTITY)
     b = plant(tmp_path, 2, "ce", clusters(IDENTITY, 0.6, 2), IDENTITY, **{"train.lr": 1e-4})
     table = compare([a, b], by="run").sections[0].table
-    assert [row.label for row in table.rows] == ["0001-ce", "0002-ce"]
+    assert [row.label for row in table.rows] == ["1 ce lr=1e-3 s0", "2 ce lr=1e-4 s0"]
     assert table.configuration == {"train.lr": [1e-3, 1e-4]}
-    assert table.rows[1].compared["mAP"].baseline == "0001-ce"
+    assert table.rows[1].compared["mAP"].baseline == "1 ce lr=1e-3 s0"
 
 
 def test_a_damaged_evaluation_costs_its_interval_and_nothing_else(tmp_path):

@@ -145,3 +145,13 @@ def test_a_file_system_without_hard_links_gets_a_copy(tmp_path: Path, monkeypatc
     save_checkpoint(tmp_path / "last", checkpoint(2), best=tmp_path / "best")
     loaded = load_checkpoint(tmp_path / "last")
     assert loaded and torch.equal(loaded.best["visual.weight"], torch.full((4,), 1.0))
+
+
+def test_an_error_that_is_no_full_disk_is_not_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        save_checkpoint(tmp_path / "last", Checkpoint({"w": torch.ones(2)}, {"step": 1}))
+    assert not list(tmp_path.iterdir())

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.combos import COMBOS, TERMS, Combo, find_combo
+from engine.contract.combos import COMBOS, Combo, find_combo
 from engine.contract.config import RunConfig, flatten, parse_setting, resolve
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 
 
 def test_the_missions_table_is_there() -> None:
@@ -25,7 +26,7 @@ def test_an_expression_makes_a_combination() -> None:
     [
         ("ce_tripet", "Did you mean 'ce_triplet'?"),
         ("ce+tripet", "Did you mean 'triplet'?"),
-        ("ce+ce", "stands twice"),
+        ("ce+ce", "appears twice"),
         ("ce+triplet:much", "not a number"),
         ("ce+triplet:-1", "positive"),
         ("ce+triplet:nan", "number"),
@@ -107,4 +108,4 @@ def test_settings_of_the_command_line(text: str, expected: tuple) -> None:
 
 def test_every_term_says_what_it_does_and_where_it_is_from() -> None:
     assert all(term.does.endswith(".") and term.source for term in TERMS.values())
-    assert json.dumps({name: term.options for name, term in TERMS.items()})
+    assert json.dumps({name: term.defaults for name, term in TERMS.items()})

@@ -14,12 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.contract.combos import TERMS
 from engine.contract.config import EvaluationConfig
+from engine.contract.terms import TERMS
 from engine.evaluation.evaluate import BATCH, extract
 from engine.losses.objective import Objective
 from engine.model.reid_model import Feature, build_model
-from engine.training.optimizers import set_rates
 from engine.training.schedule import rate_factor
 from engine.training.setup import prepare
 from tests.support.training import events_of, small_config, train_in
@@ -68,24 +67,23 @@ def test_2_a_margin_is_applied(term: str) -> None:
     losses = []
     for margin in (0.0, 0.3):
         torch.manual_seed(1)
-        options = {"weight": 1.0, **TERMS[term].options, "margin": margin}
+        options = TERMS[term].defaults | {"margin": margin}
         losses.append(Objective({term: options}, [8], 4)(features, target).total.item())
     assert losses[1] != pytest.approx(losses[0], rel=1e-3)
 
 
 def test_3_centers_move_to_their_class_means_at_their_own_rate(hands: Path) -> None:
     setup = prepare(small_config("ce_triplet_center", hands))
-    set_rates(setup.optimizers, 0.01)  # the schedule of the encoder is not theirs
+    setup.optimizers.set_rates(0.01)  # the schedule of the encoder is not theirs
     chosen = setup.sampler.batch(0)
     target = setup.target[chosen]
     setup.model.train()
     features = setup.model(setup.augmentation.plain(setup.images[setup.train[chosen]]))
-    before = [center.detach().clone() for center in setup.objective.centers()]
+    before = [center.detach().clone() for center in setup.objective.parameters_of("center")]
     setup.objective(features, target).total.backward()
-    setup.objective.unscale_centers()
-    for optimizer in setup.optimizers:
-        optimizer.step()
-    for old, new, feature in zip(before, setup.objective.centers(), features, strict=True):
+    setup.objective.unscale_own()
+    setup.optimizers.step(clip_norm=0)
+    for old, new, feature in zip(before, setup.objective.parameters_of("center"), features, strict=True):
         expected = old.clone()
         for identity in target.unique():
             own = target == identity
@@ -98,7 +96,7 @@ def test_3_centers_move_to_their_class_means_at_their_own_rate(hands: Path) -> N
 def test_4_each_term_sees_its_side_of_the_neck(term: str) -> None:
     torch.manual_seed(0)
     before, after = (torch.randn(12, 8, requires_grad=True) for _ in range(2))
-    objective = Objective({term: {"weight": 1.0, **TERMS[term].options}}, [8], 4)
+    objective = Objective({term: TERMS[term].defaults}, [8], 4)
     objective([Feature(before, after)], torch.arange(12) // 3).total.backward()
     classifies = term in ("ce", "arcface", "cosface")
     assert (after.grad is not None) == classifies

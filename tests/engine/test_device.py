@@ -56,7 +56,7 @@ def test_float32_is_float32(hands: Path) -> None:
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_the_way_out() -> None:
     Workers(size=4).check(64)
-    with pytest.raises(UserError, match=r"3 GPUs cannot share a batch of 64 images evenly: .*--ids-per-batch"):
+    with pytest.raises(UserError, match=r"3 GPUs cannot share a batch of 64 images evenly: .*multiple of 3"):
         Workers(size=3).check(64)
 
 

@@ -146,9 +146,13 @@ def test_training_goes_on_where_not_even_events_can_be_written(tmp_path: Path, h
 @pytest.mark.parametrize("name", ["torch.cuda.OutOfMemoryError", "torch.OutOfMemoryError"])
 @pytest.mark.parametrize(
     ("ids", "images", "way_out"),
-    [(16, 4, "--ids-per-batch 8"), (2, 8, "--images-per-id 4"), (2, 2, "smaller --model")],
+    [
+        (16, 4, ("8 identities", "train.ids_per_batch")),
+        (2, 8, ("4 images of each", "train.images_per_id")),
+        (2, 2, ("smaller model", "model.name")),
+    ],
 )
-def test_out_of_gpu_memory_says_what_would_fit(name: str, ids: int, images: int, way_out: str) -> None:
+def test_out_of_gpu_memory_says_what_would_fit(name: str, ids: int, images: int, way_out: tuple[str, str]) -> None:
     error = {
         "torch.cuda.OutOfMemoryError": torch.cuda.OutOfMemoryError,
         "torch.OutOfMemoryError": torch.OutOfMemoryError,
@@ -158,7 +162,8 @@ def test_out_of_gpu_memory_says_what_would_fit(name: str, ids: int, images: int,
     assert reason["kind"] == "out_of_memory"
     assert reason["traceback"] is None
     assert f"out of GPU memory at batch {ids * images} ({ids} identities x {images} images)" in reason["message"]
-    assert way_out in reason["message"]
+    assert way_out[0] in reason["message"]
+    assert reason["setting"] == way_out[1]
 
 
 def test_every_way_to_tell_a_full_disk_is_understood() -> None:

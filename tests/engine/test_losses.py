@@ -196,7 +196,7 @@ def test_gradients_are_those_of_the_value(name: str, labels: list[int], seed: in
 
 
 def test_center_loss_and_its_gradients_are_the_closed_form() -> None:
-    loss = CenterLoss(classes=4, dim=6).double()
+    loss = CenterLoss(dim=6, classes=4).double()
     x, target = features(7), torch.tensor([0, 0, 0, 1, 3, 3, 0])
     with torch.no_grad():
         loss.centers.copy_(features(4, seed=1))
@@ -214,7 +214,7 @@ def test_center_loss_and_its_gradients_are_the_closed_form() -> None:
 
 
 def test_centers_move_to_the_means_of_their_classes_under_their_own_sgd() -> None:
-    loss = CenterLoss(classes=2, dim=6).double()
+    loss = CenterLoss(dim=6, classes=2).double()
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.5)
     x, target = features(4).detach(), torch.tensor([0, 0, 0, 1])
     loss(x, target).backward()

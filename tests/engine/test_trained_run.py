@@ -20,7 +20,9 @@ from engine.contract.config import DataConfig, ModelConfig
 from engine.contract.errors import UserError
 from engine.data import synthetic
 from engine.data.split import open_split
-from engine.evaluation.trained_run import export, load_trained, score
+from engine.evaluation.export import export
+from engine.evaluation.score import score
+from engine.evaluation.trained_model import load_trained
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
 from tests.support.training import small_config, train_in
@@ -111,7 +113,7 @@ def test_a_run_that_cannot_be_written_is_scored_all_the_same(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("engine.evaluation.trained_run.write_evaluation", full)
+        monkeypatch.setattr("engine.evaluation.score.write_evaluation", full)
     scored = score(copy, DataConfig(source=str(hands), trials=2))
     assert scored.folder is None and scored.problem and 0 <= scored.summary["rank1"] <= 1
     assert obstacle != "a full disk" or not list((copy / "evaluations").iterdir())
@@ -136,7 +138,7 @@ def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: s
 
 
 def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--model"):
+    with pytest.raises(UserError, match="Name the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no weights"):

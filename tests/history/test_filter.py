@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract.errors import UserError
+from engine.contract.metrics import metric_columns
 from handreid_tui.history.filter import parse_filter
 
 RUN = {
@@ -109,3 +110,10 @@ def test_a_mistake_is_one_sentence_that_helps(text, word):
 def test_no_text_raises_anything_else(text):
     with suppress(UserError):
         parse_filter(text).matches(RUN.get)
+
+
+@pytest.mark.parametrize("column", metric_columns())
+def test_every_metric_of_a_run_can_be_filtered_by(column: str) -> None:
+    wanted = parse_filter(f"{column}>0.5 has:{column}")
+    assert wanted.keys == {column}
+    assert [wanted.matches(lambda key, value=value: value) for value in (0.4, 0.6, None)] == [False, True, False]

@@ -84,11 +84,12 @@ def test_a_finished_run_arrives_with_all_its_figures(history: Engine, runs: Path
     )
     assert (row.tags, row.note, row.path) == (("a", "b"), "why", runs.resolve() / "0001-ce_triplet")
     assert (row.epoch, row.epochs, row.step, row.steps, row.best_epoch) == (2, 2, 20, 20, 1)
-    assert (row.rank1, row.mAP, row.before_rank1, row.pixels_mAP) == (0.95, 0.85, 0.4, 0.2)
-    assert (row.val_mAP, row.best_val_mAP) == (0.7, 0.8)
-    assert (row.geometry_intra, row.geometry_ratio, row.geometry_angle) == (0.4, 0.5, None)
-    assert (row.test_geometry_intra, row.test_geometry_angle) == (0.3, 20.0)
-    assert row.images_per_s == 500.0
+    final = {"rank1": 0.95, "mAP": 0.85, "before_rank1": 0.4, "pixels_mAP": 0.2}
+    validation = {"val_mAP": 0.7, "best_val_mAP": 0.8}
+    geometry = {"geometry_intra": 0.4, "geometry_ratio": 0.5, "geometry_angle": None}
+    of_the_test = {"test_geometry_intra": 0.3, "test_geometry_angle": 20.0}
+    expected = final | validation | geometry | of_the_test | {"images_per_s": 500.0}
+    assert {name: row.metrics[name] for name in expected} == expected
     assert row.protocol == "synthetic · dorsal-right · all · ffffffff"
     assert row.started is not None and row.ended is not None and row.seconds is not None
     assert row.seconds == pytest.approx(row.ended - row.started, abs=1e-3)
@@ -162,7 +163,7 @@ def test_what_is_no_number_is_a_gap(history: Engine, runs: Path) -> None:
     assert summary(history, 1)["total"].n == 5
     assert summary(history, 1)["total"].last is None
     assert summary(history, 1)["total"].max == 3.0
-    assert list_runs(history)[0].total is None
+    assert list_runs(history)[0].metrics["total"] is None
     assert dump(history)["summary"] == summaries_from_points(history)
 
 
@@ -203,7 +204,7 @@ def test_a_replaced_file_is_read_from_its_beginning(history: Engine, runs: Path)
     Trainer(run).start().steps(0, 2)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == [0, 1]
-    assert list_runs(history)[0].rank1 is None
+    assert list_runs(history)[0].metrics["rank1"] is None
     (run / "events.jsonl").unlink()  # longer, with another beginning
     Trainer(run).start(seed="other").steps(5, 9)
     ingest(history, runs)
@@ -220,7 +221,7 @@ def test_a_resumed_run_holds_what_an_uninterrupted_one_would(history: Engine, ru
     Trainer(run).start(resumed_from=10)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == list(range(10))
-    assert (list_runs(history)[0].step, list_runs(history)[0].val_mAP) == (10, 0.4)
+    assert (list_runs(history)[0].step, list_runs(history)[0].metrics["val_mAP"]) == (10, 0.4)
     Trainer(run).steps(10, 13)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == list(range(13))
@@ -234,7 +235,7 @@ def test_a_run_started_again_from_scratch_forgets_its_first_attempt(history: Eng
     Trainer(run).start().steps(0, 2)
     ingest(history, runs)
     assert curve(history, 1, "total")[0].tolist() == [0, 1]
-    assert list_runs(history)[0].before_rank1 is None
+    assert list_runs(history)[0].metrics["before_rank1"] is None
 
 
 def test_seconds_add_up_over_attempts_and_survive_clock_jumps(history: Engine, runs: Path) -> None:
@@ -308,7 +309,7 @@ def test_what_others_enter_is_seen(history: Engine, runs: Path) -> None:
     assert list_runs(history) == []
     (row,) = list_runs(history, archived=True)
     assert (row.name, row.tags, row.note, row.archived) == ("mine", ("t",), "n", True)
-    assert row.dataset == "synthetic" and row.rank1 == 0.95
+    assert row.dataset == "synthetic" and row.metrics["rank1"] == 0.95
 
 
 def test_settled_runs_are_not_touched_again(history: Engine, runs: Path) -> None:
@@ -350,7 +351,7 @@ def test_a_run_without_a_readable_configuration_is_shown_with_its_problem(histor
         (run / "config.json").write_text(content)
     report = ingest(history, runs)
     assert len(report.problems) == 3
-    assert [row.rank1 for row in list_runs(history)] == [0.95] * 3
+    assert [row.metrics["rank1"] for row in list_runs(history)] == [0.95] * 3
 
 
 def test_two_directories_with_one_number_are_reported(history: Engine, runs: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from engine.contract.errors import UserError
 from handreid_tui.history import ingest, list_runs, open_history, schema
-from handreid_tui.history.models import METRIC_COLUMNS, Run
+from handreid_tui.history.models import Run
 from handreid_tui.history.queries import RunRow
 from tests.history.test_ingest import dump
 from tests.support.run_files import finish, make_run
@@ -41,8 +41,7 @@ def test_a_history_waits_for_other_writers_and_keeps_its_promises_to_them(tmp_pa
 
 
 def test_a_list_shows_every_column_of_a_run() -> None:
-    assert set(RunRow.__slots__) == {*Run.model_fields, "tags"}
-    assert set(METRIC_COLUMNS) <= set(Run.model_fields)
+    assert set(RunRow.__slots__) == {*Run.model_fields, "tags", "metrics"}
 
 
 def test_an_older_schema_is_brought_up_to_date_and_filled_again(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_a_migration_that_fails_leaves_the_old_history(tmp_path: Path, monkeypat
         with pytest.raises(Exception, match="already exists"):
             open_history(db)
     history = open_history(db)
-    assert list_runs(history)[0].rank1 == 0.95
+    assert list_runs(history)[0].metrics["rank1"] == 0.95
     history.dispose()
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,16 +18,10 @@ from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle, queue, supervisor
 from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.state import observe
-from tests.support.launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
+from tests.support.launch_tools import events, make_run, processes_of, supervisors_of, until
 
 SUPERVISOR = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs"]
 SHIM = [sys.executable, "-P", "-m", "handreid_tui.launch.shim"]
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
-    with pretending(tmp_path) as folder:
-        yield folder
 
 
 def names(runs: Path) -> list[str]:

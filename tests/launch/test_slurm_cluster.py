@@ -1,6 +1,6 @@
 """Real trainings on a real Slurm of one machine: `pytest -m slurm -n 0`, as root, with Debian's slurm-wlm and munge.
 
-What is asked of Slurm's own behaviour is asked here; everything else is in `test_slurm.py`.
+What is asked of Slurm's own behaviour is asked here; everything else is in the other `test_slurm_*.py`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "threads": 1,
 }
+
+
+class StopAtStep(StopRequest):
+    """Asks to stop after the n-th look of the loop, that is after n steps."""
+
+    def __init__(self, step: int) -> None:
+        self._looks = itertools.count(1)
+        self._step = step
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        return next(self._looks) >= self._step
 
 
 def small_config(combo: str, hands: Path, seed: int = 0, **settings: Any) -> RunConfig:

@@ -126,11 +126,11 @@ async def test_sort_filter_and_open_a_run(places):
         await pilot.press("slash", *"combo:ce*", "enter")
         await pilot.press("slash", *" rank1>0", "enter", "right", "right", "right", "right")
         await until(pilot, lambda: "rank-1▼" in text_of(app))
-        rates = [app.snapshot.runs[number].rank1 for number in table.keys]
+        rates = [app.snapshot.runs[number].metrics["rank1"] for number in table.keys]
         assert rates == sorted(rates, reverse=True)
         assert len(rates) == 6
         await pilot.press("R", "g")
-        await until(pilot, lambda: app.snapshot.runs[table.keys[0]].rank1 == min(rates))
+        await until(pilot, lambda: app.snapshot.runs[table.keys[0]].metrics["rank1"] == min(rates))
         await pilot.press("slash", *"oops:1")
         await shows(pilot, "A run has no")
         await pilot.press("escape", "escape")
@@ -168,13 +168,17 @@ async def test_deleting_asks_first(places):
         path = app.snapshot.runs[8].path
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("escape")
+        await pilot.press("enter")  # the focus is on Cancel
+        await until(pilot, lambda: not isinstance(app.screen, Confirm))
         assert path.exists()
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(pilot, lambda: 8 not in app.snapshot.runs)
         assert not path.exists()
+        await pilot.press("U")
+        await until(pilot, lambda: 8 in app.snapshot.runs)
+        assert app.snapshot.runs[8].tags == ("paper",)
 
 
 async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
@@ -184,7 +188,7 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await pilot.press("B")
         await shows(pilot, "baseline ce_triplet")
         await pilot.press("3", "j", "j", "space", "space", "c")
-        await shows(pilot, "Comparison of marked runs, by run", "0006-ce_arcface", "0005-ce_triplet")
+        await shows(pilot, "Comparison of marked runs, by run", "6 ce_arcface s1", "5 ce_triplet s1")
         file = places.db.parent / "table.tex"
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Prompt))

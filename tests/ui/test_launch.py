@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from textual.widgets._toast import Toast
 
+from engine.contract.errors import UserError
 from handreid_tui.compare import compare_history
 from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.settings import Places
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.screens.launch.combo_table import ComboTable
-from handreid_tui.ui.screens.launch.form import Form, in_fields
+from handreid_tui.ui.screens.launch.form import Form, of_field
 from handreid_tui.ui.screens.launch.so_far import Results
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.run_files import Trainer, append, make_run, wait_in_queue
@@ -110,7 +111,7 @@ async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_pat
     async with opened(places) as (app, pilot):
         await pilot.press("j")
         await shows(pilot, "1 seed, the best of 2 configurations")
-        rates = [f"{100 * run.mAP:.1f}" for run in app.snapshot.runs.values()]
+        rates = [f"{100 * run.metrics['mAP']:.1f}" for run in app.snapshot.runs.values()]
         assert rates[0] != rates[1]
         assert f"mAP {max(rates)}" in text_of(app)
 
@@ -135,7 +136,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
     for seed in (1, 2):
         wait_in_queue(make_run(places.runs, "ce_triplet", seed))
     async with opened(places, size=size) as (app, pilot):
-        await shows(pilot, "1 running · 2 waiting", "▶ running", "◌ queued", "Choose combinations with space.")
+        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Choose combinations with space.")
         await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
         await pilot.press("end", "s")
         await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
@@ -170,10 +171,10 @@ async def test_a_gpu_that_is_not_there_is_told_before_the_launch(nothing, hands,
 
 
 def test_options_of_the_command_line_are_fields():
-    assert in_fields("Give --data a folder, or --pretrained FILE.") == "Give Data a folder, or Weights FILE."
-    assert in_fields("use --ids-per-batch 8 or less") == "use Batch 8 or less"
-    assert in_fields("There is no folder /nowhere: use --set.") == "There is no folder /nowhere: use More."
-    assert in_fields("in /a/very/long/path/to/some/where/small, not") == "in …/small, not"
+    assert of_field(UserError("There is no folder /nowhere.", "data.source")) == "Data: There is no folder /nowhere."
+    assert of_field(UserError("use 8 or less", "train.images_per_id")) == "Batch: use 8 or less"
+    assert of_field(UserError("must be positive", "train.warmup_epochs")) == "More: must be positive"
+    assert of_field(UserError("in /a/very/long/path/to/some/where/small, not")) == "in …/small, not"
 
 
 async def test_a_toast_leaves_the_button_free(nothing, tmp_path):

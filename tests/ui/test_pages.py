@@ -98,8 +98,8 @@ async def test_a_lone_rate_in_the_list_of_live_is_the_rank_1(places):
     async with opened(places, "live", (100, 30)) as (app, pilot):
         runs = app.snapshot.runs
         app.screen.query_one("RunList").styles.width = 32
-        await until(pilot, lambda: f"{100 * runs[6].mAP:.1f}" not in text_of(app))
-        assert f"{100 * runs[6].rank1:.1f}" in text_of(app)
+        await until(pilot, lambda: f"{100 * runs[6].metrics['mAP']:.1f}" not in text_of(app))
+        assert f"{100 * runs[6].metrics['rank1']:.1f}" in text_of(app)
 
 
 async def test_the_keys_lead_to_every_page_and_help_names_their_keys(places):

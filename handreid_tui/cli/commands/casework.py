@@ -13,12 +13,18 @@ from handreid_tui.cli.options import Json, Run, Runs, Several, places
 Evaluation = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="An evaluation on other data, as `handreid evaluate` keeps it [default: its own]."
+        metavar="NAME",
+        help="Evaluation on other data, as `handreid evaluate` stores it.",
+        show_default="that of the run itself",
     ),
 ]
 GroupBy = Annotated[
     str | None,
-    typer.Option(metavar="LABELS", help="sex, skin, age, or several with commas: rates by the data set's own labels."),
+    typer.Option(
+        metavar="LABELS",
+        help="Rates by the labels of the data set: sex, skin, age, or several with commas.",
+        show_default="not split",
+    ),
 ]
 Cases = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the cases.")]
 Case = Annotated[str, typer.Argument(metavar="CASE", help="A number, a name, a folder, or `last`.")]
@@ -28,13 +34,13 @@ def openset(
     runs_: Several,
     fpir: Annotated[str, typer.Option(metavar="RATES", help="False positive identification rates.")] = "0.1,0.01",
     list_: Annotated[str, typer.Option("--list", metavar="LENGTHS", help="Candidate lists.")] = "1,5,20",
-    size: Annotated[int | None, typer.Option(min=1, help="People enrolled [default: as tested].")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="People enrolled.", show_default="as tested")] = None,
     by: GroupBy = None,
     evaluation: Evaluation = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """How often a person in the gallery is missed, and one who is not in it gives a candidate.
+    """Show how often a person in the gallery is missed, and how often one who is not in it gives a candidate.
 
     Examples: `handreid openset last` · `handreid openset 3 7 --size 20` · `handreid openset 3 --by sex,age`
     """

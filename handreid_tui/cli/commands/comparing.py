@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from handreid_tui.cli.options import (
+    OUTPUT,
     Baseline,
     By,
     Db,
     Names,
+    PlotKind,
     Runs,
+    TableFormat,
     runs_there_are,
 )
 
@@ -21,47 +24,79 @@ def compare(
     runs_: Names = None,
     by: By = None,
     baseline: Baseline = "ce",
-    claims: Annotated[bool, typer.Option("--claims", help="Does each loss do what it says?")] = False,
-    published: Annotated[bool, typer.Option("--published", help="Published results of the same protocol.")] = False,
-    format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    claims: Annotated[
+        bool,
+        typer.Option("--claims", help="Test whether each loss does what it claims.", rich_help_panel=OUTPUT),
+    ] = False,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Add published results of the same protocol.", rich_help_panel=OUTPUT),
+    ] = False,
+    select: Annotated[
+        Literal["validation"] | None,
+        typer.Option(
+            help="Keep of each combination the configuration that is best by validation.",
+            show_default="all",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    format: Annotated[TableFormat, typer.Option(help="Format of the output.", rich_help_panel=OUTPUT)] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=OUTPUT)] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Combinations side by side: mean and deviation over seeds, differences with intervals.
+    """Compare combinations: mean and standard deviation over seeds, differences with intervals.
 
-    Examples: `handreid compare` · `handreid compare 3 7 --format latex` · `handreid compare --claims`
+    Examples: `handreid compare` · `handreid compare 3 7 --format latex` · `handreid compare --claims` ·
+    `handreid compare @3`
     """
     from handreid_tui.cli.compare import show_comparison
 
-    show_comparison(
-        runs_there_are(db, runs), runs_ or [], by, baseline, claims, published, "json" if as_json else format
-    )
+    chosen = "json" if as_json else format
+    show_comparison(runs_there_are(db, runs), runs_ or [], by, baseline, claims, published, chosen, select is not None)
 
 
 def report(
     runs_: Names = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.", rich_help_panel=OUTPUT)
+    ] = Path("report.html"),
     by: By = None,
     baseline: Baseline = "ce",
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """One HTML file with everything: tables, curves, hardest queries, how to reproduce."""
+    """Write an HTML file with all tables, curves, hardest queries, and how to reproduce the runs.
+
+    Example: `handreid report -o report.html`
+    """
     from handreid_tui.cli.compare import make_report
 
     make_report(runs_there_are(db, runs), runs_ or [], by, baseline, output)
 
 
 def plot(
-    kind: Annotated[str, typer.Argument(help="loss, validation, geometry, cmc, roc or embedding.")],
+    kind: Annotated[PlotKind, typer.Argument(help="What to plot.")],
     runs_: Names = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="png, svg or pdf [default: KIND.svg]")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write: .png, .svg or .pdf.",
+            show_default="KIND.svg",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     by: By = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """One figure, for a paper."""
+    """Plot one figure, for a paper.
+
+    Example: `handreid plot cmc -o cmc.pdf`
+    """
     from handreid_tui.cli.compare import make_plot
 
     make_plot(runs_there_are(db, runs), runs_ or [], kind, by, output or Path(f"{kind}.svg"))

@@ -1,7 +1,8 @@
-"""Commands on runs that exist: list, show, follow, stop, resume, order, remove, label."""
+"""Commands on existing runs: list, show, follow, stop, resume, order, remove, label."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +11,12 @@ from engine.contract.errors import UserError
 from handreid_tui.cli.options import (
     Db,
     Json,
-    On,
+    OnAgain,
     Run,
     Runs,
     Sbatch,
     Several,
+    SomeRuns,
     places,
     runs_there_are,
     slurm_request,
@@ -25,21 +27,28 @@ from handreid_tui.settings import read_user_file
 
 def list_runs(
     filter: Annotated[
-        str, typer.Option("--filter", "-f", help="Such as `combo:ce_arcface mAP>0.9 -status:failed`.")
+        str,
+        typer.Option("--filter", "-f", help="Only these runs, such as `combo:ce_arcface mAP>0.9 -status:failed`."),
     ] = "",
-    all: Annotated[bool, typer.Option("--all", help="Archived runs too.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Include archived runs.")] = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Every run, the newest first."""
+    """List the runs, newest first.
+
+    Example: `handreid runs --filter "combo:ce_arcface mAP>0.9"`
+    """
     from handreid_tui.cli.runs import show_runs
 
     show_runs(runs_there_are(db, runs), filter, all, as_json)
 
 
 def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
-    """One run: what it is, how it went, and what it reached."""
+    """Show one run: its settings, its course and its results.
+
+    Example: `handreid show last`
+    """
     from handreid_tui.cli.runs import show_run
 
     show_run(runs_there_are(db, runs), run, as_json)
@@ -47,10 +56,13 @@ def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> N
 
 def logs(
     run: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
     runs: Runs = None,
 ) -> None:
-    """What the trainer printed."""
+    """Print the output of the trainer.
+
+    Example: `handreid logs last --follow`
+    """
     from handreid_tui.cli.runs import show_log
 
     show_log(places(None, runs), run, follow)
@@ -58,67 +70,114 @@ def logs(
 
 def stop(
     run: Several,
-    kill: Annotated[bool, typer.Option("--kill", help="Do not wait for the end of the step.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill at once, without a checkpoint.")] = False,
     runs: Runs = None,
 ) -> None:
-    """Stop runs after their step, with a checkpoint; or take them out of the queue."""
-    from handreid_tui.cli.runs import stop_runs
+    """Stop running runs after the current step, with a checkpoint; remove queued runs from the queue.
 
-    stop_runs(places(None, runs), run, kill)
+    Example: `handreid stop 12-40`
+    """
+    from handreid_tui.cli.runs import stop_runs
+    from handreid_tui.cli.sweeps import apart, stop_sweep
+
+    chosen, (sweeps, others) = places(None, runs), apart(run)
+    for number in sweeps:
+        stop_sweep(chosen, number)
+    if others:
+        stop_runs(chosen, others, kill)
 
 
 def resume(
     run: Several,
-    on: On = None,
+    on: OnAgain = None,
     sbatch: Sbatch = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Where the data set is now, if it moved.")] = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Continue stopped, failed or lost runs from their last checkpoint."""
-    from handreid_tui.cli.runs import resume_runs
+    """Resume stopped, failed or lost runs from their last checkpoint.
 
-    user = read_user_file()
+    Example: `handreid resume 12-40 --detach`
+    """
+    from handreid_tui.cli.runs import resume_runs
+    from handreid_tui.cli.sweeps import apart, resume_sweep
+
+    user, (sweeps, others) = read_user_file(), apart(run)
+    for number in sweeps:
+        resume_sweep(runs_there_are(db, runs, user), number)
+    if not others:
+        return
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), run, on, slurm, detach))
+    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach, data))
 
 
 def queue(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A waiting run, to move it.")] = None,
-    up: Annotated[bool, typer.Option("--up", help="One place forward.")] = False,
-    down: Annotated[bool, typer.Option("--down", help="One place back.")] = False,
-    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Queued run to move: run number, name prefix, or `last`."),
+    ] = None,
+    up: Annotated[bool, typer.Option("--up", help="Move the run one position forward.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Move the run one position back.")] = False,
+    priority: Annotated[
+        int | None, typer.Option(help="New priority of the run: higher starts first.", show_default="unchanged")
+    ] = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """The runs that wait, in their order."""
+    """List the queued runs in order, or move one.
+
+    Examples: `handreid queue` · `handreid queue 12 --up`
+    """
     from handreid_tui.cli.queue import change_order, show_queue
 
     chosen = places(None, runs)
     if run:
         change_order(chosen, run, up, down, priority)
     elif up or down or priority is not None:
-        raise UserError("Say which waiting run is to move: `handreid queue 12 --up`.")
+        raise UserError("Name the queued run to move: `handreid queue 12 --up`.")
     show_queue(chosen, as_json)
 
 
 def rm(
-    run: Several,
+    run: SomeRuns = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete for good; without RUN, all in the trash.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore from the trash; without RUN, the last ones.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Delete runs, with everything they hold."""
-    from handreid_tui.cli.runs import remove_runs
+    """Move runs to the trash, where they stay for 30 days.
 
-    remove_runs(runs_there_are(db, runs), run, yes)
+    Examples: `handreid rm 12-40 --yes` · `handreid rm --undo` · `handreid rm --purge`
+    """
+    from handreid_tui.cli.runs import purge_runs, remove_runs, restore_runs
+    from handreid_tui.cli.sweeps import apart, remove_sweep
+
+    chosen = runs_there_are(db, runs)
+    if purge and undo:
+        raise UserError("Give --purge or --undo, not both.")
+    if undo:
+        restore_runs(chosen, run or [])
+    elif purge:
+        purge_runs(chosen, run or [], yes)
+    elif run:
+        sweeps, others = apart(run)
+        for number in sweeps:
+            remove_sweep(chosen, number, yes)
+        if others:
+            remove_runs(chosen, others, yes)
+    else:
+        raise UserError("Name the runs to move to the trash: `handreid rm 12-40`.")
 
 
 def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, db: Db = None, runs: Runs = None
 ) -> None:
-    """Free what finished runs do not need: every checkpoint but the best."""
+    """Free disk space: delete every checkpoint of finished runs but the best."""
     from handreid_tui.cli.runs import prune_runs
 
     prune_runs(runs_there_are(db, runs), yes)
@@ -126,19 +185,30 @@ def prune(
 
 def tag(
     run: Run,
-    name: Annotated[str, typer.Argument(help="The tag.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag off.")] = False,
+    name: Annotated[str, typer.Argument(metavar="TAG", help="Tag to add.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag instead.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Put a tag on a run."""
+    """Add a tag to a run, or remove one.
+
+    Example: `handreid tag last paper`
+    """
     from handreid_tui.cli.runs import tag_run
 
     tag_run(runs_there_are(db, runs), run, name, remove)
 
 
-def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: Db = None, runs: Runs = None) -> None:
-    """Write a note on a run."""
+def note(
+    run: Run,
+    text: Annotated[str, typer.Argument(metavar="NOTE", help="Text of the note; it replaces the earlier one.")],
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Set the note of a run.
+
+    Example: `handreid note last "margin 0.5, lights off"`
+    """
     from handreid_tui.cli.runs import edit_run
     from handreid_tui.history import set_note
 
@@ -146,7 +216,7 @@ def note(run: Run, text: Annotated[str, typer.Argument(help="The note.")], db: D
 
 
 def rebuild(db: Db = None, runs: Runs = None) -> None:
-    """Make the run history anew from the run directories."""
+    """Rebuild the run history from the run directories."""
     from handreid_tui.cli.runs import rebuild_history
 
     rebuild_history(runs_there_are(db, runs))

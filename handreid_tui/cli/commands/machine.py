@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from engine.contract.choices import DataFormat
 from handreid_tui.cli.options import (
     Db,
+    IdentityPattern,
     Json,
     Runs,
     Sbatch,
+    Target,
     places,
     slurm_request,
 )
@@ -23,14 +26,17 @@ def serve(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """The terminal UI in a browser, on this machine."""
+    """Serve the terminal UI in a browser, on this machine.
+
+    Example: `handreid serve --port 8080`
+    """
     from handreid_tui.cli.serve import serve as serve_ui
 
     serve_ui(places(db, runs), host, port)
 
 
 def combos(as_json: Json = False) -> None:
-    """The combinations and the loss terms that they are made of."""
+    """List the loss terms and the named combinations."""
     from handreid_tui.cli.combos import show_combos
 
     show_combos(read_user_file().combos, as_json)
@@ -38,24 +44,33 @@ def combos(as_json: Json = False) -> None:
 
 def data_check(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a data set, or `synthetic`.")],
-    format: Annotated[str, typer.Option(help="auto, 11k, hd, prepared or folder.")] = "auto",
-    decode: Annotated[bool, typer.Option("--decode", help="Decode every image too, and name the damaged.")] = False,
+    format: Annotated[DataFormat, typer.Option(help="Layout of the folder.")] = "auto",
+    identity_pattern: IdentityPattern = None,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every image and report damaged ones.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What a folder holds, and the counts of its split."""
+    """Check a data set: its layout, and the counts of its split.
+
+    Example: `handreid data check ~/11k --decode`
+    """
     from handreid_tui.cli.data import check
 
-    raise typer.Exit(check(path, format, decode, as_json))
+    raise typer.Exit(check(path, format, identity_pattern, decode, as_json))
 
 
 def doctor(
-    on: Annotated[str, typer.Option("--on", help="slurm: the cluster too, from one of its nodes.")] = "here",
+    on: Annotated[
+        Target, typer.Option("--on", help="What to check: this machine, or also a node of the Slurm cluster.")
+    ] = "here",
     sbatch: Sbatch = None,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """What works on this machine, or on the cluster, and what does not."""
+    """Check that this machine, or the cluster, can train.
+
+    Example: `handreid doctor --on slurm`
+    """
     from handreid_tui.cli.doctor import examine
 
     user = read_user_file()

@@ -7,14 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
+from engine.contract.recipe import DEFAULT_MODEL, TINY
 from handreid_tui.cli.options import (
+    DATA,
+    DEVICES,
+    MODEL,
+    QUEUE,
+    TRAINING,
     Db,
+    GalleryOrUsual,
+    IdentityPattern,
     Json,
     On,
     Run,
     Runs,
     Sbatch,
+    Settings,
+    Source,
+    SubsetOrUsual,
+    by_model,
+    one_of,
     places,
     slurm_request,
 )
@@ -22,43 +36,158 @@ from handreid_tui.settings import read_user_file
 
 
 def run(
-    combo: Annotated[list[str], typer.Option(help="Combination to train, or terms: ce+triplet:0.5. Repeats.")],
+    combo: Annotated[
+        list[str],
+        typer.Option(
+            help="Combination to train (`handreid combos` lists them), or terms: ce+triplet:0.5. Repeatable.",
+            rich_help_panel=TRAINING,
+        ),
+    ],
     seed: Annotated[
-        list[str] | None, typer.Option(help="Seed, or 0-4. Repeats; every pair with a combo is a run.")
+        list[str] | None,
+        typer.Option(
+            help="Seed, or a range such as 0-4. Repeatable; each pair of combination and seed is a run.",
+            show_default="0",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
-    format: Annotated[str | None, typer.Option(help="auto, 11k, hd, prepared or folder.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder of a data set, or `synthetic`.",
+            show_default="synthetic",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(**one_of(DataFormat), help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
+    ] = None,
+    identity_pattern: IdentityPattern = None,
     subset: Annotated[
-        str | None, typer.Option(help="dorsal-right, dorsal-left, palmar-right, palmar-left, all.")
+        str | None,
+        typer.Option(
+            **one_of(Subset),
+            help="Aspect of the hand, or all of them.",
+            show_default="auto: the first aspect in the data",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     gallery: Annotated[
-        str | None, typer.Option(help="all: merged over the aspects, as published. own: this one.")
+        str | None,
+        typer.Option(
+            **one_of(Gallery),
+            help="Gallery of all aspects merged, as published, or of this aspect alone.",
+            show_default="all; on synthetic data own",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     split_seed: Annotated[
         str | None,
-        typer.Option(help="Divide training and test people by these seeds (0-4), not at the published threshold."),
+        typer.Option(
+            metavar="SEEDS",
+            help="Divide the people into training and test at random with these seeds, such as 0-4.",
+            show_default="the published division",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Image encoder of open_clip, or handreid-tiny.")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="Tag of open_clip, weights file, RUN, or none.")] = None,
-    epochs: Annotated[str | None, typer.Option(help="Passes over the training images.")] = None,
-    ids_per_batch: Annotated[str | None, typer.Option(help="Identities in a batch (P).")] = None,
-    images_per_id: Annotated[str | None, typer.Option(help="Images of each identity in a batch (K).")] = None,
-    lr: Annotated[str | None, typer.Option(help="Learning rate of the encoder.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag for the new runs. Repeats.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Trainers at once where there is no GPU.")] = 1,
-    gpus: Annotated[float | None, typer.Option(help="GPUs of a run: 1, 2, …, or a part of one [default: 1]")] = None,
-    priority: Annotated[int, typer.Option(help="Place in the queue: higher goes first.")] = 0,
-    on: On = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Image encoder of open_clip, or {TINY}.",
+            show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Tag of open_clip, weights file, earlier run, or none.",
+            show_default=by_model("model.pretrained"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the training images.",
+            show_default=by_model("train.epochs"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    ids_per_batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Identities in a batch (P).",
+            show_default=by_model("train.ids_per_batch"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    images_per_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Images of each identity in a batch (K).",
+            show_default=by_model("train.images_per_id"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Learning rate of the encoder.",
+            show_default=by_model("train.lr"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[auto|cpu|cuda|cuda:N]",
+            help="Device to train on; auto is a free GPU, else the CPU.",
+            show_default="auto",
+            autocompletion=lambda: list(DEVICES),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    set: Settings = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Runs at once on a machine without a GPU.", rich_help_panel=QUEUE)
+    ] = 1,
+    gpus: Annotated[
+        float | None,
+        typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(help="Position in the queue: higher starts first.", rich_help_panel=QUEUE)
+    ] = 0,
+    on: On = "here",
     sbatch: Sbatch = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the queue goes on by itself.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.", rich_help_panel=QUEUE)
+    ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Return at once; the queue continues in the background.", rich_help_panel=QUEUE),
+    ] = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Train combinations, one run for each combo, combination of settings and seed. A comma separates values to try.
+    """Train combinations: one run for each combination, each set of values and each seed.
+
+    A comma separates values to try.
+
+    Settings that are not given come from handreid.toml (section run), else from the recipe of the model.
 
     Examples: `handreid run --combo ce_triplet_center` on synthetic hands ·
     `handreid run --combo ce --combo ce_arcface --seed 0-2 --data ~/11k --subset palmar-left` ·
@@ -83,6 +212,8 @@ def run(
         "device": device,
     }
     values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    if identity_pattern is not None:
+        values["data.identity_pattern"] = [identity_pattern]  # whole: a comma in it separates no values
     if split_seed is not None:
         values |= {"data.division": ["drawn"], "data.split_seed": [*read_seeds(split_seed)]}
     values |= dict(read_setting(each) for each in set or [])
@@ -101,7 +232,7 @@ def run(
         gpus=1.0 if gpus is None else gpus,
         priority=priority,
         parallel=parallel,
-        slurm=slurm_request(user, on or "here", gpus, sbatch),
+        slurm=slurm_request(user, on, gpus, sbatch),
         detach=detach,
         as_json=as_json,
     )
@@ -110,51 +241,71 @@ def run(
 
 def evaluate(
     run: Run,
-    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")],
-    format: Annotated[str, typer.Option(help="auto, 11k, hd, prepared or folder.")] = "auto",
-    subset: Annotated[str, typer.Option(help="Aspect, or all.")] = "auto",
-    gallery: Annotated[str, typer.Option(help="all or own.")] = "all",
+    data: Source,
+    format: Annotated[DataFormat, typer.Option(help="Layout of the folder.", rich_help_panel=DATA)] = "auto",
+    identity_pattern: IdentityPattern = None,
+    subset: Annotated[
+        Subset, typer.Option(help="Aspect of the hand, or all; auto: the first in the data.", rich_help_panel=DATA)
+    ] = "auto",
+    gallery: Annotated[
+        Gallery,
+        typer.Option(help="Gallery of all aspects merged, or of this aspect alone.", rich_help_panel=DATA),
+    ] = "all",
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Score a trained run on another data set or aspect."""
+    """Evaluate a trained run on another data set or aspect.
+
+    Example: `handreid evaluate 12 --data ~/hd`
+    """
     from handreid_tui.cli.trained_run import evaluate as score
 
     chosen = {"source": data, "format": format, "subset": subset, "gallery": gallery}
+    chosen |= {"identity_pattern": identity_pattern} if identity_pattern else {}
     score(places(None, runs), run, chosen, as_json)
 
 
 def export(
     run: Run,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder [default: RUN-encoder].")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder to write.", show_default="RUN-encoder"),
+    ] = None,
     runs: Runs = None,
 ) -> None:
-    """Write a run's encoder for open_clip alone, as safetensors with its preprocessing."""
+    """Write a run's encoder as safetensors with its preprocessing, for open_clip alone.
+
+    Example: `handreid export last -o encoder`
+    """
     from handreid_tui.cli.trained_run import export as write
 
     write(places(None, runs), run, output)
 
 
 def import_weights(
-    weights: Annotated[Path, typer.Argument(metavar="FILE", help="State dict of a CLIP or of its image tower.")],
-    model: Annotated[str, typer.Option(help="Image encoder of open_clip that the weights are of.")] = "ViT-B-16",
-    data: Annotated[str, typer.Option(help="Folder of a data set, or `synthetic`.")] = "synthetic",
-    subset: Annotated[str | None, typer.Option(help="Aspect, or all.")] = None,
-    gallery: Annotated[str | None, typer.Option(help="all or own.")] = None,
-    set: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any configuration key. Repeats.")] = None,
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="State dict of a CLIP model or of its image tower.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Image encoder of open_clip of the weights.", rich_help_panel=MODEL)
+    ] = DEFAULT_MODEL,
+    data: Source = "synthetic",
+    subset: SubsetOrUsual = None,
+    gallery: GalleryOrUsual = None,
+    set: Settings = None,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Score a model that you trained elsewhere, as a run beside the others.
+    """Evaluate a model trained elsewhere, as a run in the same table.
 
-    OpenAI's weights use an approximate GELU: name their model `ViT-B-16-quickgelu`.
+    OpenAI's weights use an approximate GELU: their model is `ViT-B-16-quickgelu`.
+
+    Example: `handreid import weights.pt --data ~/11k`
     """
     from engine.contract.config import parse_setting
     from handreid_tui.cli.run import run as train
 
     if not weights.is_file():
-        raise UserError(f"There is no file {weights}.")
+        raise UserError(f"No such file: {weights}.")
     given = {"data.source": data, "data.subset": subset, "data.gallery": gallery, "model.name": model}
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     settings |= {"model.pretrained": str(weights)} | dict(parse_setting(each) for each in set or [])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.contract.errors import UserError
+from engine.contract.metrics import metric, metrics_of
 from handreid_tui.ui.chart import ticks
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from handreid_tui.compare.table import Row
     from handreid_tui.history import RunRow
 
-VIEWS = (
-    View("validation mAP, %", {"val/mAP": ""}, ticks.percent),
-    View("validation rank-1, %", {"val/rank1": ""}, ticks.percent),
-    View("loss", {"total": ""}),
-    View("distance within identities", {"geometry/intra": ""}),
-    View("distance between identities", {"geometry/inter": ""}),
+_CURVES = {
+    **{f"validation {each.title}, %": each for each in reversed(metrics_of("report", 1))},
+    "loss": metric("total"),
+    "distance within identities": metric("intra"),
+    "distance between identities": metric("inter"),
+}
+VIEWS = tuple(
+    View(name, {one.curve("validation"): ""}, ticks.percent if one.unit == "fraction" else ticks.short)
+    for name, one in _CURVES.items()
 )
 
 

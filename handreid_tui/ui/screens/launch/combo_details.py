@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from engine.contract.combos import TERMS, Combo
+from engine.contract.combos import Combo
+from engine.contract.terms import TERMS
 from handreid_tui.text.numbers import percent
 from handreid_tui.ui.screens.launch.so_far import Best
 
@@ -14,7 +15,7 @@ def about(name: str, combo: Combo, best: Best | None) -> Content:
     lines = [Content.assemble((combo.title, "bold")), Content(combo.does), Content("")]
     for term, weight in combo.weights.items():
         told = TERMS[term]
-        options = {"weight": weight} | told.options | combo.options.get(term, {})
+        options = told.defaults | {"weight": weight} | combo.options.get(term, {})
         lines.append(Content.assemble((told.title, "bold $primary"), f"  {told.does}"))
         text = "   ".join(
             f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from engine.contract.combos import COMBOS, TERMS, Combo, find_combo
+from engine.contract.combos import COMBOS, Combo, combo_name, find_combo, title_of
 from engine.contract.errors import UserError
 from handreid_tui.text.numbers import percent
 from handreid_tui.ui.screens.launch.so_far import Best
@@ -96,10 +96,12 @@ class ComboTable(RowTable[str]):
         self.update()
 
     def add(self, text: str) -> None:
-        """Add a combination, chosen. Raises UserError where there is none like it."""
-        self.added[text] = find_combo(text, self._user)
-        self.chosen[text] = None
-        self.update(text)
+        """Add a combination, or find it in the table, and choose it. Raises UserError if there is no such one."""
+        name = combo_name(text, self._user)
+        if name not in self.combos:
+            self.added[name] = find_combo(name, self._user)
+        self.chosen[name] = None
+        self.update(name)
 
     def take_back(self, name: str) -> bool:
         """Take back what was edited, or else what was added; whether there was something."""
@@ -151,7 +153,7 @@ def _recall(before: Combo | None, terms: Any) -> Combo | None:
     try:
         options = {term: dict(told) for term, told in terms.items()}
         weights = {term: float(told.pop("weight")) for term, told in options.items()}
-        title = " + ".join(TERMS[term].title for term in weights)
+        title = title_of(weights)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     before = before or Combo(title, "A combination of your own.", {})

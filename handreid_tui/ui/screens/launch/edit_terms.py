@@ -10,8 +10,9 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
-from engine.contract.combos import TERMS, Combo
+from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from handreid_tui.ui.dialogs import BOX
 
 
@@ -40,14 +41,24 @@ class EditTerms(ModalScreen[Combo | None]):
         with VerticalScroll(id="box", can_focus=False) as box:
             box.border_title = f"Terms of {self._combo_name}"
             for term, weight in self._combo.weights.items():
-                options = {"weight": weight} | TERMS[term].options | self._combo.options.get(term, {})
+                options = TERMS[term].defaults | {"weight": weight} | self._combo.options.get(term, {})
                 for option, value in options.items():
                     with Horizontal():
                         yield Label(f"{TERMS[term].title} {option}", classes="name")
                         text = f"{value:g}" if isinstance(value, int | float) else value
                         yield Input(text, name=f"{term}.{option}", compact=True, select_on_focus=False)
             yield Label("", classes="reason", markup=False)
-            yield Label("enter accepts, esc cancels; a triplet margin may be soft", classes="hint")
+            yield Label(f"enter accepts, esc cancels{self._words()}", classes="hint")
+
+    def _words(self) -> str:
+        """Which options of these terms also take a word."""
+        terms = {TERMS[term].title: TERMS[term].options for term in self._combo.weights}
+        return "".join(
+            f"; {title} {name} may be {' or '.join(option.words)}"
+            for title, options in terms.items()
+            for name, option in options.items()
+            if option.words
+        )
 
     def on_input_changed(self) -> None:
         self.query_one(".reason", Label).update(self._read()[1])

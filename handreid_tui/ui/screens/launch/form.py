@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
+from engine.contract.choices import ASPECTS
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from handreid_tui.launch.seeds import read_seeds
@@ -35,7 +38,6 @@ class Entry:
 
 
 SLURM = "slurm"  # as a device: a node of the cluster
-ASPECTS = ("dorsal-right", "dorsal-left", "palmar-right", "palmar-left")
 ENTRIES = (
     Entry("data", "Data", "", ("data.source",), ("synthetic",)),
     Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
@@ -50,13 +52,7 @@ ENTRIES = (
     Entry("tags", "Tags", "words"),
     Entry("more", "More", "key=value key=value"),
 )
-OPTIONS = {entry.id: entry.label for entry in ENTRIES} | {
-    "set": "More",
-    "seed": "Seeds",
-    "ids-per-batch": "Batch",
-    "images-per-id": "Batch",
-    "combo": "the table",
-}  # of the command line, and the field that says the same
+LABELS = {key: entry.label for entry in ENTRIES for key in entry.keys}
 
 
 class Field(Horizontal):
@@ -211,12 +207,25 @@ def reason_against(entry: Entry, text: str) -> str:
 
             resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
     except UserError as error:
-        return in_fields(str(error))
+        return short_paths(str(error))
     return ""
 
 
-def in_fields(text: str) -> str:
-    """A problem in the words of the form: fields instead of options of the command line, long paths by their end."""
-    for option, field in OPTIONS.items():
-        text = re.sub(rf"--{option}\b(?!-)", field, text)
+def of_field(error: UserError) -> str:
+    """The sentence after the label of the field that it is about, where it is about a setting."""
+    label = LABELS.get(error.setting, "More" if error.setting else "")
+    return f"{label}: {short_paths(str(error))}" if label else short_paths(str(error))
+
+
+@contextmanager
+def naming_fields() -> Iterator[None]:
+    """A UserError of what is done inside names the field that it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(of_field(error)) from None
+
+
+def short_paths(text: str) -> str:
+    """The text with long paths cut to their end."""
     return re.sub(r"(?<!\S)/[^\s:,'\"]{24,}/([^\s/:,'\"]+)", r"…/\1", text)

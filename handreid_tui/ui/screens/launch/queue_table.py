@@ -1,4 +1,4 @@
-"""What goes on and what waits, in the order of the queue."""
+"""What is running and what is queued, in the order of the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from textual.binding import Binding, BindingType
 
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
+from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.table import Cell, Column, RowTable
 
 if TYPE_CHECKING:
@@ -18,23 +20,23 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("run", "run", 5, True),
-    Column("combo", "combination", 18),
+    Column("combo", "combination", 30),
     Column("seed", "seed", 4, True, drop=1),
     Column("status", "status", 12),
     Column("progress", "", 20, drop=2),
     Column("left", "time left", 9, True, drop=1),
     Column("word", "", 10, drop=3, rest=True),
 )
-EMPTY = "Nothing runs and nothing waits."
+EMPTY = "Queue empty"
 
 
 class QueueTable(RowTable[int]):
-    """Runs that go on, then those that wait, the next one first."""
+    """Running runs, then queued ones, the next one first."""
 
     BINDING_GROUP_TITLE = "Queue"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Let the run pass the one before it"),
-        Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Let the run wait behind the next one"),
+        Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Move the run up in the queue"),
+        Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Move the run down in the queue"),
         Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or take it out of the queue"),
         Binding("enter", "screen.watch", "Watch", tooltip="See the run in Live"),
     ]
@@ -43,6 +45,7 @@ class QueueTable(RowTable[int]):
         super().__init__(COLUMNS, self._of, title="Queue", empty=EMPTY, id="queue")
         self._runs: Mapping[int, RunRow] = {}
         self._waiting: dict[int, str] = {}
+        self._labels: dict[int, str] = {}
         self._reader: Latest[None, dict[int, str]] = Latest(
             self, lambda _: _waiting(folder), self._show, lambda _: None
         )
@@ -54,9 +57,13 @@ class QueueTable(RowTable[int]):
         if any(run.status == "queued" for run in self._runs.values()):
             self._reader.ask(None)
 
-    def show_queue(self, runs: Mapping[int, RunRow]) -> None:
-        """Show these runs; the order of the queue is read in a thread."""
-        self._runs = runs
+    def show_queue(self, snapshot: Snapshot) -> None:
+        """Show the runs that are running or queued; the order of the queue is read in a thread."""
+        self._runs = runs = snapshot.runs
+        unfinished = [run for run in runs.values() if run_text.is_active(run) or run.status == "queued"]
+        if (numbers := [run.number for run in unfinished]) != list(self._labels):
+            self._labels = run_labels(unfinished, snapshot.settings, seeds=False)
+            assert list(self._labels) == numbers
         self.set_empty(EMPTY)
         self._show(self._waiting)
         self._read_again()
@@ -67,7 +74,7 @@ class QueueTable(RowTable[int]):
         place = {number: at for at, number in enumerate(order)}
         waiting = [number for number, run in runs.items() if run.status == "queued"]
         self.show([*going, *sorted(waiting, key=lambda number: place.get(number, len(place)))])
-        self.border_subtitle = f"{len(going)} running · {len(waiting)} waiting" if going or waiting else ""
+        self.border_subtitle = f"{len(going)} running · {len(waiting)} queued" if going or waiting else ""
 
     def _of(self, number: int) -> Sequence[Cell]:
         run = self._runs[number]
@@ -79,7 +86,7 @@ class QueueTable(RowTable[int]):
         left = run_text.seconds_left(run)
         return (
             str(number),
-            (run.combo, "bold"),
+            (self._labels.get(number, run.combo), "bold"),
             (str(run.seed), "secondary"),
             (f"{mark} {run_text.status(run)}", style.removeprefix("$")),
             bar,

@@ -11,6 +11,7 @@ from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.ui.screens.launch.estimate import estimate
+from handreid_tui.ui.screens.launch.form import naming_fields
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
@@ -58,9 +59,10 @@ def headline(order: Order, runs: Path) -> str:
     """Data and model in one line, with warnings. Raises UserError for everything that is known to fail."""
     from handreid_tui.launch.plan import check_device, plan
 
-    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
-    if order.slurm is None:
-        check_device(planned.configs[0].device)
+    with naming_fields():
+        planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+        if order.slurm is None:
+            check_device(planned.configs[0].device)
     return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
 
 
@@ -69,5 +71,6 @@ def launch(order: Order, runs: Path) -> list[Path]:
     from handreid_tui.launch import lifecycle
     from handreid_tui.launch.plan import plan
 
-    planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
-    return lifecycle.create_and_launch(runs, planned.configs, tags=order.tags, slurm=order.slurm)
+    with naming_fields():
+        planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
+        return lifecycle.create_and_launch(runs, planned.configs, tags=order.tags, slurm=order.slurm)

@@ -14,6 +14,7 @@ from textual.widgets import Button, Static
 
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import UserFile, read_user_file
 from handreid_tui.text import run_text
@@ -25,7 +26,7 @@ from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.ui.screens.launch.edit_terms import EditTerms
-from handreid_tui.ui.screens.launch.form import Form, in_fields
+from handreid_tui.ui.screens.launch.form import Form, of_field
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Best, Results
@@ -39,7 +40,7 @@ ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
 LOWEST_WITH_QUEUE = 24
-TERMS_HINT = "terms: ce, triplet, center, arcface, cosface, supcon, circle"
+TERMS_HINT = f"terms: {', '.join(TERMS)}"
 
 
 class Launch(Page):
@@ -128,7 +129,7 @@ class Launch(Page):
         if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
             self._results.ask(snapshot)
         if changed is None or changed:
-            self.query_one(QueueTable).show_queue(snapshot.runs)
+            self.query_one(QueueTable).show_queue(snapshot)
             self._make_room()
             if self._checked:
                 self._show_word()
@@ -184,7 +185,7 @@ class Launch(Page):
 
         if runs:
             self._actions.do(job)
-            self.query_one(QueueTable).show_queue(self._snapshot.runs)
+            self.query_one(QueueTable).show_queue(self._snapshot)
 
     def action_watch(self) -> None:
         if runs := self.selected():
@@ -223,7 +224,7 @@ class Launch(Page):
             order = self._order()
             form.show_defaults(order.first_config())
         except UserError as error:
-            self._problem = "" if form.wrong else in_fields(str(error))
+            self._problem = "" if form.wrong else of_field(error)
         else:
             if order.count and not form.wrong:
                 self._checked = order
@@ -256,7 +257,7 @@ class Launch(Page):
         self._show_word()
 
     def _misfits(self, text: str) -> None:
-        self._headline, self._problem = "", in_fields(text)
+        self._headline, self._problem = "", text
         self._show_word()
 
     def _started(self, paths: list[Path]) -> None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What to read. `view_at`: for a panel, how many views further than its first. `window`: in steps, if zoomed."""
+    """What to read. `view_at`: for a panel, how many views further than its first. `window`: in steps, if zoomed.
+
+    labels: what to call each run.
+    """
 
     history: Any
     runs: tuple[RunRow, ...]
@@ -27,6 +30,7 @@ class Request:
     view_at: Mapping[str, int] = field(default_factory=dict)
     window: tuple[float, float] | None = None
     log: LogReader | None = None
+    labels: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def _lines(curves: Curves, request: Request, view: View) -> list[Line]:
                 x = steps * (run.epochs / run.steps)
             elif seconds is not None:
                 x = np.interp(steps, *seconds)
-            name = f"{run.number} {run.combo} s{run.seed}" if several else view.metrics[key]
+            name = f"{run.number} {request.labels.get(run.number, run.combo)}" if several else view.metrics[key]
             lines.append(Line(name, x, values, slot if several else n))
     return lines
 

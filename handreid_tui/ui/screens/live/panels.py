@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.ui.chart import ticks
 
 Text = Callable[[float, float], str]
@@ -31,27 +32,27 @@ def _giga(value: float, step: float = 0.0) -> str:
     return ticks.short(value / 1e9, step / 1e9)
 
 
-VALIDATION = Panel(
-    "validation",
-    "Validation, %",
-    (
-        View("rank-1, mAP", {"val/rank1": "rank-1", "val/mAP": "mAP"}, ticks.percent),
-        View("mAP", {"val/mAP": "mAP"}, ticks.percent),
-        View("rank-5, rank-10", {"val/rank5": "rank-5", "val/rank10": "rank-10"}, ticks.percent),
-        View("mINP", {"val/mINP": "mINP"}, ticks.percent),
-        View("EER", {"val/eer": "EER"}, ticks.percent),
-    ),
-)
-GEOMETRY = Panel(
-    "geometry",
-    "Geometry",
-    (
-        View("distances", {"geometry/intra": "within", "geometry/inter": "between identities"}),
-        View("within / between", {"geometry/ratio": "within / between"}),
-        View("hardest gap", {"geometry/hard_gap": "hardest positive - hardest negative"}),
-        View("angle", {"geometry/angle": "angle to own mean, degrees"}),
-    ),
-)
+def metric_view(*metrics: Metric, name: str = "") -> View:
+    """The validation curves of metrics that have one unit."""
+    text = ticks.percent if metrics[0].unit == "fraction" else ticks.short
+    legends = {metric.curve("validation"): metric.title if metric.unit else metric.about for metric in metrics}
+    return View(name or ", ".join(metric.title for metric in metrics), legends, text)
+
+
+def _validation() -> tuple[View, ...]:
+    """The main metrics together, then each but the first, which the first view shows where there are several runs."""
+    main = metrics_of("report", 1)
+    return metric_view(*main), *(metric_view(metric) for metric in metrics_of("report") if metric is not main[0])
+
+
+def _geometry() -> tuple[View, ...]:
+    distances = [metric for metric in metrics_of("geometry") if metric.unit == "distance"]
+    others = [metric for metric in metrics_of("geometry") if metric not in distances]
+    return metric_view(*distances, name="distances"), *(metric_view(metric) for metric in others)
+
+
+VALIDATION = Panel("validation", "Validation, %", _validation())
+GEOMETRY = Panel("geometry", "Geometry", _geometry())
 SPEED = Panel(
     "speed",
     "Speed",

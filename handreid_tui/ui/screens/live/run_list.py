@@ -13,7 +13,9 @@ from textual.widgets.option_list import Option
 
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.chart.compose import MARKERS
+from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.theme import series_colors
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class RunList(OptionList):
         self.chosen: list[int] = []
         self._runs: Mapping[int, RunRow] = {}
         self._order: list[int] = []
+        self._named: list[tuple[int, str]] = []
+        self.labels: dict[int, str] = {}
         self._told: tuple[int, ...] = ()
 
     @property
@@ -63,10 +67,14 @@ class RunList(OptionList):
         chosen = [number for number in self.chosen if number in self._runs]
         return chosen or ([self.current] if self.current is not None else [])
 
-    def show(self, runs: Mapping[int, RunRow], changed: Iterable[int] | None, wanted: int | None = None) -> None:
+    def show(self, snapshot: Snapshot, changed: Iterable[int] | None, wanted: int | None = None) -> None:
         """Take over the runs; only lines that changed are drawn again. `wanted`: the run to highlight."""
-        self._runs = runs
+        self._runs = runs = snapshot.runs
         order = _ordered(runs, self.chosen, wanted)
+        named = [(n, runs[n].name) for n in order]
+        if named != self._named or order != self._order:
+            self._named, changed = named, None
+            self.labels = run_labels((runs[number] for number in order), snapshot.settings)
         if order != self._order:
             current = wanted if wanted is not None else self.current
             self._order = order
@@ -133,19 +141,19 @@ class RunList(OptionList):
         digits = len(str(max(self._runs, default=0)))
         width = max(20, self.scrollable_content_region.width - 2)  # less the padding of an option
         result = run_text.status(run)
-        if run.rank1 is not None:
-            result = f"{percent(run.rank1)}  {percent(run.mAP)}"
+        if run.metrics["rank1"] is not None:
+            result = f"{percent(run.metrics['rank1'])}  {percent(run.metrics['mAP'])}"
         elif run_text.is_active(run):
             left = run_text.seconds_left(run)
             result = f"{duration(left)} left" if left is not None else run.status
-        seed = f" s{run.seed}"
-        room = width - digits - len(result) - len(seed) - 6
-        if run.rank1 is not None and room < len(run.combo):
-            result = percent(run.rank1)
-            room = width - digits - len(result) - len(seed) - 6
-        combo = run.combo if len(run.combo) <= room else run.combo[: max(1, room - 1)] + "…"
-        gap = " " * max(1, room - len(combo) + 1)
-        first: list[Any] = [lead, " ", (mark, style), f" {run.number:>{digits}} {combo}", (seed, "$secondary"), gap]
+        label = self.labels.get(run.number, run.combo)
+        room = width - digits - len(result) - 6
+        if run.metrics["rank1"] is not None and room < len(label):
+            result = percent(run.metrics["rank1"])
+            room = width - digits - len(result) - 6
+        name = label if len(label) <= room else _shortened(label, run.combo, room)
+        gap = " " * max(1, room - len(name) + 1)
+        first: list[Any] = [lead, " ", (mark, style), f" {run.number:>{digits}} {name}", gap]
         first.append((result, "$secondary"))
         if run_text.is_active(run):
             tail = f" {run_text.epochs(run):>7}"
@@ -153,6 +161,15 @@ class RunList(OptionList):
             line: list[Any] = [(done, "$primary"), (rest, "$border-blurred"), (tail, "$secondary")]
             return Content.assemble(*first, "\n" + " " * (digits + 5), *line)
         return Content.assemble(*first)
+
+
+def _shortened(label: str, combo: str, room: int) -> str:
+    """The label in less room: the combination gives way first, for what differs is what the list is read for."""
+    name, found, rest = label.partition(f"{combo} ")
+    least = len(name) + len(rest) + 2
+    if not found or room - least < 2:
+        return label[: max(1, room - 1)] + "…"
+    return f"{name}{combo[: room - least]}… {rest}"
 
 
 def _ordered(runs: Mapping[int, RunRow], chosen: list[int], wanted: int | None) -> list[int]:

@@ -113,8 +113,10 @@ class Live(Page):
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
         runs = self.query_one(RunList)
-        wanted, self._wanted = self._wanted, None
-        runs.show(snapshot.runs, changed, wanted)
+        wanted = self._wanted
+        if wanted in snapshot.runs:  # else it was launched a moment ago: the next news holds it
+            self._wanted = None
+        runs.show(snapshot, changed, wanted)
         if not snapshot.runs:
             for chart in self.query(Chart):
                 chart.set_empty(NOTHING)
@@ -137,7 +139,7 @@ class Live(Page):
             path = run.path / run_files.LOG
             if self._log is None or self._log.path != path:
                 self._log = LogReader(path, tail=TAIL)
-                self.query_one(LogView).start(f"{run.number} {run.combo}")
+                self.query_one(LogView).start(f"{run.number} {self._label(run)}")
         self._show_headline()
         self._read()
 
@@ -146,13 +148,16 @@ class Live(Page):
         run = self._snapshot.runs.get(self.query_one(RunList).current or 0)
         return [run] if run else []
 
+    def _label(self, run: RunRow) -> str:
+        return self.query_one(RunList).labels.get(run.number, run.combo)
+
     def _show_headline(self) -> None:
         line = self.query_one("#headline", Static)
         if not (runs := self.selected()):
             line.update("")
             return
         mark, style = run_text.sign(runs[0])
-        first, *others = run_text.headline(runs[0])
+        first, *others = run_text.headline(runs[0], self._label(runs[0]))
         parts: list[Any] = [(f"{mark} ", style), (first, "bold $foreground"), "  ", " · ".join(others)]
         if runs[0].reason:
             parts.append((f"  {runs[0].reason}", "$secondary" if runs[0].status == "queued" else "$error"))
@@ -165,7 +170,9 @@ class Live(Page):
         shown = tuple(runs[number] for number in self.query_one(RunList).shown if number in runs)
         if shown:
             view_at = dict(self._view_at)
-            self._reader.ask(Request(self._snapshot.history, shown, self._axis, view_at, self._window, self._log))
+            labels = self.query_one(RunList).labels
+            history = self._snapshot.history
+            self._reader.ask(Request(history, shown, self._axis, view_at, self._window, self._log, labels))
 
     def _draw(self, reading: Reading) -> None:
         if reading.request.axis != self._axis:

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.text.numbers import percent
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
@@ -134,7 +135,7 @@ class Retrieval(Page):
         self._place = found.place
         self.query_one("#empty").display = False
         self.query_one("#answer").display = True
-        self.query_one("#line", Static).update(_headline(run, found, self._identity))
+        self.query_one("#line", Static).update(_headline(self._label(run), found, self._identity))
         query, *tiles = self.query(Tile)
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
@@ -148,6 +149,11 @@ class Retrieval(Page):
                 tile.show(shot, f"{sign} {n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared))
             else:
                 tile.show(None, "", "none")
+
+    def _label(self, run: RunRow) -> str:
+        runs = self._snapshot.runs
+        labels = run_labels((runs[n] for n in self._finished() if n in runs), self._snapshot.settings)
+        return f"run {run.number} {labels.get(run.number, run.combo)}"
 
     def _show_empty(self, text: str) -> None:
         self.query_one("#answer").display = False
@@ -212,11 +218,11 @@ def _read(request: Request) -> Answer | None:
     return answer(evaluation, request.trial % len(evaluation.trials), request.place, request.identity)
 
 
-def _headline(run: RunRow, found: Answer, identity: str) -> Content:
+def _headline(label: str, found: Answer, identity: str) -> Content:
     good = found.rank == 1
     return Content.assemble(
         ("✓ " if good else "✗ ", "$success" if good else "$error"),
-        (f"run {run.number} {run.combo} s{run.seed}", "bold"),
+        (label, "bold"),
         (f"  query {found.place + 1} of {found.count}, {found.failures} failures first", "$secondary"),
         (f" · trial {found.trial + 1} of {found.trials}", "$secondary"),
         (f" · identity {identity}" if identity else "", "$accent"),

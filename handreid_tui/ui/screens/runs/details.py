@@ -9,14 +9,12 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.contract.metrics import metrics_of
 from handreid_tui.text import run_text
-from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.numbers import duration, metric_text, percent
 
 if TYPE_CHECKING:
     from handreid_tui.history import Message, RunRow
-
-METRICS = (("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"), ("mAP", "mAP"), ("mINP", "mINP"),
-           ("EER", "eer"), ("TAR @ FAR 0.1%", "tar_at_far_1e3"))  # fmt: skip
 
 
 class Details(VerticalScroll):
@@ -37,17 +35,15 @@ class Details(VerticalScroll):
     def compose(self) -> Any:
         yield Static("", markup=False)
 
-    def show(self, run: RunRow | None, configuration: dict[str, Any], messages: list[Message]) -> None:
-        text = Content("Choose a run to see it here.") if run is None else _about(run, configuration, messages)
+    def show(self, run: RunRow | None, label: str, configuration: dict[str, Any], messages: list[Message]) -> None:
+        text = Content("Choose a run to see it here.") if run is None else _about(run, label, configuration, messages)
         self.border_title = "Details" if run is None else f"Run {run.number}"
         self.query_one(Static).update(text)
 
 
-def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) -> Content:
+def _about(run: RunRow, label: str, configuration: dict[str, Any], messages: list[Message]) -> Content:
     mark, style = run_text.sign(run)
-    lines = [Content.assemble((run.combo, "bold"), (f"  seed {run.seed}", "$secondary"))]
-    if run.name != run.path.name:
-        lines.append(Content(run.name))
+    lines = [Content.assemble((label, "bold"), (f"  seed {run.seed}", "$secondary"))]
     lines.append(Content.assemble((f"{mark} {run_text.status(run)}", style), f"  epoch {run_text.epochs(run)}"))
     if run.reason:
         lines.append(Content.assemble((run.reason, "$error" if run.status in ("failed", "lost") else "$secondary")))
@@ -55,7 +51,10 @@ def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) 
         lines.append(Content.assemble((" ".join(f"#{tag}" for tag in run.tags), "$accent")))
     if run.note:
         lines.append(Content.assemble((run.note, "italic")))
-    lines += [Content(""), *_results(run), Content("")]
+    lines += [Content(""), *_results(run)]
+    if run.best_epoch and (best := run.metrics["best_val_mAP"]) is not None:
+        lines.append(_pair("best epoch", f"{run.best_epoch} (val mAP {percent(best)})", 16))
+    lines.append(Content(""))
     if run.created:
         lines.append(_pair("made", f"{datetime.datetime.fromtimestamp(run.created):%Y-%m-%d %H:%M}"))
     if run.seconds:
@@ -75,20 +74,21 @@ def _about(run: RunRow, configuration: dict[str, Any], messages: list[Message]) 
 
 
 def _results(run: RunRow) -> list[Content]:
-    if run.rank1 is None:
-        if run.val_rank1 is None:
-            return [Content.assemble(("No results yet.", "$secondary"))]
-        return [_pair("val rank-1", percent(run.val_rank1)), _pair("val mAP", percent(run.val_mAP))]
+    known = {name: value for name, value in run.metrics.items() if value is not None}
+    if "rank1" not in known:
+        shown = [metric for metric in metrics_of("report", 1) if metric.column("validation") in known]
+        values = [(metric.title, metric_text(metric, known[metric.column("validation")])) for metric in shown]
+        lines = [_pair(f"val {title}", value) for title, value in values]
+        return lines or [Content.assemble(("No results yet.", "$secondary"))]
     lines = [Content.assemble((f"{'%':<16}{'after':>7}{'before':>9}{'pixels':>9}", "$secondary"))]
-    for title, key in METRICS:
-        before, pixels = getattr(run, f"before_{key}", None), getattr(run, f"pixels_{key}", None)
-        others = f"{percent(before) if before is not None else '':>9}{percent(pixels) if pixels is not None else '':>9}"
-        lines.append(
-            Content.assemble(f"{title:<16}", (f"{percent(getattr(run, key)):>7}", "bold"), (others, "$secondary"))
-        )
-    if run.test_geometry_intra is not None and run.test_geometry_inter is not None:
-        lines.append(_pair("within", f"{run.test_geometry_intra:.3f}", 16))
-        lines.append(_pair("between", f"{run.test_geometry_inter:.3f}", 16))
+    for metric in metrics_of("report"):
+        before, pixels = known.get(metric.column("before")), known.get(metric.column("pixels"))
+        others = "".join(f"{'' if value is None else metric_text(metric, value):>9}" for value in (before, pixels))
+        after = metric_text(metric, known.get(metric.key))
+        lines.append(Content.assemble(f"{metric.title:<16}", (f"{after:>7}", "bold"), (others, "$secondary")))
+    for metric in metrics_of("geometry"):
+        if (value := known.get(metric.column("final"))) is not None:
+            lines.append(_pair(metric.title, metric_text(metric, value), 16))
     return lines
 
 

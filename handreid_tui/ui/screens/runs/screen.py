@@ -14,12 +14,14 @@ from textual.widgets import Input, Static
 
 from engine.contract.errors import UserError
 from handreid_tui.history.filter import Filter, parse_filter
-from handreid_tui.history.filter_values import matching, missing_settings, read_settings
+from handreid_tui.history.filter_values import known_columns, matching, missing_settings, of_the_row, read_settings
+from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
+from handreid_tui.ui.choose_many import ChooseMany
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
-from handreid_tui.ui.screens.runs.columns import COLUMNS, best_values, cells, ordered
+from handreid_tui.ui.screens.runs.columns import USUAL, USUAL_IDS, RunColumn, best_values, cells, columns, ordered
 from handreid_tui.ui.screens.runs.details import Details
 from handreid_tui.ui.screens.runs.edits import Edits
 from handreid_tui.ui.table import Column, RowTable
@@ -51,6 +53,7 @@ class Runs(Page):
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
         Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
         Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
+        Binding("C", "columns", "Columns", tooltip="Choose the columns: any configuration key, any metric"),
         Binding("R", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         Binding("t", "tag", "Tag", tooltip="Edit the tags"),
         Binding("n", "note", "Note", tooltip="Edit the note"),
@@ -61,7 +64,8 @@ class Runs(Page):
         Binding("r", "resume", "Resume", show=False, tooltip="Resume the runs from their last checkpoint"),
         Binding("a", "archive", "Archive", show=False, tooltip="Archive the runs, or take them back"),
         Binding("A", "show_archived", "Show archived", show=False, tooltip="Show or hide archived runs"),
-        Binding("d", "delete", "Delete", show=False, tooltip="Delete the runs with all their files"),
+        Binding("d", "delete", "Delete", show=False, tooltip="Move the runs to the trash"),
+        Binding("U", "undo", "Undo", show=False, tooltip="Restore the runs that were deleted last"),
         Binding("i", "details", "Details", show=False, tooltip="Show or hide the details"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter, then clear it, then the marks"),
     ]
@@ -91,6 +95,12 @@ class Runs(Page):
         self._sort = ("run", True)
         self._archived = False
         self._best: dict[tuple[str, str], float] = {}
+        self._chosen: tuple[str, ...] = USUAL_IDS
+        self._columns: tuple[RunColumn, ...] = USUAL
+        self._labels: dict[int, str] = {}
+        self._known: Latest[None, tuple[list[str], list[str]]] = Latest(
+            self, lambda _: known_columns(self._snapshot.history), self._choose_columns, self.show_problem
+        )
         self._about: Latest[RunRow, About] = Latest(self, self._read_about, self._show_about, lambda _: None)
         self._keys: Latest[list[str], dict[str, dict[int, Any]]] = Latest(
             self, lambda keys: read_settings(self._snapshot.history, keys), self._take_settings, self.show_problem
@@ -100,13 +110,14 @@ class Runs(Page):
         yield Input(placeholder="combo:ce_arcface mAP>0.9 tag:paper -status:failed", id="filter", compact=True)
         yield Static("", id="reason", markup=False)
         with Horizontal():
-            columns = [MARK, *(column.column for column in COLUMNS)]
-            yield RowTable[int](columns, self._cells, title="Runs", empty="Loading …")
+            shown = [MARK, *(column.column for column in USUAL)]
+            yield RowTable[int](shown, self._cells, title="Runs", empty="Loading …")
             yield Details()
 
     def on_mount(self) -> None:
         column, descending = self.remembered("sort", "run"), self.remembered("descending", True)
-        self._sort = (column if column in {c.column.id for c in COLUMNS} else "run", descending)
+        self._chosen = tuple(map(str, self.remembered("columns", []))) or USUAL_IDS
+        self._sort = (column if column in {*USUAL_IDS, *self._chosen} else "run", descending)
         self._marked = {number: None for number in self.remembered("marked", []) if isinstance(number, int)}
         self.query_one(Details).set_class(not self.remembered("details", True), "hidden")
         text = self.query_one("#filter", Input)
@@ -117,7 +128,7 @@ class Runs(Page):
     # --- the table
 
     def _cells(self, number: int) -> Any:
-        return cells(self._snapshot.runs[number], number in self._marked, self._best)
+        return cells(self._snapshot.runs[number], self._columns, number in self._marked, self._best)
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
@@ -132,20 +143,31 @@ class Runs(Page):
         self.query_one(RowTable).set_empty(why)
 
     def _show(self, changed: frozenset[int] | None = None) -> None:
-        if missing := missing_settings(self._filter, self._settings):
-            self._keys.ask(missing)
+        extra = [key for key in self._chosen if key not in USUAL_IDS and not of_the_row(key)]
+        missing = {
+            *missing_settings(self._filter, self._settings),
+            *(key for key in extra if key not in self._settings),
+        }
+        if missing:
+            self._keys.ask(sorted(missing))
             return
         runs = self._snapshot.runs
         usual = {n: run for n, run in runs.items() if self._archived or not run.archived}
         found = matching(usual, self._filter, self._settings)
-        best = best_values(found)
+        table = self.query_one(RowTable)
+        labels = run_labels(found, self._snapshot.settings, seeds="seed" not in self._chosen)
+        shown = columns(self._chosen, labels, self._settings)
+        if labels != self._labels or [c.column for c in shown] != [c.column for c in self._columns]:
+            changed = None
+            table.set_columns([MARK, *(column.column for column in shown)])
+        self._labels, self._columns = labels, shown
+        best = best_values(found, shown)
         if best != self._best:
             self._best, changed = best, None
-        table = self.query_one(RowTable)
         current = self.remembered("current", 0) if table.current is None else None
         table.set_empty("No run fits the filter: esc clears it." if usual else EMPTY)
         table.set_sorted(*self._sort)
-        table.show(ordered(found, *self._sort), changed, current or None)
+        table.show(ordered(found, shown, *self._sort), changed, current or None)
         self._marked = {number: None for number in self._marked if number in runs}
         count = f"{len(found)} of {len(runs)}" if len(found) != len(runs) else f"{len(runs)}"
         hidden = len(self._marked.keys() - set(table.keys))
@@ -171,7 +193,7 @@ class Runs(Page):
         if current in self._snapshot.runs:
             self._about.ask(self._snapshot.runs[current])
         else:
-            self.query_one(Details).show(None, {}, [])
+            self.query_one(Details).show(None, "", {}, [])
 
     def _read_about(self, run: RunRow) -> About:
         from handreid_tui.history import configuration, messages
@@ -182,7 +204,8 @@ class Runs(Page):
     def _show_about(self, about: About) -> None:
         if about.number == self.query_one(RowTable).current and about.number in self._snapshot.runs:
             run = self._snapshot.runs[about.number]
-            self.query_one(Details).show(run, about.configuration, about.messages)
+            label = self._labels.get(run.number, run.combo)
+            self.query_one(Details).show(run, label, about.configuration, about.messages)
 
     # --- the filter
 
@@ -299,7 +322,28 @@ class Runs(Page):
         if runs := self.selected():
             self._edits.delete(runs)
 
+    def action_undo(self) -> None:
+        self._edits.undo()
+
     # --- what is in sight
+
+    def action_columns(self) -> None:
+        if self._snapshot.loaded:
+            self._known.ask(None)
+
+    def _choose_columns(self, known: tuple[list[str], list[str]]) -> None:
+        names = {column.column.id: column.column.title for column in USUAL}
+        keys, metrics = known
+        names |= {key: "setting" for key in keys if key not in names}
+        names |= {key: "metric" for key in metrics if key not in names}
+
+        def answered(chosen: list[str] | None) -> None:
+            if chosen is not None:
+                self._chosen = tuple(chosen) or USUAL_IDS
+                self.remember("columns", [] if self._chosen == USUAL_IDS else list(self._chosen))
+                self._show()
+
+        self.app.push_screen(ChooseMany("Columns", names, self._chosen, USUAL_IDS), answered)
 
     def action_show_archived(self) -> None:
         self._archived = not self._archived

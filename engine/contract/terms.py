@@ -1,0 +1,237 @@
+"""Every loss term, declared once: TERMS feeds the checks of a configuration, the objective, the optimizers, `handreid
+combos`, the Launch screen, the tuner and the table in docs/losses.md.
+
+A new term is an entry of TERMS and an entry of `engine.losses.LOSSES`. No torch here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.contract.errors import UserError
+
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, for a tuner to draw from; `log`: evenly in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """A number that a term takes: its default, what it means, and which values are allowed.
+
+    Allowed are finite numbers from `low` to `high`, both included unless `open_low` or `open_high`, and the `words`.
+    `tune`: the range that tuning draws from; None where it is left alone.
+    """
+
+    default: float
+    means: str
+    low: float = 0.0
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    words: tuple[str, ...] = ()
+    tune: Range | None = None
+
+    def problem(self, value: Value) -> str:
+        """Why `value` is not allowed, as the end of a sentence; empty where it is."""
+        if value in self.words:
+            return ""
+        if isinstance(value, str) or not math.isfinite(value):
+            return " or ".join(["must be a number", *self.words])
+        if value < self.low or (self.open_low and value == self.low):
+            if self.low:
+                return f"must be {'above' if self.open_low else 'at least'} {self.low:g}"
+            return "must be positive" if self.open_low else "must be positive or 0"
+        if value > self.high or (self.open_high and value == self.high):
+            return f"must be {'below' if self.open_high else 'at most'} {self.high:.3g} ({self.means})"
+        return ""
+
+
+WEIGHT = "factor in the total loss"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss: its name in the field, what it does to the embedding, and everything that the trainer must know of it.
+
+    - `side`: the feature that it looks at, before or after the BN neck. Terms that classify look after it, terms that
+      compare features before it (Luo et al. 2019, section 3.6: the two kinds pull one feature in different directions).
+    - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
+    - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
+      depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
+    - `aliases`: other words of the field for it.
+    - `code`: the file of `engine/losses` with the formula.
+    """
+
+    title: str
+    does: str
+    formula: str
+    source: str
+    code: str
+    side: Literal["before", "after"]
+    options: dict[str, Option] = field(default_factory=dict)
+    weight: Option = field(default_factory=lambda: Option(1.0, WEIGHT))
+    needs_pairs: bool = False
+    own_rate: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def all_options(self) -> dict[str, Option]:
+        """The weight and every other option by name."""
+        return {"weight": self.weight} | self.options
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """The weight and every other option with its default value."""
+        return {name: option.default for name, option in self.all_options.items()}
+
+
+WEIGHT_BESIDE_OTHERS = Option(1.0, WEIGHT, tune=Range(0.1, 3.0, log=True))
+SCALE = Option(30.0, "length of the features, s", open_low=True, tune=Range(15.0, 240.0, log=True))
+
+TERMS: dict[str, Term] = {
+    "ce": Term(
+        title="CE",
+        does="Classifies each image into its identity.",
+        formula="(1 - e) · nll + e · mean over k of -log p_k",
+        source="Szegedy et al. 2016, section 7 (label smoothing)",
+        code="cross_entropy.py",
+        side="after",
+        options={
+            "smoothing": Option(
+                0.1, "share of the target spread over all classes", high=1.0, open_high=True, tune=Range(0.0, 0.2)
+            )
+        },
+        aliases=("cross_entropy", "softmax", "id", "xent"),
+    ),
+    "triplet": Term(
+        title="Triplet",
+        does="Brings images of one identity closer to each other than to any other identity.",
+        formula="mean over anchors of max(0, m + hardest positive - hardest negative distance)",
+        source="Hermans et al. 2017, section 2 (batch hard)",
+        code="triplet.py",
+        side="before",
+        options={
+            "margin": Option(
+                0.3, "distance between the hardest positive and negative", words=("soft",), tune=Range(0.05, 0.6)
+            )
+        },
+        weight=WEIGHT_BESIDE_OTHERS,
+        needs_pairs=True,
+        aliases=("batch_hard", "batch_hard_triplet"),
+    ),
+    "center": Term(
+        title="Center",
+        does="Pulls each identity towards a learnt center: compact clusters.",
+        formula="½ mean ‖x - c_y‖², the centers with an SGD of their own",
+        source="Wen et al. 2016, section 3",
+        code="center.py",
+        side="before",
+        options={"lr": Option(0.5, "learning rate of the centers")},
+        weight=Option(5e-4, WEIGHT, tune=Range(1e-5, 1e-2, log=True)),
+        own_rate="lr",
+    ),
+    "arcface": Term(
+        title="ArcFace",
+        does="Classifies by angle and demands an angular margin between identities.",
+        formula="cross-entropy of s·cos(θ_y + m) against s·cos θ_j",
+        source="Deng et al. 2019, section 3",
+        code="arcface.py",
+        side="after",
+        options={
+            "scale": SCALE,
+            "margin": Option(0.3, "an angle in radians", high=math.pi / 2, tune=Range(0.1, 0.7)),
+        },
+    ),
+    "cosface": Term(
+        title="CosFace",
+        does="Classifies by angle and demands a margin between cosines.",
+        formula="cross-entropy of s·(cos θ_y - m) against s·cos θ_j",
+        source="Wang et al. 2018, section 3",
+        code="cosface.py",
+        side="after",
+        options={"scale": SCALE, "margin": Option(0.35, "a cosine", tune=Range(0.1, 0.65))},
+    ),
+    "supcon": Term(
+        title="SupCon",
+        does="Contrasts all images of one identity with all the others of the batch.",
+        formula="mean over anchors i and positives p of -log(exp(z_i z_p / t) / Σ_a exp(z_i z_a / t))",
+        source="Khosla et al. 2020, section 3, equation 2",
+        code="supcon.py",
+        side="before",
+        options={"temperature": Option(0.1, "divides the cosines, t", open_low=True, tune=Range(0.02, 0.5, log=True))},
+        weight=WEIGHT_BESIDE_OTHERS,
+        needs_pairs=True,
+    ),
+    "circle": Term(
+        title="Circle",
+        does="Weighs each pair by how far its similarity is from where it should be.",
+        formula="log(1 + Σ_n exp(g a_n (s_n - m)) Σ_p exp(-g a_p (s_p - 1 + m)))",
+        source="Sun et al. 2020, section 3",
+        code="circle.py",
+        side="before",
+        options={
+            "margin": Option(0.25, "relaxation of the optimum, m", tune=Range(0.1, 0.4)),
+            "gamma": Option(80.0, "scale of the similarities, g", open_low=True, tune=Range(16.0, 256.0, log=True)),
+        },
+        weight=WEIGHT_BESIDE_OTHERS,
+        needs_pairs=True,
+    ),
+}
+
+
+def plain_word(text: str) -> str:
+    """A name as it is compared: lower case, `_` for spaces and hyphens, without `_loss` at its end."""
+    return "_".join(text.lower().replace("-", " ").replace("_", " ").split()).removesuffix("_loss")
+
+
+def find_term(text: str) -> str | None:
+    """The term that `text` names, by its own name or another word of the field; None where there is none."""
+    if text in TERMS:
+        return text
+    word = plain_word(text)
+    return next((name for name, term in TERMS.items() if word == name or word in term.aliases), None)
+
+
+def term_called(text: str, where: str) -> str:
+    """The term that `text` names in `where`. Raises UserError, with the nearest name, if there is none."""
+    if name := find_term(text):
+        return name
+    known = [*TERMS, *(alias for term in TERMS.values() for alias in term.aliases)]
+    near = difflib.get_close_matches(plain_word(text), known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(TERMS)}."
+    raise UserError(f"There is no loss term {text!r} in {where}. {hint}")
+
+
+def checked_options(term: str, options: dict[str, Value]) -> dict[str, Value]:
+    """Every option of `term`, from `options` or by default. Raises ValueError on an unknown option or a wrong value."""
+    known = TERMS[term].all_options
+    if unknown := options.keys() - known.keys():
+        raise ValueError(f"{term} has no option {min(unknown)!r}, only {', '.join(known)}")
+    for name, value in options.items():
+        if problem := known[name].problem(value):
+            raise ValueError(f"{term}.{name} is {value!r}, but {problem}")
+    return TERMS[term].defaults | options
+
+
+def terms_table() -> str:
+    """The table of terms of docs/losses.md, in Markdown."""
+    rows = ["| term | formula | weight | options | feature | code |", "|---|---|---|---|---|---|"]
+    for name, term in TERMS.items():
+        options = ", ".join(
+            " or ".join([f"{key} {option.default:g}", *(f"`{word}`" for word in option.words)])
+            for key, option in term.options.items()
+        )
+        cells = (f"`{name}`", term.formula, f"{term.weight.default:g}", options or "–", f"{term.side} the neck")
+        rows.append(f"| {' | '.join(cells)} | [`{term.code}`](../engine/losses/{term.code}) |")
+    return "\n".join(rows)

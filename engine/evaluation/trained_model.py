@@ -1,0 +1,32 @@
+"""The model of a trained run, away from its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.contract import run_files
+from engine.contract.config import ModelConfig, RunConfig
+from engine.contract.errors import UserError
+from engine.model.reid_model import ReIDModel, build_model
+from engine.training.checkpoint import load_checkpoint
+
+
+def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
+    """The best model of a run, with its necks. Raises UserError where the run has none."""
+    config = RunConfig.load(run / run_files.CONFIG)
+    checkpoint = load_checkpoint(run / run_files.BEST_CHECKPOINT)
+    if checkpoint is None:
+        raise UserError(f"{run.name} has no usable checkpoint: only a run that has trained can be scored or exported.")
+    weights = config.model.model_copy(update={"pretrained": str((run / run_files.BEST_CHECKPOINT).absolute())})
+    model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
+    prefix = "necks."
+    necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
+    if len(necks) != len(model.necks.state_dict()) or any(
+        len(necks[f"{place}.weight"]) != dim for place, dim in enumerate(model.dims)
+    ):
+        raise UserError(
+            f"{run.name} was trained by an earlier version, where {config.model.name} gave one feature twice: "
+            "train it again."
+        )
+    model.necks.load_state_dict(necks)
+    return config, model
