@@ -69,9 +69,13 @@ SPEED = Panel(
 
 
 def loss_panel(keys: set[str]) -> Panel:
-    """The loss panel of runs that have these metrics: the total with all terms, each term, the learning rate."""
+    """The loss panel of runs that have these metrics: the total with all terms, each term and what it watches, the
+    learning rate.
+    """
     terms = {key: key.removeprefix("term/") for key in sorted(keys) if key.startswith("term/")}
-    together = View("total and terms", {"total": "total"} | terms)
+    together = View(
+        "total and terms", {"total": "total"} | {key: name for key, name in terms.items() if "/" not in name}
+    )
     each = tuple(View(name, {key: name}) for key, name in terms.items())
     return Panel("loss", "Loss", (together, *each, View("learning rate", {"lr": "learning rate"})), log=True)
 
