@@ -186,9 +186,13 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await shows(pilot, "Differences to ce", "ce_arcface", "seeds")
         await until(pilot, lambda: len(app.screen.query_one(Chart).lines) == 3)
         await pilot.press("B")
-        await shows(pilot, "baseline ce_triplet")
+        await shows(pilot, "baseline ce_triplet", "Differences to ce_triplet")
         await pilot.press("3", "j", "j", "space", "space", "c")
         await shows(pilot, "Comparison of marked runs, by run", "6 ce_arcface s1", "5 ce_triplet s1")
+        before = app.screen.query_one("Tables").border_subtitle
+        await pilot.press("B")
+        await until(pilot, lambda: "baseline" in app.screen.query_one("Tables").border_subtitle != before)
+        assert any(f"Differences to {n} ce" in text_of(app) for n in (5, 6))
         file = places.db.parent / "table.tex"
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Prompt))
