@@ -10,14 +10,14 @@ from rich.console import Console
 
 from engine.contract.errors import UserError
 from handreid_tui.cli.runs import up_to_date
-from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.compare import FORMATS, Format, compare_history, render
 from handreid_tui.compare.table import By
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.settings import Places
 from handreid_tui.text.tables import stdout
 
 
-@uncollected()
+@collector_paused()
 def show_comparison(
     places: Places, names: list[str], by: str | None, baseline: str, claims: bool, published: bool, format: str
 ) -> None:
