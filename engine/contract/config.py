@@ -63,7 +63,8 @@ class TrainConfig(Section):
     head_lr: Positive = Field(5e-5, description="learning rate of necks and classifiers")
     weight_decay: NotNegative = Field(1e-4, description="weight decay; never on biases and norms")
     schedule: Literal["cosine", "step", "constant"] = Field("step", description="decay of the learning rates")
-    warmup_epochs: NotNegative = Field(10, description="linear warm-up, from a tenth")
+    warmup_epochs: NotNegative = Field(10, description="linear warm-up of the rates")
+    warmup_from: Fraction = Field(0.1, description="factor on the rates at the first step of the warm-up")
     milestones: list[NotNegative] = Field([30, 50], description="epochs at which `step` decays")
     decay: Fraction = Field(0.1, description="factor of each step decay")
     clip_norm: NotNegative = Field(5.0, description="largest norm of the gradient; 0: no clipping")
@@ -179,6 +180,17 @@ def setting_name(key: str) -> str:
     if section == "loss" and (term := find_term(word)):
         return f"loss.{term}.{option}"
     return key
+
+
+def with_settings(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """`config` with other values of some dotted keys. Raises UserError on an unknown key or a value out of range."""
+    nested = config.model_dump()
+    for key, value in settings.items():
+        _put(nested, key, value)
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise _first_mistake(error) from None
 
 
 def _put(nested: dict[str, Any], key: str, value: Any) -> None:

@@ -112,7 +112,7 @@ class EpochDone:
     epoch: Annotated[int | None, whole] = None
     seconds: Annotated[float | None, _number, "of training"] = None
     geometry: Annotated[dict[str, float] | None, numbers, "of the validation: see METRICS"] = None
-    means: Annotated[dict[str, float] | None, numbers, "of `total` and of each term", SPREAD] = None
+    means: Annotated[dict[str, float] | None, numbers, "means of `total` and of each term", SPREAD] = None
     t: float | None = None
 
 
@@ -124,7 +124,7 @@ class EvaluationDone:
     stage: Annotated[str | None, _text, "`pixels`, `before`, `validation` or `final`"] = None
     trials: Annotated[int | None, whole] = None
     queries_without_match: Annotated[float | None, _number, "mean over the trials"] = None
-    metrics: Annotated[dict[str, float] | None, numbers, "means over the trials: see METRICS", SPREAD] = None
+    metrics: Annotated[dict[str, float] | None, numbers, "the metrics of a report, means of the trials", SPREAD] = None
     t: float | None = None
 
 
@@ -178,7 +178,7 @@ def _reason(value: Any) -> EndReason | None:
 class RunEnded:
     status: Annotated[str | None, _text, "`finished`, `stopped` or `failed`"] = None
     reason: Annotated[EndReason | None, _reason, "`kind`, `message`, `setting`, `traceback`"] = None
-    summary: Annotated[dict[str, Any] | None, _object, "of a finished run: as `evaluation/summary.json`"] = None
+    summary: Annotated[dict[str, Any] | None, _object, "of a finished run: its final report"] = None
     t: float | None = None
 
 
@@ -226,7 +226,8 @@ _OF_EVERY_LINE = {"v", "t", "kind"}
 def documented(kind: str) -> list[str]:
     """The fields of a kind, each with what it means: the rows of the documentation."""
     about = {name: next(iter(how[1:2]), "") for name, how in _FIELDS[kind].items()}
-    return [f"`{name}` ({text})" if text else f"`{name}`" for name, text in about.items()]
+    spread = _SPREAD[kind]
+    return [text if name == spread else f"`{name}` ({text})" if text else f"`{name}`" for name, text in about.items()]
 
 
 class EventWriter:

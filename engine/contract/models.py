@@ -1,8 +1,9 @@
-"""The names of the models that can be trained: open_clip's configurations and our own. No torch here."""
+"""The names of the models that can be trained: open_clip's, timm's, repositories of the hub, our own. No torch here."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from engine.contract.errors import UserError
 
 OWN_CONFIGS = Path(__file__).parent / "model_configs"
+TIMM = "timm:"  # before a name of timm, as in timm:resnet50.tv2_in1k
+ON_HUB = "hf-hub:"  # before a repository that open_clip reads, as in hf-hub:timm/ViT-B-16-SigLIP2
+HUB = "hub"  # the weights that come with a name of the two kinds above
 
 
 @cache
@@ -21,8 +25,17 @@ def model_names() -> tuple[str, ...]:
 
 
 def check_model_name(name: str) -> None:
-    """Raises UserError, with the nearest name, if there is no model `name`."""
-    if name not in model_names():
+    """Raises UserError, with the nearest name, if there is no model `name`.
+
+    Names of timm and of the hub are looked up by the trainer: importing timm takes seconds.
+    """
+    if name.startswith(TIMM):
+        if not re.fullmatch(r"\w+(\.\w+)?", name.removeprefix(TIMM)):
+            raise UserError(f"{name!r} is no name of timm: write one like timm:resnet50.tv2_in1k.", "model.name")
+    elif name.startswith(ON_HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name.removeprefix(ON_HUB)):
+            raise UserError(f"{name!r} is no repository of the hub: write hf-hub:OWNER/NAME.", "model.name")
+    elif name not in model_names():
         near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(f"open_clip has no model {name!r}.{hint}", "model.name")

@@ -1,17 +1,24 @@
-"""Default settings per model, from the published recipes. What a user sets stands above them. No torch here.
+"""Default settings per family of models, from the published recipes. A user's settings override them. No torch here.
 
-CLIP image encoders: the image-encoder stage of CLIP-ReID (Li et al. 2023, section 4.1) with the ten times larger
-head rate and the square input of CLIP-HandID. `handreid-tiny`: found on synthetic and real hands, see docs/model.md.
+CLIP's vision transformers: the image-encoder stage of CLIP-ReID (Li et al. 2023, section 4.1) with the ten times
+larger head rate and the square input of CLIP-HandID. CLIP's ResNets: the same work's recipe for RN50. Other ResNets,
+pretrained on ImageNet: MBA-Net (Baisa et al. 2022) in input, rates and schedule. `handreid-tiny`: found on synthetic
+and real hands, see docs/model.md.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from engine.contract.models import HUB, ON_HUB, TIMM
 
 TINY = "handreid-tiny"
 DEFAULT_MODEL = "ViT-B-16"
 
-CLIP_RECIPE: dict[str, Any] = {
+Recipe = dict[str, Any]
+
+CLIP_RECIPE: Recipe = {
     "model.pretrained": "openai",
     "train.epochs": 60,
     "train.ids_per_batch": 16,
@@ -29,7 +36,30 @@ CLIP_RECIPE: dict[str, Any] = {
     "augment.erase": 0.5,
 }
 
-TINY_RECIPE: dict[str, Any] = {
+CLIP_RESNET_RECIPE: Recipe = CLIP_RECIPE | {
+    "train.epochs": 120,
+    "train.lr": 3.5e-4,
+    "train.head_lr": 3.5e-4,
+    "train.weight_decay": 5e-4,
+    "train.warmup_from": 0.01,
+    "train.milestones": [40, 70],
+}
+
+RESNET_RECIPE: Recipe = CLIP_RECIPE | {
+    "model.image_size": 324,
+    "train.epochs": 70,
+    "train.lr": 8e-5,
+    "train.head_lr": 8e-4,
+    "train.weight_decay": 5e-4,
+    "train.warmup_from": 0.01,
+    "train.milestones": [40, 60],
+    "train.decay": 0.5,
+    "augment.pad": 16,
+    "augment.erase": 0.0,
+    "augment.jitter": 0.1,
+}
+
+TINY_RECIPE: Recipe = {
     "model.pretrained": "none",
     "train.epochs": 40,
     "train.ids_per_batch": 16,
@@ -51,9 +81,16 @@ TINY_RECIPE: dict[str, Any] = {
 }
 
 
-def recipe(model: str) -> dict[str, Any]:
+def recipe(model: str) -> Recipe:
     """The defaults for `model`, as dotted configuration keys."""
-    return dict(TINY_RECIPE if model.startswith(TINY) else CLIP_RECIPE)
+    if model.startswith(TINY):
+        return dict(TINY_RECIPE)
+    weights = {"model.pretrained": HUB} if model.startswith((TIMM, ON_HUB)) else {}
+    if re.match(rf"{TIMM}(wide_)?(se)?resne", model):
+        return RESNET_RECIPE | weights
+    if re.match(r"RN\d", model):
+        return CLIP_RESNET_RECIPE | weights
+    return CLIP_RECIPE | weights
 
 
 def default_model(source: str) -> str:

@@ -17,11 +17,22 @@ ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
 EVALUATION = "evaluation"
 EVALUATIONS = "evaluations"
+SWEEP = "sweep.json"
+PRUNED = "pruned.json"
 
 # name -> (written by, holds)
 RUN_DIRECTORY = {
     CONFIG: ("manager, once", "the whole resolved configuration (`engine.contract.config.RunConfig`)"),
     META: ("manager", "what a user entered: `name`, `tags`, `note`, `archived`, and `created`"),
+    SWEEP: (
+        "manager, once",
+        "of a run of a sweep: `sweep` (its number), `role` (`trial`, `shortlist` or `confirm`), `combo`, `trial`, "
+        "`fold`, `seed`, and `values`, those that were sampled",
+    ),
+    PRUNED: (
+        "keeper, once",
+        "of a trial that was stopped early: `t`, `epoch`, `value`, the `median` of `count` trials of its combination",
+    ),
     QUEUED: (
         "manager, shim",
         "while the run is queued: `t`, `priority`, `place` in the queue, `resume`, `gpus`, `parallel`, `visible` "
@@ -101,6 +112,8 @@ SUPERVISOR_LOCK = ".supervisor.lock"
 SUPERVISOR_LOG = ".supervisor.log"
 CPU_LOCK = ".cpu.lock"
 SLURM = ".slurm"
+SWEEPS = ".sweeps"
+TRASH = ".trash"
 
 # In `.slurm`
 SQUEUE = "squeue.json"
@@ -122,9 +135,11 @@ RUNS_FOLDER = {
     SEQUENCE: ("manager", "the highest number given to a run, so that none is used twice"),
     RUNS_LOCK: ("manager", "an flock, held while runs are made or their `meta.json` is edited"),
     f"{NEW_PREFIX}*": ("manager", "a run directory that is being made"),
+    TRASH: ("manager", "deleted run directories, until they are restored or purged; 30 days at most"),
     QUEUE_LOCK: ("manager", "an flock, held while the queue is changed"),
     SUPERVISOR_LOCK: ("supervisor", "an flock, held by the one process that starts queued runs"),
     SUPERVISOR_LOG: ("supervisor", "what the supervisor printed"),
     CPU_LOCK: ("shim", "an flock, held by the run that trains on the CPU"),
     SLURM: ("manager", "the jobs submitted to Slurm"),
+    SWEEPS: ("manager, keeper", "the sweeps: what each was asked to do, and every point that it planned"),
 }

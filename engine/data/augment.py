@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from engine.contract.config import AugmentConfig
 from engine.machine.device import send
 
+GREY = (0.2989, 0.587, 0.114)  # of red, green and blue in the grey image, as torchvision weighs them
+
 
 class Augmentation:
     """Turns uint8 images [B, S, S, 3] into normalised float images [B, 3, S, S]."""
@@ -32,11 +34,11 @@ class Augmentation:
         """Shift, mirror, turn, scale, change the light of, and erase a box from each image, as configured."""
         config, (count, size) = self.config, images.shape[:2]
         images = shift_and_flip(images, config.pad, config.flip, random)
-        floats = self._normalise(images)
         if config.rotate or config.zoom:
-            floats = _turn(floats, config.rotate, config.zoom, random)
+            images = _turn(images.permute(0, 3, 1, 2).float(), config.rotate, config.zoom, random).permute(0, 2, 3, 1)
         if config.jitter:
-            floats = _change_light(floats, config.jitter, random)
+            images = change_light(images.float(), config.jitter, random)
+        floats = self._normalise(images)
         if config.erase:
             boxes = send(erased_boxes(count, size, config.erase, random), images.device)
             floats = torch.where(inside(boxes, size)[:, None], 0.0, floats)  # which keeps the memory channels-last
@@ -94,9 +96,13 @@ def _turn(images: Tensor, rotate: float, zoom: float, random: torch.Generator) -
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _change_light(images: Tensor, most: float, random: torch.Generator) -> Tensor:
+def change_light(images: Tensor, most: float, random: torch.Generator) -> Tensor:
+    """Change contrast and brightness of `images` [B, S, S, 3] in 0 … 255, each by a factor of 1 - `most` … 1 + `most`.
+
+    As torchvision's ColorJitter: contrast around the mean of the grey image, brightness as a factor, then clipped.
+    """
     contrast = torch.empty((len(images), 1, 1, 1)).uniform_(1 - most, 1 + most, generator=random)
-    brightness = torch.empty((len(images), 1, 1, 1)).uniform_(-most, most, generator=random)
+    brightness = torch.empty((len(images), 1, 1, 1)).uniform_(1 - most, 1 + most, generator=random)
     contrast, brightness = send(torch.stack([contrast, brightness]), images.device)
-    middle = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - middle) * contrast + middle + brightness
+    middle = (images @ images.new_tensor(GREY)).mean(dim=(1, 2))[:, None, None, None]
+    return (((images - middle) * contrast + middle).clamp(0, 255) * brightness).clamp(0, 255)

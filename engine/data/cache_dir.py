@@ -1,4 +1,4 @@
-"""Where drawn and decoded images are kept between runs."""
+"""The folder for synthetic and decoded images, kept between runs."""
 
 from __future__ import annotations
 
@@ -10,4 +10,6 @@ def cache_folder() -> Path:
     """`HANDREID_CACHE`, else `handreid` in the user's cache folder."""
     if own := os.environ.get("HANDREID_CACHE"):
         return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handreid"
+    from platformdirs import user_cache_path  # some milliseconds that most commands need not spend
+
+    return user_cache_path("handreid", appauthor=False)

@@ -8,26 +8,43 @@ from pathlib import Path
 import open_clip
 from safetensors.torch import save_file
 
+from engine.contract import run_files
+from engine.contract.errors import UserError
 from engine.evaluation.trained_model import load_trained
-
-TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1}  # a stand-in: CLIP needs one
+from engine.model.towers import TEXT
 
 
 def export(run: Path, folder: Path) -> None:
     """Write a run's encoder and preprocessing so that `open_clip.create_model_and_transforms("local-dir:…")` loads it.
 
-    Its `encode_image` gives the feature after the projection and before the neck. The text tower is a small stand-in.
+    Its `encode_image` gives the feature after the projection and before the neck. The text tower is a small stand-in;
+    a captioning model's decoder is left out. Raises UserError for what open_clip cannot load: timm's towers with
+    positions at another size than their own.
     """
     config, model = load_trained(run)
-    settings = open_clip.get_model_config(config.model.name)
-    settings["vision_cfg"]["image_size"] = model.image_size
-    settings |= {"text_cfg": TEXT, "quick_gelu": model.quick_gelu}
-    settings.pop("custom_text", None)
-    preprocessing = {"size": model.image_size, "mean": model.mean, "std": model.std, "resize_mode": "squash"}
+    vision = model.settings["vision_cfg"] | {"image_size": model.image_size}
+    vision.pop("output_tokens", None)  # a captioning model's: features of every patch beside the image's
+    if "timm_model_name" in vision:
+        vision["timm_model_pretrained"] = False
+    settings = {"embed_dim": model.dims[-1], "vision_cfg": vision, "text_cfg": TEXT, "quick_gelu": model.quick_gelu}
+    preprocessing = {
+        "size": model.image_size,
+        "mean": model.mean,
+        "std": model.std,
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    }
     state = {name: value.contiguous() for name, value in model.encoder.open_clip_state().items()}
+    stand_in = open_clip.model.CLIP(**settings)
+    rest = {name: value for name, value in stand_in.state_dict().items() if not name.startswith("visual.")}
+    try:
+        stand_in.load_state_dict(state | rest)
+    except RuntimeError as error:
+        raise UserError(
+            f"open_clip builds {config.model.name} at its own size alone, and {run.name} trained at "
+            f"{model.image_size} px: take the weights from {run_files.BEST_CHECKPOINT}/{run_files.MODEL} of the run."
+        ) from error
     folder.mkdir(parents=True, exist_ok=True)
     names = {"model_cfg": settings, "preprocess_cfg": preprocessing}
     (folder / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
-    stand_in = open_clip.model.CLIP(**settings).state_dict()
-    rest = {name: value for name, value in stand_in.items() if not name.startswith("visual.")}
     save_file(state | rest, folder / "open_clip_model.safetensors", metadata={"run": run.name})

@@ -21,5 +21,12 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
     necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
+    if len(necks) != len(model.necks.state_dict()) or any(
+        len(necks[f"{place}.weight"]) != dim for place, dim in enumerate(model.dims)
+    ):
+        raise UserError(
+            f"{run.name} was trained by an earlier version, where {config.model.name} gave one feature twice: "
+            "train it again."
+        )
     model.necks.load_state_dict(necks)
     return config, model

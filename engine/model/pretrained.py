@@ -17,7 +17,7 @@ POSITIONS = ("positional_embedding", "attnpool.positional_embedding")
 
 
 def load_weights(visual: nn.Module, source: Path) -> None:
-    """Fill the image tower `visual` from `source`, resizing position embeddings to its image size.
+    """Fill the image tower `visual` from `source`, resizing open_clip's position embeddings to its image size.
 
     `source` is a file (`read_state` says which), a folder with one, or a run directory (its best checkpoint). Weights
     of a whole CLIP, of the tower alone or below any prefix (`visual.`, `image_encoder.`, `state_dict.module.`) are
@@ -50,9 +50,13 @@ def check_finite(state: dict[str, Tensor], source: Path | str) -> None:
 def find_tower(state: dict[str, Tensor], visual: nn.Module, source: Path) -> dict[str, Tensor]:
     """The part of `state` that belongs to `visual`, below whatever prefix it is; of several, the first in the file."""
     wanted = visual.state_dict().keys()
-    anchor = next(iter(wanted))
-    prefixes = dict.fromkeys(name.removesuffix(anchor) for name in state if f".{name}".endswith(f".{anchor}"))
-    found = [{key: state[prefix + key] for key in wanted if prefix + key in state} for prefix in prefixes]
+    found = []
+    for inner in ("", "trunk."):  # timm's own files lack the name under which open_clip keeps timm's model
+        anchor = next(iter(wanted)).removeprefix(inner)
+        prefixes = dict.fromkeys(name.removesuffix(anchor) for name in state if f".{name}".endswith(f".{anchor}"))
+        for prefix in prefixes:
+            names = {key: prefix + key.removeprefix(inner) for key in wanted}
+            found.append({key: state[name] for key, name in names.items() if name in state})
     best = max(found, key=len, default={})
     missing = [key for key in wanted if key not in best]
     if missing == ["proj"]:

@@ -32,7 +32,7 @@ from engine.evaluation.evaluate import Report, extract, images_of, pixel_feature
 from engine.evaluation.geometry import geometry
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
-from engine.model.reid_model import complete_record
+from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.meter import Meter

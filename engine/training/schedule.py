@@ -6,11 +6,9 @@ import math
 
 from engine.contract.config import TrainConfig
 
-WARMUP_FROM = 0.1
-
 
 def rate_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """The factor on every learning rate at `step` (0-based): linear warm-up from a tenth, then the decay.
+    """The factor on every learning rate at `step` (0-based): linear warm-up from `warmup_from`, then the decay.
 
     `cosine` falls from 1 at the end of the warm-up to 0 at the end of the run; `step` multiplies by `decay` at each of
     the `milestones` (epochs); `constant` stays.
@@ -18,7 +16,7 @@ def rate_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     epoch = step / steps_per_epoch
     warmup = min(config.warmup_epochs, config.epochs / 2)  # a short run still reaches its full rate
     if epoch < warmup:
-        return WARMUP_FROM + (1 - WARMUP_FROM) * epoch / warmup
+        return config.warmup_from + (1 - config.warmup_from) * epoch / warmup
     if config.schedule == "cosine":
         done = (epoch - warmup) / max(config.epochs - warmup, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from handreid_tui.cli.commands import casework, comparing, history, machine, training
+from handreid_tui.cli.commands import casework, comparing, history, machine, sweeps, training
 from handreid_tui.cli.options import Db, Runs, places
 from handreid_tui.ui.terminal import check_terminal
 
@@ -25,6 +25,7 @@ data = typer.Typer(help="Inspect a data set.", no_args_is_help=True)
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Train": {
         "run": training.run,
+        "tune": sweeps.tune,
         "import": training.import_weights,
         "evaluate": training.evaluate,
         "export": training.export,
@@ -44,6 +45,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "logs": history.logs,
         "tag": history.tag,
         "note": history.note,
+        "sweeps": sweeps.sweeps,
     },
     "Queue": {
         "queue": history.queue,

@@ -74,7 +74,13 @@ Json = Annotated[
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run number, name prefix, or `last`.")]
 Several = Annotated[
     list[str],
-    typer.Argument(metavar="RUN", help="Run number, name prefix, `last`, or a range such as 12-40."),
+    typer.Argument(
+        metavar="RUN", help="Run number, name prefix, `last`, a range such as 12-40, or a sweep such as @3."
+    ),
+]
+SomeRuns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]", help="Run number, name prefix, `last`, or a range such as 12-40."),
 ]
 On = Annotated[Target, typer.Option("--on", help="Train on this machine or on a Slurm cluster.", rich_help_panel=QUEUE)]
 OnAgain = Annotated[
@@ -92,7 +98,9 @@ Sbatch = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run number, name prefix, or `last`.", show_default="all finished runs"),
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, or a sweep, @3.", show_default="all finished runs"
+    ),
 ]
 By = Annotated[
     RowOf | None,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -26,7 +27,8 @@ from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.varying import varying_settings
-from handreid_tui.launch import lifecycle
+from handreid_tui.launch import lifecycle, trash
+from handreid_tui.launch.dependents import dependents
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
@@ -177,7 +179,9 @@ def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
         raise UserError(f"None of the {len(runs)} runs goes on or waits.")
 
 
-def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool) -> int:
+def resume_runs(
+    places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool, data: Path | None = None
+) -> int:
     """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
     runs = find_runs(places.runs, texts)
     if len(runs) > 1:
@@ -190,10 +194,13 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
         progress.status, progress.reason = "queued", EndReason()
+    notes = []
     if there:
-        lifecycle.resume([run for run in runs if run in there], slurm=slurm)
+        notes += lifecycle.resume([run for run in runs if run in there], slurm=slurm, data=data)
     if here:
-        lifecycle.resume(here)
+        notes += lifecycle.resume(here, data=data)
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
     if detach:
         print(f"{runs[0].name if len(runs) == 1 else f'{len(runs)} runs'} queued.", file=sys.stderr)
         return 0
@@ -208,11 +215,43 @@ def resume_runs(places: Places, texts: list[str], on: str | None, slurm: Request
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
-    freed = size(sum(lifecycle.size(run) for run in runs))
-    agree(f"Delete {names} ({freed}) with checkpoints and results?", yes, "Nothing was deleted.")
-    lifecycle.remove_all(runs)
+    for each in dependents(runs):
+        print(f"Note: {each.sentence}", file=sys.stderr)
+    agree(f"Move {names} to the trash?", yes, "Nothing was moved.")
+    trash.trash(runs)
     up_to_date(places)
+    print(f"Moved {names} to the trash for 30 days: `handreid rm --undo` restores, `--purge` frees.", file=sys.stderr)
+
+
+def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
+    """Delete runs for good; without runs, everything in the trash."""
+    in_trash = trash.trashed(places.runs)
+    runs = find_runs(places.runs, texts) if texts else in_trash
+    if not runs:
+        print("The trash is empty.", file=sys.stderr)
+        return
+    for each in dependents(runs):
+        print(f"Note: {each.sentence}", file=sys.stderr)
+    names = ", ".join(run.name for run in runs)
+    freed = size(sum(lifecycle.size(run) for run in runs))
+    agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
+    if texts:
+        lifecycle.remove_all(runs)
+        up_to_date(places)
+    else:
+        trash.purge(runs)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def restore_runs(places: Places, texts: list[str]) -> None:
+    """Bring runs back from the trash; without runs, those that were moved there last."""
+    folder = places.runs / run_files.TRASH
+    runs = find_runs(folder, texts) if texts else trash.last_trashed(places.runs)
+    if not runs:
+        raise UserError("The trash is empty: there is nothing to restore.")
+    restored = trash.restore(runs)
+    up_to_date(places)
+    print(f"Restored {', '.join(run.name for run in restored)}.", file=sys.stderr)
 
 
 def prune_runs(places: Places, yes: bool) -> None:

@@ -13,16 +13,16 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(places: Places, host: str, port: int) -> None:
-    """Serve the UI until Ctrl-C. Whoever reaches the address can start and delete runs, so it is this machine's own."""
+    """Serve the UI until Ctrl-C, to whoever has the address with its token: the UI can start and delete runs."""
     try:
-        from textual_serve.server import Server
+        from handreid_tui.cli.guarded_server import GuardedServer
     except ImportError:
         raise UserError("The browser mode needs textual-serve: pip install 'handreid[serve]'.") from None
     if host not in LOOPBACK:
-        print(f"Note: everyone who reaches {host}:{port} can start and delete runs.", file=sys.stderr)
+        print(f"Warning: traffic to {host}:{port} is not encrypted; prefer an SSH tunnel.", file=sys.stderr)
     words = [sys.executable, "-m", "handreid_tui", "--db", str(places.db), "--runs", str(places.runs)]
     try:
-        Server(shlex.join(words), host=host, port=port, title="handreid").serve()
+        GuardedServer(shlex.join(words), host, port).serve()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
-        raise UserError(f"{host}:{port} cannot be listened on ({reason}): choose another --port.") from None
+        raise UserError(f"Cannot listen on {host}:{port} ({reason}): choose another --port.") from None

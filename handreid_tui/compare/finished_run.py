@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract import run_files
 from engine.contract.config import RunConfig, flatten
@@ -13,6 +13,9 @@ from engine.contract.errors import UserError
 from engine.contract.events import RunStarted, read_events
 from handreid_tui.compare.evaluation import Evaluation, Scores, read_evaluation, read_summary, score
 from handreid_tui.runs.safe_files import inside, is_file
+
+if TYPE_CHECKING:
+    from handreid_tui.compare.tuning import Tuning
 
 # Keys that do not change what is learnt, or that the protocol already holds.
 NOT_COMPARED = ("version", "combo", "seed", "device", "threads", "train.checkpoint_every", "train.compile")
@@ -40,6 +43,8 @@ class FinishedRun:
     """A run with a final report. `started` is its first event of that kind, `summary` the report's metrics.
 
     `known`: its scores where they were computed before, so that the evaluation need not be read for them.
+    `validation`: its best validation mAP, None where unknown. `tuning`: how its settings were chosen, None if they
+    were not.
     """
 
     number: int
@@ -49,6 +54,8 @@ class FinishedRun:
     started: RunStarted
     summary: dict[str, Any]
     known: Scores | None = field(default=None, repr=False)
+    validation: float | None = None
+    tuning: Tuning | None = None
 
     @property
     def combo(self) -> str:

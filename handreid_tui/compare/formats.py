@@ -141,7 +141,11 @@ def _csv_line(section: Section, row: Row) -> dict[str, Any]:
             line[f"difference_{metric}_{key}"] = _number(values.get(key))
         line[f"difference_{metric}_p_adjusted"] = _number(compared.p_adjusted) if compared else None
         line[f"difference_{metric}_verdict"] = compared.verdict if compared else None
+        line[f"difference_{metric}_unequal_tuning"] = compared.unequal if compared else None
         line[f"difference_{metric}_against"] = compared.baseline if compared else None
+    tuning = row.tuning.as_json() if row.tuning else {}
+    for key in ("sweep", "trials", "method", "folds", "validation", "other_folds"):
+        line[f"tuning_{key}"] = tuning.get(key)
     return line
 
 
@@ -195,8 +199,9 @@ def _json_row(row: Row) -> dict[str, Any]:
         "runs": [{"run": run.number, "name": run.name, "seed": run.seed} for run in row.runs],
         "metrics": {key: asdict(value) for key, value in row.metrics.items()},
         "seconds": row.seconds and asdict(row.seconds),
+        "tuning": row.tuning and row.tuning.as_json(),
         "differences": {
-            metric: {"against": one.baseline, "verdict": one.verdict}
+            metric: {"against": one.baseline, "verdict": one.verdict, "unequal_tuning": one.unequal or None}
             | (_json_difference(one.difference, one.p_adjusted) or {})
             for metric, one in row.compared.items()
         },

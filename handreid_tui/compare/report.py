@@ -6,10 +6,12 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sqlalchemy import Engine
 
 from engine.contract import run_files
@@ -19,12 +21,13 @@ from handreid_tui.compare.comparison import Comparison, Section, compare
 from handreid_tui.compare.configuration import show
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.from_history import finished_runs
-from handreid_tui.compare.hardest_queries import Picture, Ranking, hardest_queries
+from handreid_tui.compare.hardest_queries import Ranking, hardest_queries
 from handreid_tui.compare.plots import PLOTS, SHOWN_ROWS, inline_svg
 from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.table import By, Row
 
 STYLE = Path(__file__).with_name("report.css")
+TEMPLATE = Path(__file__).with_name("report.html")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the browser itself refuses any request
 CAPTIONS = {
     "loss": "A line a run, a colour a row. Terms are raw: before their weights.",
@@ -58,40 +61,74 @@ def write_report(
     return comparison
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A plot as SVG, or why it could not be drawn."""
+
+    title: str
+    caption: str
+    svg: Markup
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Hardest:
+    """The hardest queries of a run, or why they cannot be shown."""
+
+    run: str
+    rankings: Sequence[Ranking]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """What the template shows of one protocol."""
+
+    title: str
+    sheets: list[Sheet]
+    rows_shown: int
+    rows_left_out: int
+    figures: list[Figure]
+    hardest: list[Hardest]
+    shared: list[tuple[str, str]]
+    configurations: list[tuple[str, str]]
+    environment: list[tuple[str, list[str]]]
+    commands: list[str]
+
+
 def _page(history: Engine, comparison: Comparison) -> str:
     count = sum(len(row.runs) for section in comparison.sections for row in section.table.rows)
-    made = time.strftime("%Y-%m-%d %H:%M %Z")
-    body = [f"<h1>Hand re-identification</h1><p class=soft>{_count(count, 'run')} · {made} · made by handreid</p>"]
-    body += [f"<p class=note>{escape(note)}</p>" for note in comparison.notes]
-    body += [_section(history, section) for section in comparison.sections]
-    head = (
-        '<meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="data:,"><title>handreid report</title>'
+    loader = FileSystemLoader(TEMPLATE.parent)
+    environment = Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
-    return f'<!doctype html>\n<html lang="en"><head>{head}{style}</head>\n<body>{"".join(body)}</body></html>\n'
+    return environment.get_template(TEMPLATE.name).render(
+        policy=POLICY,
+        style=Markup(STYLE.read_text(encoding="utf-8")),
+        counted=_count(count, "run"),
+        made=time.strftime("%Y-%m-%d %H:%M %Z"),
+        notes=comparison.notes,
+        sections=[_section(history, section) for section in comparison.sections],
+        cell_class=_cell_class,
+    )
 
 
-def _section(history: Engine, section: Section) -> str:
+def _section(history: Engine, section: Section) -> ReportSection:
     rows = [row for row in section.table.rows if row.runs]
     shown = rows[:SHOWN_ROWS]
-    parts = [f"<h2>{escape(section.table.protocol.title)}</h2>"]
-    parts += [_sheet(sheet, heading=place > 0) for place, sheet in enumerate(_wanted(section))]
-    if len(rows) > len(shown):
-        parts.append(f"<p class=note>The figures show the first {len(shown)} of {len(rows)} rows.</p>")
-    for kind, (title, _) in PLOTS.items():
-        try:
-            svg = inline_svg(history, shown, kind)
-        except UserError as error:
-            parts.append(f"<p class=note>{title}: {escape(str(error))}</p>")
-            continue
-        caption = f"<figcaption>{title}<br><small>{escape(CAPTIONS[kind])}</small></figcaption>"
-        parts.append(f"<figure>{caption}{svg}</figure>")
-    parts += [_hardest(row) for row in shown[:4]]
-    parts += [_configuration(rows), _environment(rows), _how_to_reproduce(rows)]
-    return "\n".join(parts)
+    runs = [run for row in rows for run in row.runs]
+    return ReportSection(
+        title=section.table.protocol.title,
+        sheets=_wanted(section),
+        rows_shown=len(shown),
+        rows_left_out=len(rows) - len(shown),
+        figures=[_figure(history, shown, kind) for kind in PLOTS],
+        hardest=[_hardest(row.runs[0]) for row in shown[:4]],
+        shared=_shared(runs),
+        configurations=[(run.name, json.dumps(run.config.model_dump(), indent=2)) for run in runs],
+        environment=_environment(runs),
+        commands=[command(row) for row in rows],
+    )
 
 
 def _wanted(section: Section) -> list[Sheet]:
@@ -99,81 +136,42 @@ def _wanted(section: Section) -> list[Sheet]:
     return [sheet for sheet in sheets(section) if sheet.rows or sheet.title != "Published results"]
 
 
-def _sheet(sheet: Sheet, heading: bool) -> str:
-    align = [" class=number" if number else "" for number in sheet.numeric]
-    head = "".join(f"<th{a}>{escape(text)}" for a, text in zip(align, sheet.headers, strict=bool(sheet.rows)))
-    lines = ["<tr>" + "".join(map(_cell, row, sheet.numeric)) for row in sheet.rows]
-    table = f"<div class=scroll><table><thead><tr>{head}</thead><tbody>{''.join(lines)}</tbody></table></div>"
-    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in sheet.notes)
-    return (f"<h3>{escape(sheet.title)}</h3>" if heading else "") + (table if sheet.rows else "") + notes
+def _cell_class(cell: Cell, number: bool) -> str:
+    return " ".join(name for name, wanted in (("number", number), ("best", cell.bold)) if wanted)
 
 
-def _cell(cell: Cell, number: bool) -> str:
-    names = " ".join(name for name, wanted in (("number", number), ("best", cell.bold)) if wanted)
-    detail = f" <small>{escape(cell.detail)}</small>" if cell.detail else ""
-    return f'<td class="{names}">{escape(cell.text)}{detail}'
-
-
-def _hardest(row: Row) -> str:
-    run = row.runs[0]
+def _figure(history: Engine, rows: Sequence[Row], kind: str) -> Figure:
+    title = PLOTS[kind][0]
     try:
-        rankings = hardest_queries(run.evaluation)
+        return Figure(title, CAPTIONS[kind], Markup(inline_svg(history, rows, kind)))
     except UserError as error:
-        return f"<p class=note>{escape(str(error))}</p>"
-    lines = "".join(map(_ranking, rankings))
-    words = "The queries of the first trial whose match comes last, one an identity, and what was ranked before it."
-    return f"<h3>Hardest queries of {escape(run.name)}</h3><p class=note>{words}</p>{lines}"
+        return Figure(title, CAPTIONS[kind], Markup(), str(error))
 
 
-def _ranking(ranking: Ranking) -> str:
-    first = _picture(ranking.query, "query", f"query, identity {ranking.query.identity}: match at rank {ranking.rank}")
-    others = [
-        _picture(
-            picture,
-            "match" if picture.match else "other",
-            f"{picture.rank}: identity {picture.identity}, similarity {picture.similarity:.3f}",
-        )
-        for picture in ranking.gallery
-    ]
-    return f"<div class=ranking>{first}{''.join(others)}</div>"
+def _hardest(run: FinishedRun) -> Hardest:
+    try:
+        return Hardest(run.name, hardest_queries(run.evaluation))
+    except UserError as error:
+        return Hardest(run.name, (), str(error))
 
 
-def _picture(picture: Picture, kind: str, words: str) -> str:
-    name = escape(picture.name)
-    mark = {"match": "<b>✓</b> ", "other": "<b>✗</b> "}.get(kind, "")
-    if picture.data is None:
-        image = "<span class=gone>image not found</span>"
-    else:
-        image = f'<img alt="{name}" title="{name}" src="data:image/jpeg;base64,{picture.data}">'
-    return f'<div class="picture {kind}">{image}{mark}{escape(words)}</div>'
+def _shared(runs: list[FinishedRun]) -> list[tuple[str, str]]:
+    """The settings that all runs share."""
+    flat = [flatten(run.config) for run in runs]
+    same = {key: value for key, value in flat[0].items() if all(key in f and f[key] == value for f in flat)}
+    return [(key, show(value)) for key, value in same.items()]
 
 
-def _configuration(rows: list[Row]) -> str:
-    """What all runs share, and each run's whole configuration."""
-    flat = [flatten(run.config) for row in rows for run in row.runs]
-    shared = {key: value for key, value in flat[0].items() if all(key in f and f[key] == value for f in flat)}
-    lines = "".join(f"<tr><td>{escape(key)}<td>{escape(show(value))}" for key, value in shared.items())
-    whole = "".join(
-        f"<details><summary>{escape(run.name)}: {run_files.CONFIG}</summary>"
-        f"<pre>{escape(json.dumps(run.config.model_dump(), indent=2))}</pre></details>"
-        for row in rows
-        for run in row.runs
-    )
-    table = f"<table><tbody>{lines}</tbody></table>"
-    return f"<h3>Configuration</h3><details><summary>What all runs share</summary>{table}</details>{whole}"
-
-
-def _environment(rows: list[Row]) -> str:
+def _environment(runs: list[FinishedRun]) -> list[tuple[str, list[str]]]:
     """Versions and machines: each value with the runs that it holds for, where they differ."""
     values: dict[str, dict[str, list[str]]] = {}
-    for run in (run for row in rows for run in row.runs):
+    for run in runs:
         for key, value in _flat(_environment_of(run)).items():
             values.setdefault(key, {}).setdefault(show(value), []).append(run.name)
-    lines = []
-    for key, found in values.items():
-        words = [value if len(found) == 1 else f"{value} ({', '.join(names)})" for value, names in found.items()]
-        lines.append(f"<tr><td>{escape(key)}<td>{'<br>'.join(map(escape, words))}")
-    return f"<h3>Environment</h3><table><tbody>{''.join(lines)}</tbody></table>"
+    return [
+        (key, [value if len(found) == 1 else f"{value} ({', '.join(names)})" for value, names in found.items()])
+        for key, found in values.items()
+    ]
 
 
 def _environment_of(run: FinishedRun) -> dict[str, Any]:
@@ -190,15 +188,6 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= _flat(inner, f"{name} ") if isinstance(inner, dict) else {name: inner}
     return flat
-
-
-def _how_to_reproduce(rows: list[Row]) -> str:
-    commands = "\n".join(command(row) for row in rows)
-    words = (
-        f"These commands train the same runs again. Or, exactly and for one run: save its {run_files.CONFIG} from "
-        f"above as <code>runs/NAME/{run_files.CONFIG}</code> and call <code>python -m engine train runs/NAME</code>."
-    )
-    return f"<h3>How to reproduce</h3><p>{words}</p><pre>{escape(commands)}</pre>"
 
 
 def command(row: Row) -> str:

@@ -85,8 +85,8 @@ def differences_sheet(table: Table) -> Sheet | None:
         line = [Cell(row.label), *([Cell(row.compared["mAP"].baseline)] if len(against) > 1 else [])]
         for metric in TESTED:
             one = row.compared[metric]
-            sure = one.verdict != "not distinguishable"
-            line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict, bold=sure)]
+            sure = one.verdict in ("better", "worse")
+            line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict or one.unequal, bold=sure)]
         cells.append(line)
     title = f"Differences to {against.pop()}" if len(against) == 1 else "Differences to the baseline"
     notes = ["Δ in percentage points with its 95 % interval; verdicts after Holm's correction over this table."]
@@ -102,6 +102,42 @@ def _over_seeds(rows: list[Row]) -> list[str]:
         if told:
             notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")
     return notes
+
+
+def tuning_sheet(table: Table) -> Sheet | None:
+    """How each tuned row was chosen; None where none was."""
+    tuned = [(row, row.tuning) for row in table.rows if row.tuning]
+    if not tuned:
+        return None
+    headers = [
+        _NAMED[table.by],
+        "trials",
+        "method",
+        "folds",
+        "settings tuned",
+        "validation mAP %",
+        "other folds %",
+        "chosen",
+    ]
+    rows = [
+        [
+            Cell(row.label),
+            Cell(str(tuning.trials)),
+            Cell(tuning.method),
+            Cell(str(tuning.folds) if tuning.folds else "–"),
+            Cell(str(len(tuning.values))),
+            _optional(tuning.validation),
+            _optional(tuning.other_folds),
+            Cell(tuning.chosen),
+        ]
+        for row, tuning in tuned
+    ]
+    note = "The validation that a row was chosen by is optimistic; that on the other folds is not of the search."
+    return Sheet("Tuning", headers, rows, [note])
+
+
+def _optional(rate: float | None) -> Cell:
+    return Cell("–" if rate is None else f"{100 * rate:.1f}")
 
 
 def configuration_sheet(table: Table) -> Sheet | None:
@@ -167,6 +203,7 @@ def sheets(section: Section) -> list[Sheet]:
     found = [
         results_sheet(table),
         differences_sheet(table),
+        tuning_sheet(table),
         configuration_sheet(table) if table.by == "run" else None,
         claims_sheet(section),
         published_sheet(section),

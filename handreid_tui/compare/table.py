@@ -25,6 +25,7 @@ from handreid_tui.compare.statistics import (
     seed_verdict,
     spread,
 )
+from handreid_tui.compare.tuning import Tuning, tuning_notes, unequal
 from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
@@ -40,14 +41,22 @@ COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 
 @dataclass(frozen=True)
 class Compared:
-    """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table."""
+    """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table.
+
+    unequal: why nothing may be claimed, "" where it may; then `p_adjusted` is None, and the difference outside Holm's
+    family.
+    """
 
     baseline: str
     difference: Difference
-    p_adjusted: float
+    p_adjusted: float | None
+    unequal: str = ""
 
     @property
-    def verdict(self) -> Literal["better", "worse", "not distinguishable"]:
+    def verdict(self) -> Literal["better", "worse", "not distinguishable"] | None:
+        """None between rows of unequal tuning."""
+        if self.p_adjusted is None:
+            return None
         if not self.p_adjusted <= ALPHA:
             return "not distinguishable"
         return "better" if self.difference.estimate > 0 else "worse"
@@ -64,6 +73,10 @@ class Row:
     seconds: Spread | None
     baseline: bool = False
     compared: dict[str, Compared] = field(default_factory=dict)
+
+    @property
+    def tuning(self) -> Tuning | None:
+        return self.runs[0].tuning if self.runs else None
 
     @property
     def seeds(self) -> int:
@@ -126,6 +139,7 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
 
 
@@ -139,11 +153,12 @@ def _rows_by_run(runs: list[FinishedRun]) -> list[Row]:
 
 def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
     """A row for each combination and configuration; of runs that differ in nothing, the latest."""
-    groups: dict[tuple[str, str], dict[int, FinishedRun]] = defaultdict(dict)
+    groups: dict[tuple[str, str, str], dict[int, FinishedRun]] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.number):
-        groups[run.combo, run.setup][run.seed] = run
+        groups[run.combo, run.setup, run.tuning.label if run.tuning else ""][run.seed] = run
     first = [group[min(group)] for group in groups.values()]
-    texts = labels({place: Subject(run.combo, run.settings) for place, run in enumerate(first)})
+    texts = labels({place: Subject(run.combo, run.settings) for place, run in enumerate(first) if not run.tuning})
+    texts |= {place: f"{run.combo} ({run.tuning.label})" for place, run in enumerate(first) if run.tuning}
     rows = [_row(texts[n], [group[s] for s in sorted(group)]) for n, group in enumerate(groups.values())]
     named, usual = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)], usual_values(runs)
 
@@ -205,7 +220,7 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
     for place, row in enumerate(rows):
         if not row.runs or not mains or row is mains[0]:
             continue
-        main = next((main for main in mains if main is not row and _like(main, row)), mains[0])
+        main = _main_for(row, mains)
         try:
             pairs = paired_runs(row.runs, main.runs)
         except UserError as error:
@@ -218,20 +233,30 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
             differences = differences_of_runs([pairs for _, pairs in alike.values()], metric, resamples)
             for (place, (against, _)), difference in zip(alike.items(), differences, strict=True):
                 found[place, metric] = against, difference
-    adjusted = dict(zip(found, holm([difference.p for _, difference in found.values()]), strict=True))
+    by_label = {main.label: main for main in mains}
+    unequals = {key: unequal(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
+    family = [key for key in found if not unequals[key]]
+    adjusted = dict(zip(family, holm([found[key][1].p for key in family]), strict=True))
     used = {against for against, _ in found.values()} or {main.label for main in mains[:1]}
     return [
         replace(
             row,
             baseline=bool(row.runs) and row.label in used,
             compared={
-                metric: Compared(*found[place, metric], adjusted[place, metric])
+                metric: Compared(*found[place, metric], adjusted.get((place, metric)), unequals[place, metric])
                 for metric in TESTED
                 if (place, metric) in found
             },
         )
         for place, row in enumerate(rows)
     ]
+
+
+def _main_for(row: Row, mains: list[Row]) -> Row:
+    """The baseline row for `row`: of equal tuning first, then with equal settings, then the first."""
+    others = [main for main in mains if main is not row]
+    pool = [main for main in others if not unequal(row.tuning, main.tuning)] or others
+    return next((main for main in pool if _like(main, row)), pool[0])
 
 
 def _like(a: Row, b: Row) -> bool:

@@ -15,7 +15,7 @@ from engine.contract.errors import UserError
 from handreid_tui.history.apply import set_columns
 from handreid_tui.history.models import Run
 from handreid_tui.runs import directory
-from handreid_tui.runs.safe_files import is_file, plain
+from handreid_tui.runs.safe_files import is_file, plain, read_json
 from handreid_tui.runs.state import State
 
 
@@ -41,7 +41,7 @@ def describe(path: Path) -> Description:
         "created": meta.created,
         "combo": path.name.partition("-")[2],
         "seed": 0,
-    }
+    } | _of_sweep(path)
     data = dict.fromkeys(("dataset", "subset", "gallery", "model", "pretrained", "device"), "")
     epochs, settings = None, {}
     try:
@@ -62,6 +62,14 @@ def describe(path: Path) -> Description:
         }
         epochs, settings = config.train.epochs, flatten(config)
     return Description(columns, data | {"epochs": epochs}, meta.tags, settings, problem)
+
+
+def _of_sweep(path: Path) -> dict[str, Any]:
+    """Which sweep the run is of, and what for; nothing where it is of none."""
+    raw = read_json(path / run_files.SWEEP)
+    numbers = (raw.get(key) for key in ("sweep", "trial"))
+    sweep, trial = (value if type(value) is int and 0 <= value < 2**53 else None for value in numbers)
+    return {"sweep": sweep, "role": plain(raw.get("role"), 20), "trial": trial}
 
 
 def insert_run(connection: Connection, number: int, found: Description, state: State) -> None:

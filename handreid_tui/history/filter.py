@@ -31,7 +31,7 @@ Values = Callable[[str], Any]
 RUN_KEYS = (
     "run", "name", "combo", "seed", "status", "reason", "stalled", "tag", "note", "archived", "dataset", "subset",
     "gallery", "model", "pretrained", "device", "host", "epochs", "epoch", "best_epoch", "steps", "step", "seconds",
-    "fingerprint",
+    "fingerprint", "sweep", "role", "trial",
 )  # fmt: skip
 METRICS = tuple(metric_columns())
 STORED = ("val", "test", "before", "pixels", "geometry", "epoch", "system", "term")  # first words of stored metrics

@@ -43,6 +43,10 @@ class Run(SQLModel, table=True):
     best_epoch: int | None = None
     damaged: int = 0
 
+    sweep: int | None = None
+    role: str = ""
+    trial: int | None = None
+
 
 for _name in metric_columns():
     SQLModel.metadata.tables["run"].append_column(Column(_name, Float))

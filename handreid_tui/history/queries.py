@@ -21,6 +21,7 @@ from handreid_tui.history.schema import reading
 class RunRow:
     """A run as lists show it. Times are Unix seconds; what is not known (yet) is None or "".
 
+    `sweep`, `role` and `trial` say what a run of a sweep was for.
     metrics: the columns of `engine.contract.metrics.metric_columns`, such as `mAP`, `val_mAP`, `best_val_mAP`, `total`.
     """
 
@@ -53,6 +54,9 @@ class RunRow:
     step: int | None
     best_epoch: int | None
     damaged: int
+    sweep: int | None
+    role: str
+    trial: int | None
     tags: tuple[str, ...]
     metrics: Mapping[str, float | None] = field(hash=False)
 

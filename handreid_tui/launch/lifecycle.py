@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import devices, file_locks, queue
+from handreid_tui.launch.dependents import check_not_needed
+from handreid_tui.launch.resumed_data import follow_data
 from handreid_tui.launch.slurm import ledger, sync
 from handreid_tui.launch.slurm import stop as on_slurm
 from handreid_tui.launch.slurm.request import Request
@@ -81,11 +83,13 @@ def resume(
     gpus: float = 1.0,
     parallel: int = 1,
     slurm: Request | None = None,
-) -> None:
-    """Queue runs that were stopped, failed or lost; each goes on from its last good checkpoint. Returns at once.
+    data: Path | None = None,
+) -> list[str]:
+    """Queue runs that were stopped, failed or lost; each continues from its last good checkpoint. Returns at once.
 
-    Here, or with `slurm` there, wherever a run was before. Raises UserError, with no run queued, where one has
-    finished, runs, or waits already.
+    Here, or with `slurm` there, wherever a run was before. `data`: where their data set is now, if it was moved.
+    Returns what the user should know. Raises UserError, with no run queued, where one has finished, is running or
+    queued already, or its data has changed or is gone.
     """
     runs = _check_request(paths, gpus, parallel)
     with _one_at_a_time(runs):
@@ -94,15 +98,17 @@ def resume(
                 case "finished":
                     raise UserError(f"Run {path.name} has finished: there is nothing to resume.")
                 case "queued":
-                    raise UserError(f"Run {path.name} waits in the queue already.")
+                    raise UserError(f"Run {path.name} is queued already.")
                 case "running" | "starting":
                     raise UserError(f"Run {path.name} is running: there is nothing to resume.")
+        notes = follow_data(runs, data, must_be_here=slurm is None)
         if slurm:
             _submit(runs, slurm, resume=True)
         else:
             _leave_slurm(runs)
             queue.enqueue_all(runs, priority=priority, resume=True, gpus=gpus, parallel=parallel)
     ensure_supervised({path.parent for path in runs})
+    return notes
 
 
 def was_on_slurm(path: Path) -> bool:
@@ -199,16 +205,8 @@ def remove(path: Path) -> int:
 
 
 def remove_all(paths: Iterable[Path]) -> int:
-    """Delete run directories, none of which runs; the bytes freed. Those that wait leave the queue."""
-    paths = list(paths)
-    for path in paths:
-        number(path)
-        if path.is_symlink() or not path.is_dir():
-            raise UserError(f"There is no run directory {path}.")
-        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
-        if elsewhere or is_claimed(path):
-            raise UserError(f"Run {path.name} is running: stop it first.")
-    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    """Delete run directories, none of which is running; the bytes freed. Queued ones leave the queue."""
+    paths = let_go(paths)
     freed = 0
     for path in paths:
         freed += size(path)
@@ -220,6 +218,24 @@ def remove_all(paths: Iterable[Path]) -> int:
         for leftover in folder.glob(".removed-*"):  # of a process killed in here
             shutil.rmtree(leftover, ignore_errors=True)
     return freed
+
+
+def let_go(paths: Iterable[Path]) -> list[Path]:
+    """The run directories, which may be removed now: their tasks on Slurm are cancelled.
+
+    Raises UserError where one is running, is no run directory, or a queued run starts from it.
+    """
+    paths = list(paths)
+    for path in paths:
+        number(path)
+        if path.is_symlink() or not path.is_dir():
+            raise UserError(f"There is no run directory {path}.")
+        elsewhere = was_on_slurm(path) and observe(path).status in ("running", "starting")  # with a claim unseen here
+        if elsewhere or is_claimed(path):
+            raise UserError(f"Run {path.name} is running: stop it first.")
+    check_not_needed(paths)
+    on_slurm.stop(on_slurm.of_slurm(paths), kill=True)
+    return paths
 
 
 def prunable(paths: Iterable[Path]) -> dict[Path, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
+from engine.contract.models import HUB, ON_HUB, TIMM
 from engine.contract.weights import find_weights
 
 
@@ -19,6 +20,11 @@ def check_weights(model: str, source: str) -> None:
         raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.", "model.pretrained")
     known = pretrained_tags()
     if source == "none" or path.exists() or not known:
+        return
+    if model.startswith((TIMM, ON_HUB)):
+        if source != HUB:
+            text = f"{model} has no tags, and {source!r} is no file: use {HUB}, none or a file."
+            raise UserError(text, "model.pretrained")
         return
     tags = known.get(model, ())
     if source not in tags:

@@ -63,13 +63,25 @@ def create(runs: Path, config: RunConfig, *, tags: Iterable[str] = (), note: str
     return create_all(runs, [config], tags=tags, note=note)[0]
 
 
-def create_all(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = (), note: str = "") -> list[Path]:
-    """Make a run directory for each configuration, in this order, all or none. As `create` otherwise."""
+def create_all(
+    runs: Path,
+    configs: list[RunConfig],
+    *,
+    tags: Iterable[str] = (),
+    note: str = "",
+    sweeps: list[dict[str, Any]] | None = None,
+) -> list[Path]:
+    """Make a run directory for each configuration, in this order, all or none. As `create` otherwise.
+
+    sweeps: what the sweep.json of each holds, where they are runs of a sweep.
+    """
     meta = Meta(tags=_clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3))
     fresh = [runs / f"{run_files.NEW_PREFIX}{secrets.token_hex(8)}" for _ in configs]
 
-    def fill(folder: Path, config: RunConfig) -> None:
+    def fill(folder: Path, config: RunConfig, sweep: dict[str, Any] | None) -> None:
         folder.mkdir()
+        if sweep is not None:
+            write_json(folder / run_files.SWEEP, sweep)
         write_json(folder / run_files.CONFIG, config.model_dump())
         meta.write(folder)
 
@@ -77,7 +89,7 @@ def create_all(runs: Path, configs: list[RunConfig], *, tags: Iterable[str] = ()
         runs.mkdir(parents=True, exist_ok=True)
         with _locked(runs):
             first = _next_number(runs, len(configs))
-            in_threads(fill, fresh, configs)
+            in_threads(fill, fresh, configs, sweeps or (None for _ in configs))
             paths = [runs / f"{first + place:04d}-{_folder_name(config)}" for place, config in enumerate(configs)]
             for folder, path in zip(fresh, paths, strict=True):
                 folder.rename(path)

@@ -29,7 +29,7 @@ BOX = """
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks before something that cannot be taken back. `yes` names what will be done."""
+    """Asks first; enter alone cancels. `yes` names what will be done."""
 
     BINDING_GROUP_TITLE = "Question"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,6 +51,9 @@ class Confirm(ModalScreen[bool]):
             with Horizontal(id="buttons"):
                 yield Button(f"{self._yes} (y)", id="yes", variant="primary", flat=True)
                 yield Button("Cancel (esc)", id="no", flat=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")

@@ -6,10 +6,11 @@ How it looks is remembered for every history; what was chosen, marked, sorted an
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_config_path
 
 from handreid_tui.runs.safe_files import replace_file
 
@@ -19,8 +20,7 @@ HISTORIES = 100  # that are kept; the one left alone for longest goes first
 
 def default_file() -> Path:
     """`ui.json` in the user's configuration folder."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "handreid" / "ui.json"
+    return user_config_path("handreid", appauthor=False) / "ui.json"
 
 
 class Remembered:

@@ -81,8 +81,11 @@ def _resume(runs: Sequence[RunRow]) -> str:
 
     there = {run.path for run in runs if lifecycle.was_on_slurm(run.path)}
     here = [run.path for run in runs if run.path not in there]
+    notes = []
     if there:
-        lifecycle.resume([run.path for run in runs if run.path in there], slurm=read_user_file().slurm or Request())
+        notes += lifecycle.resume(
+            [run.path for run in runs if run.path in there], slurm=read_user_file().slurm or Request()
+        )
     if here:
-        lifecycle.resume(here)
-    return f"{run_text.counted(runs)}: queued, to go on from the last checkpoint."
+        notes += lifecycle.resume(here)
+    return " ".join([f"{run_text.counted(runs)}: queued, to continue from the last checkpoint.", *notes])

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_the_page_holds_tables_figures_pictures_configuration_and_how_to_repeat_
     for words in ("ce_triplet_center", "95 % interval", "Does each loss do what it says?", "Environment", "✓", "✗"):
         assert words in text
     assert "handreid run --combo ce_triplet --seed 0" in text
-    assert "&quot;combo&quot;: &quot;ce_arcface&quot;" in text
+    assert '"combo": "ce_arcface"' in unescape(text)
 
 
 def test_every_figure_has_its_series_and_takes_the_pages_text_colour(page):

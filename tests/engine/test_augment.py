@@ -1,5 +1,6 @@
 """Batched augmentation draws for each image, from the distributions of the per-sample transforms."""
 
+import pytest
 import torch
 from torchvision.transforms import v2
 
@@ -66,8 +67,8 @@ def test_erased_boxes_follow_random_erasing() -> None:
 def test_rotation_zoom_and_light_stay_within_what_is_configured() -> None:
     images = torch.full((200, 16, 16, 3), 128, dtype=torch.uint8)
     light = Augmentation(AugmentConfig(**OFF, jitter=0.2), [0.5] * 3, [0.5] * 3, CPU)
-    change = (light.random(images, generator(0)) - light.plain(images)).flatten(1).mean(1)
-    assert change.abs().max() <= 0.2
+    change = light.random(images, generator(0)).flatten(1).mean(1) + 1  # 1 is the grey in the middle
+    assert change.min() >= 0.8 - 1e-2 and change.max() <= 1.2 + 1e-2
     assert change.std() > 0.05
     turn = Augmentation(AugmentConfig(**OFF, rotate=20, zoom=0.1), [0.5] * 3, [0.5] * 3, CPU)
     turned = turn.random(numbered(50), generator(0))
@@ -82,3 +83,18 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     once, again, later = (augmentation.random(images, generator(3, "augment", step)) for step in (5, 5, 6))
     assert torch.equal(once, again)
     assert not torch.equal(once, later)
+
+
+@pytest.mark.parametrize("std", [0.27, 1.0])
+def test_light_is_changed_before_normalisation_as_torchvision_does(std: float) -> None:
+    images = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8, generator=generator(0))
+    augmentation = Augmentation(AugmentConfig(**OFF, jitter=0.3), [0.4] * 3, [std] * 3, CPU)
+    ours = augmentation.random(images, generator(1)) * std + 0.4
+    draw = generator(1)
+    shift_and_flip(images, 0, 0.0, draw)
+    contrast, brightness = (torch.empty(8, 1, 1, 1).uniform_(0.7, 1.3, generator=draw).flatten() for _ in range(2))
+    for row in range(8):
+        image = images[row].permute(2, 0, 1) / 255
+        theirs = v2.functional.adjust_contrast(image, contrast[row].item())
+        theirs = v2.functional.adjust_brightness(theirs, brightness[row].item())
+        torch.testing.assert_close(ours[row], theirs, atol=2e-3, rtol=0)

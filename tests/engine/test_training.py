@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -14,8 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.training.setup import prepare
-from engine.training.stopping import StopRequest
-from tests.support.training import events_of, small_config, train_in
+from tests.support.training import StopAtStep, events_of, small_config, train_in
 
 WEIGHTS = "checkpoints/best/model.safetensors"
 
@@ -23,18 +21,6 @@ WEIGHTS = "checkpoints/best/model.safetensors"
 def same_weights(one: Path, other: Path) -> bool:
     first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-class StopAtStep(StopRequest):
-    """Asks to stop after the n-th look of the loop, that is after n steps."""
-
-    def __init__(self, step: int) -> None:
-        self._looks = itertools.count(1)
-        self._step = step
-
-    @property
-    def requested(self) -> bool:  # type: ignore[override]
-        return next(self._looks) >= self._step
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(hands: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_settings_of_absent_terms_make_no_run_twice(hands: Path) -> None:
     ("grid", "said"),
     [
         ({"data.subset": ["dorsal-right", "palmar-left"]}, "no subset 'palmar-left'"),
-        ({"train.ids_per_batch": [5, 64]}, "--ids-per-batch 10"),
+        ({"train.ids_per_batch": [5, 64]}, "use 10 or less"),
         ({"loss.ce.smoothing": [0.1, 1.5]}, "must be below 1"),
         ({"train.epochs": [1, "x"]}, "train.epochs"),
     ],

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,13 +19,7 @@ from handreid_tui.launch import file_locks, lifecycle
 from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.safe_files import read_json
 from handreid_tui.runs.state import observe, process_started
-from tests.support.launch_tools import events, make_run, pretending, processes_of, until
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
-    with pretending(tmp_path) as folder:
-        yield folder
+from tests.support.launch_tools import events, make_run, processes_of, until
 
 
 def start(path: Path) -> Path:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,16 +18,10 @@ from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle, queue, supervisor
 from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.state import observe
-from tests.support.launch_tools import events, make_run, pretending, processes_of, supervisors_of, until
+from tests.support.launch_tools import events, make_run, processes_of, supervisors_of, until
 
 SUPERVISOR = [sys.executable, "-P", "-m", "handreid_tui.launch.supervisor", "--runs"]
 SHIM = [sys.executable, "-P", "-m", "handreid_tui.launch.shim"]
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
-    with pretending(tmp_path) as folder:
-        yield folder
 
 
 def names(runs: Path) -> list[str]:
@@ -284,7 +277,7 @@ def test_three_gpus_take_eight_runs_and_never_two_at_once(runs: Path, monkeypatc
     spans: dict[str, list[tuple[float, float]]] = {}
     for path in paths:
         (started,), (ended,) = events(path, "started"), events(path, "ended")
-        spans.setdefault(started["visible"], []).append((started["t"], ended["t"]))
+        spans.setdefault(started["device_name"], []).append((started["t"], ended["t"]))
     assert sorted(spans) == ["GPU-fake-0", "GPU-fake-1", "GPU-fake-2"]
     for of_one in spans.values():
         assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(of_one)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
-from engine.contract.events import EventWriter, read_events
+from engine.contract.events import EventWriter
 from engine.training.loop import train
 from engine.training.stopping import StopRequest
+from tests.support.events import raw_events
 
 SMALL: dict[str, Any] = {
     "model.name": "handreid-tiny",
@@ -26,6 +28,18 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "threads": 1,
 }
+
+
+class StopAtStep(StopRequest):
+    """Asks to stop after the n-th look of the loop, that is after n steps."""
+
+    def __init__(self, step: int) -> None:
+        self._looks = itertools.count(1)
+        self._step = step
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        return next(self._looks) >= self._step
 
 
 def small_config(combo: str, hands: Path, seed: int = 0, **settings: Any) -> RunConfig:
@@ -46,4 +60,4 @@ def train_in(run: Path, config: RunConfig, stop: StopRequest | None = None) -> s
 
 
 def events_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(run / run_files.EVENTS).events if event["kind"] == kind]
+    return [event for event in raw_events(run / run_files.EVENTS) if event["kind"] == kind]

@@ -168,13 +168,17 @@ async def test_deleting_asks_first(places):
         path = app.snapshot.runs[8].path
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
-        await pilot.press("escape")
+        await pilot.press("enter")  # the focus is on Cancel
+        await until(pilot, lambda: not isinstance(app.screen, Confirm))
         assert path.exists()
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(pilot, lambda: 8 not in app.snapshot.runs)
         assert not path.exists()
+        await pilot.press("U")
+        await until(pilot, lambda: 8 in app.snapshot.runs)
+        assert app.snapshot.runs[8].tags == ("paper",)
 
 
 async def test_compare_all_then_the_marked_runs_and_save_the_table(places):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,14 @@ def compare(
         bool,
         typer.Option("--published", help="Add published results of the same protocol.", rich_help_panel=OUTPUT),
     ] = False,
+    select: Annotated[
+        Literal["validation"] | None,
+        typer.Option(
+            help="Keep of each combination the configuration that is best by validation.",
+            show_default="all",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     format: Annotated[TableFormat, typer.Option(help="Format of the output.", rich_help_panel=OUTPUT)] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.", rich_help_panel=OUTPUT)] = False,
     db: Db = None,
@@ -39,13 +47,13 @@ def compare(
 ) -> None:
     """Compare combinations: mean and standard deviation over seeds, differences with intervals.
 
-    Examples: `handreid compare` · `handreid compare 3 7 --format latex` · `handreid compare --claims`
+    Examples: `handreid compare` · `handreid compare 3 7 --format latex` · `handreid compare --claims` ·
+    `handreid compare @3`
     """
     from handreid_tui.cli.compare import show_comparison
 
-    show_comparison(
-        runs_there_are(db, runs), runs_ or [], by, baseline, claims, published, "json" if as_json else format
-    )
+    chosen = "json" if as_json else format
+    show_comparison(runs_there_are(db, runs), runs_ or [], by, baseline, claims, published, chosen, select is not None)
 
 
 def report(

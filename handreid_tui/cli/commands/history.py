@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from handreid_tui.cli.options import (
     Runs,
     Sbatch,
     Several,
+    SomeRuns,
     places,
     runs_there_are,
     slurm_request,
@@ -76,8 +78,13 @@ def stop(
     Example: `handreid stop 12-40`
     """
     from handreid_tui.cli.runs import stop_runs
+    from handreid_tui.cli.sweeps import apart, stop_sweep
 
-    stop_runs(places(None, runs), run, kill)
+    chosen, (sweeps, others) = places(None, runs), apart(run)
+    for number in sweeps:
+        stop_sweep(chosen, number)
+    if others:
+        stop_runs(chosen, others, kill)
 
 
 def resume(
@@ -87,6 +94,7 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
     ] = False,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Where the data set is now, if it moved.")] = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
@@ -95,11 +103,16 @@ def resume(
     Example: `handreid resume 12-40 --detach`
     """
     from handreid_tui.cli.runs import resume_runs
+    from handreid_tui.cli.sweeps import apart, resume_sweep
 
-    user = read_user_file()
+    user, (sweeps, others) = read_user_file(), apart(run)
+    for number in sweeps:
+        resume_sweep(runs_there_are(db, runs, user), number)
+    if not others:
+        return
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
     slurm = (user.slurm or Request()).changed(None, sbatch or [])
-    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), run, on, slurm, detach))
+    raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach, data))
 
 
 def queue(
@@ -130,18 +143,35 @@ def queue(
 
 
 def rm(
-    run: Several,
+    run: SomeRuns = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete for good; without RUN, all in the trash.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore from the trash; without RUN, the last ones.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Delete runs with all their files.
+    """Move runs to the trash, where they stay for 30 days.
 
-    Example: `handreid rm 12-40 --yes`
+    Examples: `handreid rm 12-40 --yes` · `handreid rm --undo` · `handreid rm --purge`
     """
-    from handreid_tui.cli.runs import remove_runs
+    from handreid_tui.cli.runs import purge_runs, remove_runs, restore_runs
+    from handreid_tui.cli.sweeps import apart, remove_sweep
 
-    remove_runs(runs_there_are(db, runs), run, yes)
+    chosen = runs_there_are(db, runs)
+    if purge and undo:
+        raise UserError("Give --purge or --undo, not both.")
+    if undo:
+        restore_runs(chosen, run or [])
+    elif purge:
+        purge_runs(chosen, run or [], yes)
+    elif run:
+        sweeps, others = apart(run)
+        for number in sweeps:
+            remove_sweep(chosen, number, yes)
+        if others:
+            remove_runs(chosen, others, yes)
+    else:
+        raise UserError("Name the runs to move to the trash: `handreid rm 12-40`.")
 
 
 def prune(

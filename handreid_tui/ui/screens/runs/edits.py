@@ -83,18 +83,36 @@ class Edits:
         self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
+        from handreid_tui.launch.dependents import dependents
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._actions.do(lambda: _delete(runs))
+                self._actions.do(lambda: self._trash(runs))
 
-        question = f"Delete {run_text.names(runs)} with checkpoints, events and results? It cannot be taken back."
+        question = (
+            f"Delete {run_text.names(runs)} with checkpoints, events and results? The trash keeps it for 30 days."
+        )
+        if len(runs) > 1:
+            question = question.replace("keeps it", "keeps them")
+        question = "\n\n".join([question, *(each.sentence for each in dependents(run.path for run in runs))])
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
+    def _trash(self, runs: Sequence[RunRow]) -> str:
+        from handreid_tui.launch import trash
 
-def _delete(runs: Sequence[RunRow]) -> str:
-    from handreid_tui.launch import lifecycle
-    from handreid_tui.text.numbers import size
+        trash.trash(run.path for run in runs)
+        return f"Deleted {run_text.counted(runs)}. U restores."
 
-    freed = lifecycle.remove_all(run.path for run in runs)
-    return f"Deleted {run_text.counted(runs)}: {size(freed)} freed."
+    def undo(self) -> None:
+        """Restore the runs that were deleted last, here or elsewhere."""
+        folder = self._page.handreid.places.runs
+
+        def job() -> str:
+            from handreid_tui.launch import trash
+
+            restored = trash.restore(trash.last_trashed(folder))
+            if not restored:
+                return "The trash is empty: nothing to restore."
+            return f"Restored {', '.join(path.name for path in restored)}."
+
+        self._actions.do(job)

@@ -64,7 +64,8 @@ class Runs(Page):
         Binding("r", "resume", "Resume", show=False, tooltip="Resume the runs from their last checkpoint"),
         Binding("a", "archive", "Archive", show=False, tooltip="Archive the runs, or take them back"),
         Binding("A", "show_archived", "Show archived", show=False, tooltip="Show or hide archived runs"),
-        Binding("d", "delete", "Delete", show=False, tooltip="Delete the runs with all their files"),
+        Binding("d", "delete", "Delete", show=False, tooltip="Move the runs to the trash"),
+        Binding("U", "undo", "Undo", show=False, tooltip="Restore the runs that were deleted last"),
         Binding("i", "details", "Details", show=False, tooltip="Show or hide the details"),
         Binding("escape", "back", "Back", show=False, tooltip="Leave the filter, then clear it, then the marks"),
     ]
@@ -320,6 +321,9 @@ class Runs(Page):
     def action_delete(self) -> None:
         if runs := self.selected():
             self._edits.delete(runs)
+
+    def action_undo(self) -> None:
+        self._edits.undo()
 
     # --- what is in sight
 

@@ -1,0 +1,81 @@
+"""An image tower of open_clip, cut at its last projection so that it gives the feature before it and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Projection(nn.Module):
+    """CLIP's linear projection `x [B, D1] @ weight [D1, D2]`."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden @ self.weight
+
+
+class ImageEncoder(nn.Module):
+    """`forward(images [B, 3, S, S])` gives [B, D1] and [B, D2], or [B, D1] alone where the tower projects nothing.
+
+    Vision transformers are cut at `proj`, ModifiedResNets at the attention pool (as CLIP-ReID does: the mean of the
+    last feature map, and the pool's output), timm towers at their head, or at the trunk's classifier where that is
+    the projection. A tower without any of these (SigLIP) has one feature.
+    """
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.cut = _cut(visual)
+        self.projection: nn.Module | None = None
+        if self.cut:
+            parent, _, name = self.cut.rpartition(".")
+            holder = visual.get_submodule(parent)
+            projection = getattr(holder, name)
+            setattr(holder, name, None if name == "proj" else nn.Identity())
+            self.projection = Projection(projection) if isinstance(projection, nn.Parameter) else projection
+        self.trunk = visual
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        hidden = self.trunk(images)
+        pooled = hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden
+        return (pooled,) if self.projection is None else (pooled, self.projection(hidden))
+
+    def open_clip_state(self) -> dict[str, Tensor]:
+        """The weights under open_clip's own names (`visual.…`), so that open_clip alone can load them."""
+        state = {f"visual.{name}": value for name, value in self.trunk.state_dict().items()}
+        if isinstance(self.projection, Projection):
+            state["visual.proj"] = self.projection.weight.detach()
+        elif self.projection is not None:
+            state |= {f"visual.{self.cut}.{name}": value for name, value in self.projection.state_dict().items()}
+        return state
+
+
+def _cut(visual: nn.Module) -> str:
+    """Where the tower's projection is, as a dotted name; empty where there is none."""
+    for name in ("proj", "attnpool"):
+        if getattr(visual, name, None) is not None:
+            return name
+    head: Any = getattr(visual, "head", None)
+    trunk: Any = getattr(visual, "trunk", None)
+    if isinstance(head, nn.Sequential) and len(head):
+        return "head"
+    if not hasattr(trunk, "get_classifier"):
+        return ""
+    classifier = trunk.get_classifier()
+    if isinstance(classifier, nn.Identity):
+        return ""
+    return next((f"trunk.{name}" for name, module in trunk.named_modules() if module is classifier), "")
+
+
+def dims_of(encoder: ImageEncoder, size: int) -> list[int]:
+    """The width of each feature, found with one blank image."""
+    was_training = encoder.training
+    with torch.inference_mode():
+        features: Iterable[Tensor] = encoder.eval()(torch.zeros(1, 3, size, size))
+    encoder.train(was_training)
+    return [feature.shape[1] for feature in features]

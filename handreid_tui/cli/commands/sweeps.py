@@ -1,0 +1,205 @@
+"""Commands for sweeps: tune, sweeps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from engine.contract.choices import DataFormat
+from engine.contract.errors import UserError
+from engine.contract.recipe import DEFAULT_MODEL, TINY
+from handreid_tui.cli.options import (
+    DATA,
+    MODEL,
+    QUEUE,
+    TRAINING,
+    Db,
+    GalleryOrUsual,
+    Json,
+    On,
+    Runs,
+    Sbatch,
+    Settings,
+    Source,
+    SubsetOrUsual,
+    by_model,
+    places,
+    runs_there_are,
+    slurm_request,
+)
+from handreid_tui.settings import read_user_file
+
+SEARCH = "Search"
+
+
+def tune(
+    combo: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Combination to tune (`handreid combos` lists them). Repeatable.",
+            show_default="none; required for a new sweep",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    data: Source = "synthetic",
+    format: Annotated[
+        DataFormat | None, typer.Option(help="Layout of the folder.", show_default="auto", rich_help_panel=DATA)
+    ] = None,
+    subset: SubsetOrUsual = None,
+    gallery: GalleryOrUsual = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Image encoder of open_clip, or {TINY}.",
+            show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Tag of open_clip, weights file, earlier run, or none.",
+            show_default=by_model("model.pretrained"),
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Passes over the training images.",
+            show_default=by_model("train.epochs"),
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", show_default="auto", rich_help_panel=QUEUE),
+    ] = None,
+    set: Settings = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A..B[:log|:STEP]",
+            help="What to vary, a range or values such as true,false. Repeatable.",
+            show_default="learning rates and the options of the terms",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Trials of each combination.", show_default="24", rich_help_panel=SEARCH),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As many trials as fit into this time, such as 8h.",
+            show_default="no limit",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    search_seed: Annotated[int, typer.Option(help="Seed of the sampled values.", rich_help_panel=SEARCH)] = 0,
+    folds: Annotated[
+        int, typer.Option(help="Folds of held-out people that validate a trial: 1 or 4.", rich_help_panel=SEARCH)
+    ] = 1,
+    shortlist: Annotated[
+        int, typer.Option(help="Best trials to repeat on the other folds.", rich_help_panel=SEARCH)
+    ] = 3,
+    confirm: Annotated[
+        int, typer.Option(help="Seeds to train the chosen settings with, as published.", rich_help_panel=SEARCH)
+    ] = 3,
+    more: Annotated[
+        str | None,
+        typer.Option(
+            metavar="@N", help="Extend sweep N to --trials.", show_default="a new sweep", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the new runs. Repeatable.")] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="Concurrent trainers on a machine without a GPU.", rich_help_panel=QUEUE)
+    ] = 1,
+    gpus: Annotated[
+        float | None,
+        typer.Option(help="GPUs of a run: 1, 2, …, or a part of one.", show_default="1", rich_help_panel=QUEUE),
+    ] = None,
+    on: On = "here",
+    sbatch: Sbatch = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the sweep continues.", rich_help_panel=QUEUE)
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 trainings.", rich_help_panel=QUEUE)
+    ] = False,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Tune combinations with equal effort on held-out people, then confirm each choice on fresh seeds.
+
+    Examples: `handreid tune --combo ce --combo ce_triplet --data ~/11k` ·
+    `handreid tune --combo ce_arcface --over train.lr=1e-6..3e-5:log --over loss.arcface.margin=0.1..0.7 --trials 12` ·
+    `handreid tune --more @3 --trials 48`
+    """
+    from handreid_tui.cli import tune as command
+    from handreid_tui.launch.grid import read_combos, read_setting, read_values
+
+    user = read_user_file()
+    chosen = places(db, runs, user)
+    if more is not None:
+        if combo or over or budget:
+            raise UserError("--more extends a sweep as it is: give it with --trials alone.")
+        raise typer.Exit(command.extend(chosen, more, trials, detach, as_json))
+    if not combo:
+        raise UserError("Say what to tune: --combo ce --combo ce_triplet. `handreid combos` lists them.")
+    given: dict[str, Any] = {
+        "data.source": data,
+        "data.format": format,
+        "data.subset": subset,
+        "data.gallery": gallery,
+        "model.name": model,
+        "model.pretrained": pretrained,
+        "train.epochs": epochs,
+        "device": device,
+    }
+    values = {key: read_values(key, str(text)) for key, text in given.items() if text is not None}
+    values |= dict(read_setting(each) for each in set or [])
+    if several := next((key for key, found in values.items() if len(found) > 1), None):
+        raise UserError(f"{several} has several values: `tune` varies a setting with --over {several}=….")
+    raise typer.Exit(
+        command.tune(
+            chosen,
+            read_combos(combo, user.combos),
+            user.settings | {key: found[0] for key, found in values.items()},
+            user.combos,
+            over or [],
+            trials=trials,
+            budget=budget,
+            numbers={"search_seed": search_seed, "folds": folds, "shortlist": shortlist, "confirm": confirm},
+            tags=tag or [],
+            launch={"gpus": 1.0 if gpus is None else gpus, "parallel": parallel},
+            slurm=slurm_request(user, on, gpus, sbatch),
+            detach=detach,
+            yes=yes,
+            as_json=as_json,
+        )
+    )
+
+
+def sweeps(
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[@N]", help="One sweep in full.", show_default="all, a line each")
+    ] = None,
+    as_json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """List sweeps: how far each is, and what it chose.
+
+    Example: `handreid sweeps @3`
+    """
+    from handreid_tui.cli.sweeps import show_sweeps
+
+    show_sweeps(runs_there_are(None, runs), sweep, as_json)

@@ -1,0 +1,137 @@
+"""`handreid sweeps`, and @N wherever a command takes runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from engine.contract.errors import UserError
+from handreid_tui.cli.agree import agree
+from handreid_tui.compare.configuration import show
+from handreid_tui.launch import lifecycle
+from handreid_tui.runs import directory
+from handreid_tui.settings import Places
+from handreid_tui.sweeps import actions
+from handreid_tui.sweeps.keeper import look_after_sweeps
+from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
+from handreid_tui.sweeps.status import SweepStatus, as_object, at_edge, read_status
+from handreid_tui.sweeps.trials import CONFIRM, Reader
+from handreid_tui.text.numbers import percent, size
+from handreid_tui.text.tables import stdout
+
+
+def number_of(text: str) -> int:
+    """The sweep that `@3` names. Raises UserError for anything else."""
+    if found := re.fullmatch(r"@([0-9]{1,9})", text):
+        return int(found[1])
+    raise UserError(f"A sweep is named by its number, like @3, but got {text!r}. See `handreid sweeps`.")
+
+
+def apart(texts: list[str]) -> tuple[list[int], list[str]]:
+    """The sweeps among these names of runs, and the others."""
+    sweeps = [number_of(text) for text in texts if text.startswith("@")]
+    return sweeps, [text for text in texts if not text.startswith("@")]
+
+
+def with_confirmations(runs: Path, texts: list[str]) -> list[str]:
+    """The names with each sweep replaced by the numbers of its finished confirmations."""
+    sweeps, others = apart(texts)
+    for number in sweeps:
+        found = Reader(runs, read_plan(runs, number).number).read()
+        confirmed = [run.path for task, run in found.items() if task.role == CONFIRM and run.status == "finished"]
+        if not confirmed:
+            raise UserError(f"Sweep @{number} has no finished confirmation yet: see `handreid sweeps @{number}`.")
+        others += [str(directory.number(path)) for path in confirmed]
+    return others
+
+
+def show_sweeps(places: Places, name: str | None, as_json: bool) -> None:
+    """All sweeps, a line each; or one in full. Has those that are unfinished carried on."""
+    look_after_sweeps(places.runs)
+    if name is None:
+        found = [read_status(places.runs, number) for number in list_sweeps(places.runs)]
+        if as_json:
+            print(json.dumps([as_object(status) for status in found], indent=2))
+        elif not found:
+            print("No sweeps yet: start one with `handreid tune --combo ce --combo ce_triplet`.")
+        for status in found if not as_json else []:
+            print(sweep_line(status))
+        return
+    status = read_status(places.runs, number_of(name))
+    if as_json:
+        print(json.dumps(as_object(status), indent=2))
+        return
+    out = stdout()
+    out.print(Text(sweep_line(status)))
+    for combo in status.plan.combos:
+        out.print(_trials(status, combo))
+    out.print(Text("Validation on held-out people, %. " + _next(status)), soft_wrap=True)
+
+
+def sweep_line(status: SweepStatus) -> str:
+    """`@3 · search · 41/72 · 2 failed · best val 91.2`"""
+    plan, counts = status.plan, status.counts
+    done = sum(run.settled for run in status.found.values())
+    parts = [f"@{plan.number}", status.phase, f"{done}/{plan.trainings}"]
+    parts += [f"{counts[state]} {state}" for state in ("running", "queued", "failed", "lost") if counts.get(state)]
+    parts += [f"best val {percent(status.best)}"] if status.best is not None else []
+    return " · ".join([*parts, *([plan.stopped] if plan.stopped else [])])
+
+
+def stop_sweep(places: Places, number: int) -> None:
+    count = actions.stop(places.runs, number)
+    print(f"Sweep @{number} stopped ({count} runs). `handreid resume @{number}` continues it.", file=sys.stderr)
+
+
+def resume_sweep(places: Places, number: int) -> None:
+    count = actions.resume(places.runs, number)
+    print(f"Sweep @{number} continues ({count} runs resumed).", file=sys.stderr)
+
+
+def remove_sweep(places: Places, number: int, yes: bool) -> None:
+    found = Reader(places.runs, read_plan(places.runs, number).number).read()
+    freed = size(sum(lifecycle.size(run.path) for run in found.values()))
+    agree(f"Delete sweep @{number} with its {len(found)} runs ({freed})?", yes, "Nothing was deleted.")
+    print(f"Deleted sweep @{number}: {size(actions.remove(places.runs, number))} freed.", file=sys.stderr)
+
+
+def _trials(status: SweepStatus, combo: str) -> Table:
+    """The best trials of a combination, the chosen one marked, and the recipe."""
+    plan, values = status.plan, status.values(combo)
+    keys = [dimension.key for dimension in plan.spaces[combo]]
+    table = Table(title=combo, title_justify="left")
+    for column in ("trial", "val mAP", *keys):
+        table.add_column(column.removeprefix("loss.").removeprefix("train."), justify="right")
+    ranked = sorted((-(value if value is not None else -1.0), trial) for trial, value in enumerate(values))
+    shown = [trial for _, trial in ranked[:5]]
+    choice = status.choice(combo)
+    for trial in [*shown, *([0] if values and 0 not in shown else [])]:
+        name = "recipe" if trial == 0 else str(trial)
+        chosen = choice is not None and choice.trial == trial
+        point = plan.points[combo][trial]
+        table.add_row(
+            f"* {name}" if chosen else name,
+            percent(values[trial]) if values[trial] is not None else "failed",
+            *(show(point[key]) for key in keys),
+            style="bold" if chosen else None,
+        )
+    if choice:
+        others = "" if choice.other_folds is None else f", {percent(choice.other_folds)} on the other folds"
+        edges = at_edge(plan, choice)
+        edge = f" At the edge of its range: {', '.join(edges)}." if edges else ""
+        table.caption = f"* chosen: {percent(choice.validation)} in the search (optimistic){others}.{edge}"
+        table.caption_justify = "left"
+    return table
+
+
+def _next(status: SweepStatus) -> str:
+    number = status.plan.number
+    return {
+        "finished": f"`handreid compare @{number}` shows the confirmations on the test people.",
+        "stopped": f"`handreid resume @{number}` continues.",
+    }.get(status.phase, f"`handreid stop @{number}` stops it.")

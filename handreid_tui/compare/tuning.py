@@ -1,0 +1,156 @@
+"""How much a row of a comparison was tuned: rows of unequal tuning are never called better or worse than each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from engine.contract import run_files
+from engine.contract.errors import UserError
+from handreid_tui.compare.configuration import show
+from handreid_tui.runs.safe_files import read_json
+from handreid_tui.sweeps.selection import choose, used_trials
+from handreid_tui.sweeps.status import at_edge, read_status
+from handreid_tui.sweeps.trials import CONFIRM, read_task
+
+if TYPE_CHECKING:
+    from handreid_tui.compare.finished_run import FinishedRun
+    from handreid_tui.sweeps.status import SweepStatus
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """From how many trials a row was chosen, how, and on how many folds of held-out people; 0: images of trained ones.
+
+    sweep: its number, 0 for the best of a plain grid. validation: the winner's mAP in the search, optimistic;
+    other_folds: its mean on people that the search did not see. at_edge: settings at the edge of their range.
+    """
+
+    sweep: int
+    trials: int
+    method: str
+    folds: int
+    values: dict[str, Any]
+    validation: float | None = None
+    other_folds: float | None = None
+    at_edge: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What is added to the name of a row."""
+        return f"tuned, sweep {self.sweep}" if self.sweep else f"1 of {self.trials} by validation"
+
+    @property
+    def effort(self) -> tuple[int, str, int]:
+        """Equal for rows that may be called better or worse than each other."""
+        return self.trials, self.method, self.folds
+
+    @property
+    def chosen(self) -> str:
+        """The values, as a person writes them."""
+        return ", ".join(f"{key}={show(value)}" for key, value in self.values.items())
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"at_edge": list(self.at_edge), "number_of_values": len(self.values)}
+
+
+def unequal(ours: Tuning | None, theirs: Tuning | None) -> str:
+    """The word on a difference between rows of unequal tuning, "" where they are equal."""
+    if (ours and ours.effort) == (theirs and theirs.effort):
+        return ""
+    counts = [tuning.trials if tuning else 0 for tuning in (ours, theirs)]
+    if counts[0] == counts[1]:
+        return f"tuned unequally ({counts[0]} trials each, in other ways)"
+    return f"tuned unequally ({counts[0]} and {counts[1]} trials)"
+
+
+def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[str]]:
+    """The runs with their tuning where a sweep confirmed them, without those of an earlier choice; and notes."""
+    sweeps: dict[tuple[Path, int], SweepStatus | None] = {}
+    kept, notes = [], []
+    for run in runs:
+        task = read_task(run.directory)
+        if task is None or task.role != CONFIRM:
+            kept.append(run)
+            continue
+        place = run.directory.parent, _sweep_of(run.directory)
+        if place not in sweeps:
+            sweeps[place] = _status(*place)
+        status = sweeps[place]
+        choice = choose(status.plan, status.found, task.combo) if status else None
+        if status is None or choice is None:
+            notes.append(f"{run.name} is of a sweep that is gone or incomplete: left out, its tuning is unknown.")
+        elif choice.trial != task.trial:
+            notes.append(f"Sweep {place[1]} confirmed {task.combo} twice on these test people: the last choice counts.")
+        else:
+            tuning = Tuning(
+                sweep=place[1],
+                trials=used_trials(status.plan, status.found),
+                method=status.plan.method + (", pruned" if status.plan.prune else ""),
+                folds=status.plan.folds,
+                values=choice.values,
+                validation=choice.validation,
+                other_folds=choice.other_folds,
+                at_edge=tuple(at_edge(status.plan, choice)),
+            )
+            kept.append(replace(run, tuning=tuning))
+    return kept, list(dict.fromkeys(notes))
+
+
+def best_by_validation(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Of each combination the configuration with the best mean validation mAP, marked with how many it was chosen from.
+
+    Raises UserError where a run has no validation to choose by.
+    """
+    kept: list[FinishedRun] = [run for run in runs if run.tuning or not run.trained]
+    groups: dict[tuple[Any, str], dict[str, list[FinishedRun]]] = {}
+    for run in runs:
+        if not run.tuning and run.trained:
+            groups.setdefault((run.protocol, run.combo), {}).setdefault(run.setup, []).append(run)
+    for setups in groups.values():
+        means = {setup: fmean(map(_validation, alike)) for setup, alike in setups.items()}
+        best = max(means, key=lambda setup: means[setup])
+        chosen = setups[best]
+        if len(setups) > 1:
+            settings = [alike[0].settings for alike in setups.values()]
+            varied = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
+            values = {key: chosen[0].settings[key] for key in varied}
+            tuning = Tuning(0, len(setups), "grid", 0, values, validation=means[best])
+            chosen = [replace(run, tuning=tuning) for run in chosen]
+        kept += chosen
+    return sorted(kept, key=lambda run: run.number)
+
+
+def tuning_notes(tunings: Sequence[tuple[str, Tuning | None]]) -> list[str]:
+    """What a reader must know of rows, given by label, that were tuned."""
+    known = [(label, tuning) for label, tuning in tunings if tuning]
+    if not known:
+        return []
+    notes = ["Intervals of tuned rows are about the settings found: another search could find others."]
+    notes += [
+        f"{label}: {', '.join(tuning.at_edge)} at the edge of the range; a wider one might hold a better value."
+        for label, tuning in known
+        if tuning.at_edge
+    ]
+    return notes
+
+
+def _validation(run: FinishedRun) -> float:
+    if run.validation is None:
+        raise UserError(f"Run {run.number} ({run.name}) has no validation to choose by: leave out --select.")
+    return run.validation
+
+
+def _sweep_of(directory: Path) -> int:
+    number = read_json(directory / run_files.SWEEP).get("sweep")
+    return number if isinstance(number, int) else 0
+
+
+def _status(runs: Path, sweep: int) -> SweepStatus | None:
+    try:
+        return read_status(runs, sweep)
+    except UserError:
+        return None

@@ -1,0 +1,98 @@
+"""One step of a sweep: make the runs that are missing, queue what was never started, resume what was lost.
+
+Everything under the sweep's lock and from the directories alone, so a step that was killed anywhere is taken again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.contract import run_files
+from engine.contract.errors import UserError
+from handreid_tui.launch import lifecycle, queue
+from handreid_tui.runs.directory import create_all
+from handreid_tui.runs.ending import tell_ended
+from handreid_tui.runs.safe_files import read_json, write_json
+from handreid_tui.runs.state import observe
+from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
+from handreid_tui.sweeps.selection import Found, wanted_tasks
+from handreid_tui.sweeps.trials import CONFIRM, Reader, SweepRun, Task, equal_failures
+
+RESUMES = 3  # of a lost run
+EQUAL_FAILURES = 3  # in a row pause the sweep
+
+
+def advance(runs: Path, number: int, reader: Reader) -> bool:
+    """Take a step. Whether there is more to do later: not where the sweep has finished, or is stopped.
+
+    Raises UserError where a run cannot be made or queued; the next step tries again.
+    """
+    with changing_sweeps(runs, number):
+        plan = read_plan(runs, number)
+        if plan.finished or plan.stopped:
+            return False
+        found = reader.read()
+        if reason := equal_failures(found.values(), EQUAL_FAILURES):
+            pause(runs, plan, found, f"{EQUAL_FAILURES} runs in a row failed: {reason}")
+            return False
+        wanted = wanted_tasks(plan, found)
+        if missing := [task for task in wanted if task not in found]:
+            make(runs, plan, missing)
+            found = reader.read()
+        ours = [found[task] for task in wanted if task in found]
+        _start(plan, [run for run in ours if run.never_started])
+        _resume_lost(runs, plan, [run for run in ours if run.status == "lost" and not run.never_started])
+        found = reader.read()
+        complete = len(ours) == len(wanted) and all(found[task].settled for task in wanted if task in found)
+        if complete and wanted == wanted_tasks(plan, found):
+            set_state(runs, number, finished=True)
+            return False
+        return True
+
+
+def make(runs: Path, plan: SweepPlan, tasks: list[Task]) -> None:
+    """The run directories of `tasks`, in their order. Raises UserError with none made."""
+    configs, sweeps = [], []
+    for task in tasks:
+        point = plan.points[task.combo][task.trial]
+        configs.append(plan.config(task.combo, point, task.seed, None if task.role == CONFIRM else task.fold))
+        sweeps.append(task.as_json(plan.number, point))
+    create_all(runs, configs, tags=plan.tags, sweeps=sweeps)
+
+
+def pause(runs: Path, plan: SweepPlan, found: Found, reason: str) -> None:
+    """Stop a sweep, those of its runs that are queued first. For the holder of its lock."""
+    set_state(runs, plan.number, stopped=reason)
+    open_runs = [run.path for run in found.values() if run.status in ("queued", "running", "starting")]
+    lifecycle.stop_all(path for path in open_runs if path.is_dir())
+
+
+def _start(plan: SweepPlan, runs: list[SweepRun]) -> None:
+    if runs:
+        lifecycle.launch([run.path for run in runs], **_options(plan))
+
+
+def _resume_lost(runs: Path, plan: SweepPlan, lost: list[SweepRun]) -> None:
+    """Resume what was lost, each run three times at most; after that it counts as failed."""
+    if not lost:
+        return
+    counts = runs / run_files.SWEEPS / f"{plan.number:04d}.resumed"
+    resumed: dict[str, Any] = read_json(counts)
+    for run in lost:
+        times = resumed.get(run.path.name, 0)
+        if times >= RESUMES:
+            with queue.owned(run.path):
+                tell_ended(run.path, "failed", f"It was lost {RESUMES + 1} times.")
+            continue
+        write_json(counts, resumed := resumed | {run.path.name: times + 1})
+        try:
+            lifecycle.resume([run.path], **_options(plan))
+        except UserError:
+            if run.path.is_dir() and not observe(run.path).final:
+                continue  # it came back by itself
+            raise
+
+
+def _options(plan: SweepPlan) -> dict[str, Any]:
+    return {"slurm": plan.slurm} if plan.slurm else dict(plan.launch)

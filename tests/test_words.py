@@ -1,0 +1,44 @@
+"""Public text: README, docs and help, checked for phrases that CONTRIBUTING.md ("Style of text") rules out."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handreid_tui.cli.app import GROUPS
+from handreid_tui.cli.commands import machine
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = [machine.data_check, *(command for group in GROUPS.values() for command in group.values())]
+RULED_OUT = re.compile(
+    r"drawn hands?|stands? twice|without a word|no word|goes? on|(?:is|are|be) told|runs that wait\b"
+    r"|in the corner|the mission|as elsewhere|no sound weights|nothing waits|mend(?:ed|s)?\b",
+    re.IGNORECASE,
+)
+
+
+def ruled_out_in(text: str) -> list[str]:
+    """The phrases, with the words around them; they may be broken over two lines."""
+    flat = " ".join(text.split())
+    return [flat[max(0, found.start() - 30) : found.end() + 30] for found in RULED_OUT.finditer(flat)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_in_plain_technical_english(page: Path) -> None:
+    assert ruled_out_in(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_helps_are_in_plain_technical_english(command: Callable[..., None]) -> None:
+    hints = inspect.get_annotations(command, eval_str=True).values()
+    helps = [about.help or "" for hint in hints for about in getattr(hint, "__metadata__", ())]
+    assert ruled_out_in("\n".join([command.__doc__ or "", *helps])) == []
+
+
+def test_the_check_finds_a_phrase_over_two_lines() -> None:
+    assert ruled_out_in("It trains on drawn\n  hands and goes\non.") != []
