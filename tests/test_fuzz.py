@@ -28,7 +28,7 @@ from engine.contract.combos import find_combo
 from engine.contract.config import DataConfig, RunConfig, parse_setting, resolve, setting_keys
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
-from engine.data.layouts.eleven_k import COLUMNS
+from engine.data.layouts.hand_info import COLUMNS
 from engine.data.split import open_split
 from engine.model.pretrained import load_weights
 from engine.training.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint

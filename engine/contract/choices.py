@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-DataFormat = Literal["auto", "11k", "hd", "prepared", "folder"]
+from engine.contract.layouts import formats
+
+if TYPE_CHECKING:
+    DataFormat = str
+else:
+    DataFormat = Literal[formats()]
 Gallery = Literal["all", "own"]
 Aspect = Literal["dorsal-right", "dorsal-left", "palmar-right", "palmar-left"]
 Subset = Literal["auto", "dorsal-right", "dorsal-left", "palmar-right", "palmar-left", "all"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,9 @@ class Section(BaseModel):
 class DataConfig(Section):
     source: str = Field("synthetic", description="`synthetic`, or the folder of a data set")
     format: DataFormat = Field("auto", description="layout of the folder")
+    identity_pattern: str | None = Field(
+        None, max_length=500, description="regular expression whose group is the identity in an image's name"
+    )
     subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
     gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
@@ -40,6 +44,19 @@ class DataConfig(Section):
     )
     folds: int = Field(4, ge=2, le=100, description="parts of the training people, where validation is by identities")
     fold: int = Field(0, ge=0, le=99, description="the part that is held out, from 0")
+
+    @field_validator("identity_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            compiled = re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"this is no regular expression ({error})") from None
+        if compiled.groups != 1 and "identity" not in compiled.groupindex:
+            raise ValueError("it needs one group, such as ^([0-9]+)_, or one called identity")
+        return pattern
 
     @model_validator(mode="after")
     def _fold_exists(self) -> DataConfig:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.choices import ASPECTS as ASPECTS
 from engine.contract.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.data.layouts.unread import Unread
 
 TOLERATED = 0.01  # of the images may be missing or unusable before it is an error
 
@@ -56,13 +60,14 @@ class Subset:
 
 @dataclass(frozen=True)
 class Catalog:
-    """A recognised folder. `found` says in a few words what was recognised."""
+    """A recognised folder. `found` says in a few words what was recognised, `unread` what was left out."""
 
     root: Path
     format: str
     found: str
     subsets: dict[str, Subset]
     warnings: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,24 @@ def _open(file: BinaryIO) -> Pillow.Image:
     try:
         return Pillow.open(file, formats=_formats())
     except UnidentifiedImageError:
-        if head[4:8] == b"ftyp" and head[8:12] != b"avif" and not reads_heic():
+        if _is_heic(head) and not reads_heic():
             raise Undecodable(HEIC_WAY_OUT) from None
         raise Undecodable("not a picture of a known format") from None
+
+
+def lacks_reader(path: Path) -> bool:
+    """Whether `path` is a HEIC picture and pillow-heif is not installed."""
+    if reads_heic():
+        return False
+    try:
+        with _regular_file(path) as file:
+            return _is_heic(file.read(12))
+    except (OSError, Undecodable):
+        return False
+
+
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] != b"avif"
 
 
 @cache

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.contract.errors import UserError
+from engine.contract.layouts import LAYOUTS
 from engine.data.catalog import ASPECTS, Catalog, Image, Subset
 from engine.data.seeded_choice import shuffled
 
@@ -30,7 +31,8 @@ def hold_out_people(images: Images, seed: int, folds: int, fold: int) -> tuple[I
     people = shuffled({person(image.identity) for image in images}, seed, "fold")
     if len(people) < folds:
         raise UserError(
-            f"{folds} folds need as many people to train on, but there are {len(people)}: use --set data.folds=2."
+            f"{folds} folds need as many people to train on, but there are {len(people)}: use 2 folds.",
+            "data.folds",
         )
     held = set(people[fold::folds])
     train = tuple(image for image in images if person(image.identity) not in held)
@@ -42,10 +44,12 @@ def redivide(catalog: Catalog, seed: int) -> Catalog:
 
     Raises UserError for a prepared tree, whose division is fixed; a folder for each identity is drawn already.
     """
-    if catalog.format == "folder":
+    if LAYOUTS[catalog.format].drawn:
         return catalog
     if any(subset.prepared for subset in catalog.subsets.values()):
-        raise UserError(f"{catalog.root} is a prepared tree with a division of its own: leave out --split-seed.")
+        raise UserError(
+            f"{catalog.root} is a prepared tree with a division of its own, which cannot be drawn.", "data.division"
+        )
     divided = {name: _divide(subset, seed) for name, subset in catalog.subsets.items()}
     subsets = {
         name: replace(subset, foreign=_tests(divided, name)) if subset.foreign else subset

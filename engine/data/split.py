@@ -10,10 +10,12 @@ from pathlib import Path
 
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
+from engine.contract.layouts import LAYOUTS
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import ASPECTS, Catalog, Image, Split, Subset, Trial, identities
 from engine.data.folds import hold_out_people, redivide
 from engine.data.layouts import read_catalog
+from engine.data.layouts.options import Options
 from engine.data.seeded_choice import draw
 from engine.data.wording import count
 
@@ -26,9 +28,17 @@ def open_split(config: DataConfig) -> Split:
     Raises UserError on a folder that is missing, unknown or damaged, a subset that is not there, and on a subset
     without training images, test identities or queries.
     """
-    catalog = read_catalog(locate(config.source), config.format, config.split_seed)
-    if config.division == "drawn":
-        catalog = redivide(catalog, config.split_seed)
+    return split_catalog(open_catalog(config), config)
+
+
+def open_catalog(config: DataConfig) -> Catalog:
+    """The data set that `config` names, divided as it says. Raises UserError."""
+    catalog = read_catalog(locate(config.source), config.format, Options(config.split_seed, config.identity_pattern))
+    return redivide(catalog, config.split_seed) if config.division == "drawn" else catalog
+
+
+def split_catalog(catalog: Catalog, config: DataConfig) -> Split:
+    """The split of a subset. Raises UserError as `open_split` does."""
     name = choose_subset(catalog, config.subset)
     subset = catalog.subsets[name]
     if config.validation == "identities":
@@ -37,15 +47,14 @@ def open_split(config: DataConfig) -> Split:
     else:
         train, val = hold_out(subset, config.split_seed)
         validation = []
-    _check(subset, train, f"{name} of {catalog.root}")
+    what = str(catalog.root) if name == "all" else f"{name} of {catalog.root}"
+    _check(subset, train, what)
     gallery = config.gallery if has_merged_gallery(subset) else "own" if name in ASPECTS else "all"
     trials = draw_trials(subset, gallery, config.split_seed, config.trials)
     if not any(query for query, _ in trials):
-        raise UserError(
-            f"No test identity in {name} of {catalog.root} has a second image, so there is no query: add some."
-        )
+        raise UserError(f"No test identity in {what} has a second image, so there is no query: add images.")
     if validation and not validation[0][0]:
-        raise UserError(f"No held-out person in {name} of {catalog.root} has a second image: use fewer folds.")
+        raise UserError(f"No held-out person in {what} has a second image: use fewer folds.")
     split = _assemble(catalog, name, gallery, train, val, trials, validation)
     return replace(split, warnings=(*split.warnings, *_not_as_asked(config, split)))
 
@@ -135,6 +144,12 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
 
     Raises UserError if there are fewer than P identities to train on.
     """
+    if len(split.classes) < 2:
+        half = ", half of which are for testing" if LAYOUTS[split.format].drawn else ""
+        raise UserError(
+            f"A loss needs 2 or more identities to train on, but {split.subset} of {split.root} has "
+            f"{len(split.classes)}: add identities{half}."
+        )
     if ids_per_batch > len(split.classes):
         raise UserError(
             f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
@@ -145,7 +160,8 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     few = sum(len(images) < images_per_id for images in groups.values())
     if not few:
         return []
-    what = f"{few} of {len(groups)} training identities have fewer than {images_per_id} images"
+    verb = "has" if few == 1 else "have"
+    what = f"{few} of {count(len(groups), 'training identity')} {verb} fewer than {count(images_per_id, 'image')}"
     return [f"{what}: a batch repeats them."]
 
 
@@ -186,20 +202,27 @@ def without(split: Split, bad: Mapping[str, str]) -> Split:
 
 def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
     said = []
+    if max(len({split.images[image].identity for image in trial.gallery}) for trial in split.trials) < 2:
+        said.append(
+            "The gallery holds 1 test identity: every rank is right by construction, so the results mean nothing. Add "
+            "test identities."
+        )
     if split.format == "prepared" and (config.gallery, split.gallery) == ("all", "own"):
         said.append(f"The tree has no merged gallery (gallery0_all): {split.subset} is ranked against its own.")
     if len(split.trials) < config.trials:
-        said.append(f"The tree has {len(split.trials)} trials of its own, where {config.trials} were asked for.")
+        said.append(f"The tree has {count(len(split.trials), 'trial')} of its own, not {config.trials}.")
     return said
 
 
 def _check(subset: Subset, train: Images, what: str) -> None:
     if not subset.train_all:
-        raise UserError(f"There are no training identities in {what}: choose another subset, or add images.")
+        raise UserError(f"{what} has no training identities: choose another subset, or add images.")
     if not train:
-        raise UserError(f"Every training identity in {what} has one image only, and one is for validation: add images.")
+        people = len(identities(subset.train_all))
+        who = "The only training identity" if people == 1 else "Each training identity"
+        raise UserError(f"{who} of {what} has 1 image, which is for validation: add images.")
     if not subset.test:
-        raise UserError(f"There are no test identities in {what}: choose another subset, or add images.")
+        raise UserError(f"{what} has no test identities: choose another subset, or add identities.")
 
 
 def _assemble(
@@ -232,7 +255,7 @@ def _assemble(
         classes=tuple(identities(train)),
         fingerprint=_fingerprint(train, val, trials, validation),
         found=catalog.found,
-        warnings=catalog.warnings + tuple(notes(subset)),
+        warnings=(*catalog.warnings, *map(str, catalog.unread), *notes(subset)),
         validation=tuple(Trial(positions(query), positions(own)) for query, own in validation),
     )
 
@@ -243,12 +266,14 @@ def notes(subset: Subset) -> list[str]:
     test = [len(images) for images in identities(subset.test).values()]
     said = []
     if subset.prepared is None and (single := train.count(1)):
-        said.append(f"{single} of {len(train)} training identities have one image, used for validation only.")
+        said.append(f"{_of(single, len(train), 'training identity')} one image, used for validation only.")
     if single := test.count(1):
-        said.append(
-            f"{single} of {len(test)} test identities have one image, which is in the gallery and never a query."
-        )
+        said.append(f"{_of(single, len(test), 'test identity')} one image, which is in the gallery and never a query.")
     return said
+
+
+def _of(part: int, total: int, what: str) -> str:
+    return f"{part} of {count(total, what)} {'has' if part == 1 else 'have'}"
 
 
 def _fingerprint(

@@ -8,6 +8,7 @@ OPTIONS = {
     "data.source": "--data",
     "data.format": "--format",
     "data.subset": "--subset",
+    "data.identity_pattern": "--identity-pattern",
     "data.gallery": "--gallery",
     "model.name": "--model",
     "model.pretrained": "--pretrained",

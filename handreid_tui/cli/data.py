@@ -11,13 +11,17 @@ from engine.data.check import check_folder
 from handreid_tui.text.tables import stdout
 
 
-def check(path: str, format: str, decode: bool, as_json: bool) -> int:
-    """Print layout and counts; returns 1 where images are damaged, else 0. Raises UserError on anything worse."""
-    found = check_folder(path, format, decode=decode)
-    damaged = found.get("undecodable", [])
+def check(path: str, format: str, identity_pattern: str | None, decode: bool, as_json: bool) -> int:
+    """Print layout, counts and verdict. Returns 0, 1 where a few images are damaged, 2 where nothing can be trained on.
+
+    Raises UserError where nothing is recognised.
+    """
+    found = check_folder(path, format, decode=decode, identity_pattern=identity_pattern)
+    damaged: dict[str, str] = found.get("reasons", {})
+    status = 2 if not found["trainable"] else 1 if damaged else 0
     if as_json:
         print(json.dumps(found, indent=2))
-        return 1 if damaged else 0
+        return status
     table = Table()
     subsets = found["subsets"]
     table.add_column("")
@@ -28,8 +32,9 @@ def check(path: str, format: str, decode: bool, as_json: bool) -> int:
     out = stdout(highlight=False)
     out.print(f"{found['found']} in {found['root']}", style="italic", markup=False)
     out.print(table)
+    out.print(found["verdict"], markup=False, soft_wrap=True)
     for warning in found["warnings"]:
         print(f"Note: {warning}", file=sys.stderr)
-    for name in damaged:
-        print(f"Cannot be decoded: {name}", file=sys.stderr)
-    return 1 if damaged else 0
+    for name, reason in damaged.items():
+        print(f"Cannot be decoded: {name} ({reason})", file=sys.stderr)
+    return status

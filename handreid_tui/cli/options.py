@@ -46,6 +46,15 @@ def _or_before(context: typer.Context, option: typer.CallbackParam, value: Path 
     return value or (context.parent.params.get(option.name or "") if context.parent else None)
 
 
+IdentityPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression whose group is the identity in an image's name, such as '^([0-9]+)_'.",
+        show_default="identities by the layout",
+        rich_help_panel=DATA,
+    ),
+]
 Db = Annotated[
     Path | None,
     typer.Option(

@@ -64,9 +64,9 @@ def run(
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
     for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
         check_device(device)
-    say.print(chosen.headline, soft_wrap=True)
+    say.print(chosen.headline, soft_wrap=True, markup=False)
     for warning in chosen.warnings:
-        say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
+        say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)
     if len(chosen.configs) > ASK_ABOVE:
         agree(f"Train {chosen.count}?", yes, "No run was made.")
     asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}

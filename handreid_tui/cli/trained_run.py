@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from engine.contract.config import DataConfig
+from engine.contract.config import resolve
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
 from engine.data.split import open_split
@@ -26,7 +26,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
     run = find_run(places.runs, text)
     if data["source"] != "synthetic":
         data["source"] = str(Path(data["source"]).expanduser().absolute())
-    config = DataConfig.model_validate(data)
+    config = resolve("zero_shot", **{f"data.{key}": value for key, value in data.items()}).data
     open_split(config)
     scored = json.loads(_engine("evaluate", str(run), config.model_dump_json()).splitlines()[-1])
     summary, folder = scored["summary"], scored["folder"]

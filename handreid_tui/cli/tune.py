@@ -41,7 +41,7 @@ def tune(
     *,
     trials: int | None,
     budget: str | None,
-    numbers: dict[str, Any],
+    how: dict[str, Any],
     tags: list[str],
     launch: dict[str, Any],
     slurm: Request | None,
@@ -65,7 +65,7 @@ def tune(
         launch=launch,
         slurm=slurm,
         tags=tuple(tags),
-        **numbers,
+        **how,
     )
     if budget is not None:
         recipes, _ = actions.prepare(replace(asked, trials=1, shortlist=1), places.runs, say.print)

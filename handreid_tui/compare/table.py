@@ -162,8 +162,9 @@ def _rows_by_combo(runs: list[FinishedRun]) -> list[Row]:
     rows = [_row(texts[n], [group[s] for s in sorted(group)]) for n, group in enumerate(groups.values())]
     named, usual = [UNTRAINED, *(name for name in COMBOS if name != UNTRAINED)], usual_values(runs)
 
-    def place(row: Row) -> tuple[int, bool, float]:
-        return _place(named, row.combo), bool(row.runs) and not is_usual(row.runs[0], usual), -row.metrics["mAP"].mean
+    def place(row: Row) -> tuple[int, bool, bool, float]:
+        unusual = bool(row.runs) and not is_usual(row.runs[0], usual)
+        return _place(named, row.combo), row.tuning is not None, unusual, -row.metrics["mAP"].mean
 
     return sorted([*rows, *_rows_before_training(rows)], key=place)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.errors import UserError
-from engine.data.layouts.eleven_k import recognise
+from engine.data.layouts.eleven_k import table_of
 from handreid_tui.compare.evaluation import Evaluation
 
 COLUMNS = {"sex": "gender", "skin": "skinColor", "age": "age"}
@@ -59,7 +59,7 @@ def read_labels(evaluation: Evaluation, person: NDArray[np.int64], by: list[str]
 
 
 def _table(root: Path) -> Path:
-    places = recognise(root) if root.is_dir() else None
+    places = table_of(root) if root.is_dir() else None
     if places is None:
         raise UserError(f"There is no HandInfo.csv in {root}: groups are the labels of that table, and nothing else.")
     return places[1]

@@ -18,6 +18,7 @@ from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
 from engine.data.synthetic import demo_folder
+from engine.data.wording import count
 from handreid_tui.launch.devices import list_gpus, visible_gpus
 from handreid_tui.launch.grid import Axes, combinations
 from handreid_tui.launch.weights import check_weights
@@ -90,9 +91,8 @@ def plan(
     for config in chosen:
         split = split_of[config.data]
         if config.loss and batch_is_open and config.train.ids_per_batch > len(split.classes):
-            warnings.append(
-                f"{len(split.classes)} identities to train on: that many in a batch, instead of the recipe's."
-            )
+            fewer = f"batch reduced from {config.train.ids_per_batch} identities to {max(2, len(split.classes))}."
+            warnings.append(f"Only {count(len(split.classes), 'training identity')}: {fewer}")
             config = _with_ids_per_batch(config, len(split.classes))
         if config.loss:
             batches[config.data, config.train.ids_per_batch, config.train.images_per_id] = split

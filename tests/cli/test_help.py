@@ -98,7 +98,7 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("words", "mistake"),
     [
-        ("run --combo ce --format zip", "'zip' is not one of 'auto', '11k', 'hd', 'prepared', 'folder'"),
+        ("run --combo ce --format zip", "'zip' is not one of 'auto', 'names', '11k', 'hd', 'prepared', 'folder'"),
         ("run --combo ce --gallery none", "'none' is not one of 'all', 'own'"),
         ("resume 1 --on mars", "'mars' is not one of 'here', 'slurm'"),
         ("compare --by seed", "'seed' is not one of 'combo', 'run'"),

@@ -75,8 +75,8 @@ def test_a_test_identity_with_one_image_is_in_the_gallery_and_asks_nothing(tmp_p
     assert split.classes == ("dorsal-right/1",)
     assert parts(split, split.val) == {"dorsal-right/1", "dorsal-right/2"}
     assert [warning.split(",")[0] for warning in split.warnings] == [
-        "1 of 2 training identities have one image",
-        "1 of 2 test identities have one image",
+        "1 of 2 training identities has one image",
+        "1 of 2 test identities has one image",
     ]
 
 
@@ -151,7 +151,7 @@ def test_auto_takes_the_first_aspect_that_is_there(tmp_path: Path) -> None:
     [
         ({1: 3, 2: 3}, "no test identities"),
         ({3000: 3, 3001: 3}, "no training identities"),
-        ({1: 1, 2: 1, 3000: 3}, "has one image only"),
+        ({1: 1, 2: 1, 3000: 3}, "has 1 image, which is for validation"),
         ({1: 3, 3000: 1, 3001: 1}, "no query"),
     ],
 )
@@ -174,4 +174,4 @@ def test_more_images_per_identity_than_there_are_is_a_warning(tmp_path: Path) ->
     root = write_11k(tmp_path / "11k", [row(*name) for name in names], [name for _, name in names])
     split = open_split(DataConfig(source=str(root)))
     assert check_batch(split, 2, 3) == []
-    assert check_batch(split, 2, 4) == ["1 of 2 training identities have fewer than 4 images: a batch repeats them."]
+    assert check_batch(split, 2, 4) == ["1 of 2 training identities has fewer than 4 images: a batch repeats them."]

@@ -47,7 +47,7 @@ for epoch in range(int(os.environ.get("PRETEND_EPOCHS", "2"))):
     reached = {"stage": "validation", "split": "val", "mAP": value * (epoch + 1) / 2}
     events.write(event("evaluation", step=epoch + 1, epoch=epoch + 1, **reached))
     events.write(event("epoch", step=epoch + 1, epoch=epoch + 1))
-if os.environ.get("PRETEND_FAILURE") and config["combo"] in os.environ["PRETEND_FAILURE"]:
+if config["combo"] in os.environ.get("PRETEND_FAILURE", "").split():
     kind = os.environ.get("PRETEND_KIND", "error")
     reason = {"kind": kind, "message": f"It cannot do that ({kind})."}
     events.write(event("ended", status="failed", reason=reason, summary=None))

@@ -10,27 +10,36 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 from engine.data.catalog import Catalog, Image, Subset, tolerate
-from engine.data.layouts.files import find_folder, list_folder, note_links
+from engine.data.layouts.files import find_folder, joined, list_folder
+from engine.data.layouts.folder import count_nested
+from engine.data.layouts.options import Options
+from engine.data.layouts.unread import EMPTY, LINKS, OTHER_KIND, UnreadFiles
+from engine.data.wording import count
 
 LAST_TRAIN_IDENTITY = 447
 DISTRACTOR_OFFSET = 1000  # the second folder's identities come after all of the first
 FIRST, SECOND = "1-501", "502-712"
 
 
-def recognise(root: Path) -> Path | None:
+def recognise(root: Path, options: Options) -> bool:
+    return _place(root) is not None
+
+
+def _place(root: Path) -> Path | None:
     """The folder that holds `1-501`: the given one, or `Original Images` (or `Original_Images`) in it."""
     candidates = [root, find_folder(root, "Original Images")]
     return next((path for path in candidates if path and FIRST in list_folder(path, path).folders), None)
 
 
-def read(root: Path) -> Catalog:
+def read(root: Path, options: Options) -> Catalog:
     """Raises UserError where the first folder is missing or its images have no identity in their names."""
-    place = recognise(root)
+    place = _place(root)
     if place is None:
         raise UserError(f"{root} is not an HD folder: it needs {FIRST} and {SECOND}, or Original Images with both.")
-    first, warnings = _read_part(place, FIRST, 0)
+    unread = UnreadFiles(place)
+    first, warnings = _read_part(place, FIRST, 0, unread)
     if SECOND in list_folder(place, place).folders:
-        distractors, more = _read_part(place, SECOND, DISTRACTOR_OFFSET)
+        distractors, more = _read_part(place, SECOND, DISTRACTOR_OFFSET, unread)
         warnings += more
     else:
         distractors = []
@@ -41,17 +50,22 @@ def read(root: Path) -> Catalog:
         test=tuple(image for person, image in first if person > LAST_TRAIN_IDENTITY),
         distractors=tuple(image for _, image in distractors),
     )
-    found = f"HD, {len(first)} images in {FIRST}, {len(distractors)} in {SECOND}"
-    return Catalog(place, "hd", found, {"all": subset}, tuple(warnings))
+    found = f"HD, {count(len(first), 'image')} in {FIRST}, {len(distractors)} in {SECOND}"
+    return Catalog(place, "hd", found, {"all": subset}, tuple(warnings), unread.found())
 
 
-def _read_part(root: Path, part: str, offset: int) -> tuple[list[tuple[int, Image]], list[str]]:
+def _read_part(root: Path, part: str, offset: int, unread: UnreadFiles) -> tuple[list[tuple[int, Image]], list[str]]:
     listing = list_folder(root / part, root)
-    links_out = listing.links_out
+    unread.add(LINKS, joined(part, listing.links_out))
+    unread.add(OTHER_KIND, joined(part, listing.others))
     entries = [(name, name) for name in listing.files]
     for folder in listing.folders:
         inner = list_folder(root / part / folder, root)
-        links_out += inner.links_out
+        place = f"{part}/{folder}"
+        unread.add(LINKS, joined(place, inner.links_out))
+        unread.add(OTHER_KIND, joined(place, inner.others))
+        unread.add(EMPTY, [] if inner.files else [place])
+        count_nested(root / place, inner, root, unread)
         entries += [(folder, f"{folder}/{name}") for name in inner.files]
     images, nameless = [], []
     for label, path in entries:
@@ -60,10 +74,10 @@ def _read_part(root: Path, part: str, offset: int) -> tuple[list[tuple[int, Imag
             images.append((person, Image(f"{part}/{path}", f"{part}/{path}", str(person))))
         else:
             nameless.append(path)
-    warnings = note_links(links_out)
+    warnings: list[str] = []
     if nameless:
-        count = f"{len(nameless)} of {len(entries)}, first {nameless[0]}"
-        what = f"Images in {root / part} without an identity at the start of their name: {count}."
+        some = f"{len(nameless)} of {len(entries)}, first {nameless[0]}"
+        what = f"Images in {root / part} without an identity at the start of their name: {some}."
         warnings += tolerate(
             len(nameless), len(entries), what, "Rename them as <identity>_<number>, or move them away."
         )

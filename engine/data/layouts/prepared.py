@@ -12,13 +12,20 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS, Catalog, Image, Prepared, PreparedTrial, Subset
-from engine.data.layouts.files import list_folder
+from engine.data.layouts.files import joined, list_folder
 from engine.data.layouts.folder import read_identities
+from engine.data.layouts.options import Options
+from engine.data.layouts.unread import LOOSE, UnreadFiles
+from engine.data.wording import count
 
 SIDES = {"r": "right", "l": "left"}
 
 
-def recognise(root: Path) -> dict[str, Path]:
+def recognise(root: Path, options: Options) -> bool:
+    return bool(trees_in(root))
+
+
+def trees_in(root: Path) -> dict[str, Path]:
     """The trees by subset name: the folder itself, or those in it. Empty if there is none."""
     if _is_tree(root):
         return {_subset_name(root.name): root}
@@ -31,17 +38,17 @@ def recognise(root: Path) -> dict[str, Path]:
     return dict(sorted(trees.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
 
-def read(root: Path) -> Catalog:
-    """Raises UserError if there is no tree, or if an identity stands in its training and in its test part."""
-    trees = recognise(root)
+def read(root: Path, options: Options) -> Catalog:
+    """Raises UserError if there is no tree, or if an identity is in its training and in its test part."""
+    trees = trees_in(root)
     if not trees:
         raise UserError(f"{root} is not a prepared tree: it needs train (or train_all) and test (or query0, gallery0).")
-    subsets, warnings = {}, []
+    subsets, warnings, unread = {}, [], UnreadFiles(root)
     for name, tree in trees.items():
-        subsets[name], more = _read_tree(tree, root)
+        subsets[name], more = _read_tree(tree, root, unread)
         warnings += more
     found = f"prepared tree{'s' if len(trees) > 1 else ''}: {', '.join(tree.name for tree in trees.values())}"
-    return Catalog(root, "prepared", found, subsets, tuple(warnings))
+    return Catalog(root, "prepared", found, subsets, tuple(dict.fromkeys(warnings)), unread.found())
 
 
 def _is_tree(folder: Path) -> bool:
@@ -55,15 +62,17 @@ def _subset_name(folder: str) -> str:
     return "all"
 
 
-def _read_tree(tree: Path, root: Path) -> tuple[Subset, list[str]]:
-    folders = set(list_folder(tree, root).folders)
+def _read_tree(tree: Path, root: Path, unread: UnreadFiles) -> tuple[Subset, list[str]]:
+    listing = list_folder(tree, root)
+    folders = set(listing.folders)
+    unread.add(LOOSE, joined("" if tree == root else tree.relative_to(root).as_posix(), listing.files))
     known: dict[tuple[str, str, int], Image] = {}
     warnings: list[str] = []
 
     def part(name: str) -> tuple[Image, ...]:
         if name not in folders:
             return ()
-        images, more = read_identities(tree / name, root)
+        images, more = read_identities(tree / name, root, unread)
         warnings.extend(more)
         return tuple(sorted({_once(known, root, name, image) for image in images}))
 
@@ -99,6 +108,6 @@ def _check_apart(tree: Path, train: set[Image], test: set[Image]) -> None:
     both = {image.identity for image in train} & {image.identity for image in test}
     if both:
         raise UserError(
-            f"{len(both)} identities of {tree} are in its training and in its test part, first {min(both)}: "
-            "remove them from one of the two, or no result would mean anything."
+            f"{count(len(both), 'identity')} of {tree} {'is' if len(both) == 1 else 'are'} in its training and in its "
+            f"test part, first {min(both)}: remove from one of the two, or no result would mean anything."
         )

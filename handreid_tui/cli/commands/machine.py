@@ -9,6 +9,7 @@ import typer
 from engine.contract.choices import DataFormat
 from handreid_tui.cli.options import (
     Db,
+    IdentityPattern,
     Json,
     Runs,
     Sbatch,
@@ -44,6 +45,7 @@ def combos(as_json: Json = False) -> None:
 def data_check(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a data set, or `synthetic`.")],
     format: Annotated[DataFormat, typer.Option(help="Layout of the folder.")] = "auto",
+    identity_pattern: IdentityPattern = None,
     decode: Annotated[bool, typer.Option("--decode", help="Decode every image and report damaged ones.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +55,7 @@ def data_check(
     """
     from handreid_tui.cli.data import check
 
-    raise typer.Exit(check(path, format, decode, as_json))
+    raise typer.Exit(check(path, format, identity_pattern, decode, as_json))
 
 
 def doctor(

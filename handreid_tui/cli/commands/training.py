@@ -18,6 +18,7 @@ from handreid_tui.cli.options import (
     TRAINING,
     Db,
     GalleryOrUsual,
+    IdentityPattern,
     Json,
     On,
     Run,
@@ -63,6 +64,7 @@ def run(
         str | None,
         typer.Option(**one_of(DataFormat), help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
     ] = None,
+    identity_pattern: IdentityPattern = None,
     subset: Annotated[
         str | None,
         typer.Option(
@@ -210,6 +212,8 @@ def run(
         "device": device,
     }
     values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    if identity_pattern is not None:
+        values["data.identity_pattern"] = [identity_pattern]  # whole: a comma in it separates no values
     if split_seed is not None:
         values |= {"data.division": ["drawn"], "data.split_seed": [*read_seeds(split_seed)]}
     values |= dict(read_setting(each) for each in set or [])
@@ -239,6 +243,7 @@ def evaluate(
     run: Run,
     data: Source,
     format: Annotated[DataFormat, typer.Option(help="Layout of the folder.", rich_help_panel=DATA)] = "auto",
+    identity_pattern: IdentityPattern = None,
     subset: Annotated[
         Subset, typer.Option(help="Aspect of the hand, or all; auto: the first in the data.", rich_help_panel=DATA)
     ] = "auto",
@@ -256,6 +261,7 @@ def evaluate(
     from handreid_tui.cli.trained_run import evaluate as score
 
     chosen = {"source": data, "format": format, "subset": subset, "gallery": gallery}
+    chosen |= {"identity_pattern": identity_pattern} if identity_pattern else {}
     score(places(None, runs), run, chosen, as_json)
 
 

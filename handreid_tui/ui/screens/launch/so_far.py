@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 UNTRAINED = "zero_shot"
+Mean = tuple[float, float, int]  # rank-1, mAP, seeds
+Rank = tuple[float, int]
 
 
 @dataclass(frozen=True)
 class Best:
-    """The mean over the seeds of one configuration: the best of `groups` configurations that ran in this protocol."""
+    """The test means over the seeds of one configuration: the best by validation of the `groups` that ran in this
+    protocol. Test results are shown, never chosen by."""
 
     rank1: float
     mAP: float
@@ -67,23 +70,26 @@ def setup_of(configuration: Mapping[str, Any]) -> Setup:
 
 
 def best_so_far(runs: Sequence[RunRow], setups: Mapping[int, Setup]) -> dict[str, Best]:
-    """The best configuration of each combination, with as many trials as the last of these finished runs, which are
-    of one protocol."""
+    """The configuration of each combination that is best by validation, with as many trials as the last of these
+    finished runs, which are of one protocol. Where nothing was validated, the latest."""
     groups: dict[str, dict[str, dict[int, RunRow]]] = {}
     for run in runs:
         if setups[run.number].trials == setups[runs[-1].number].trials:
             seeds = groups.setdefault(run.combo, {}).setdefault(setups[run.number].whole, {})
             seeds[run.seed] = run  # of runs that differ in nothing, the latest
-    found = {combo: [_mean(seeds.values()) for seeds in by_setup.values()] for combo, by_setup in groups.items()}
+    found = {
+        combo: [(_rank(seeds.values()), _mean(seeds.values())) for seeds in by_setup.values()]
+        for combo, by_setup in groups.items()
+    }
     found.setdefault(UNTRAINED, []).extend(_before_training(groups, setups))
     data = f"{runs[-1].dataset.rpartition('/')[2]} {runs[-1].subset}"
-    best = {combo: max(means, key=lambda mean: mean[1]) for combo, means in found.items() if means}
+    best = {combo: max(means)[1] for combo, means in found.items() if means}
     return {combo: Best(*mean, len(found[combo]), data) for combo, mean in best.items()}
 
 
 def _before_training(
     groups: dict[str, dict[str, dict[int, RunRow]]], setups: Mapping[int, Setup]
-) -> Iterable[tuple[float, float, int]]:
+) -> Iterable[tuple[Rank, Mean]]:
     """Where each model started, as its trained runs measured it first; not where a zero_shot run says it."""
     rows = [seeds for by_setup in groups.values() for seeds in by_setup.values()]
     known = {setups[run.number].encoder for seeds in groups.get(UNTRAINED, {}).values() for run in seeds.values()}
@@ -93,10 +99,16 @@ def _before_training(
             encoder = setups[seeds[seed].number].encoder
             if encoder not in known and seeds[seed].metrics["before_rank1"] is not None:
                 started.setdefault(encoder, {}).setdefault(seed, seeds[seed])
-    return [_mean(seeds.values(), "before_") for seeds in started.values()]
+    return [((-1.0, max(run.number for run in s.values())), _mean(s.values(), "before_")) for s in started.values()]
 
 
-def _mean(runs: Iterable[RunRow], prefix: str = "") -> tuple[float, float, int]:
+def _rank(runs: Collection[RunRow]) -> Rank:
+    """What configurations are chosen by: the mean validation mAP, then the number of the latest run."""
+    values = [value for run in runs if (value := run.metrics["best_val_mAP"]) is not None]
+    return (fmean(values) if len(values) == len(runs) else -1.0), max(run.number for run in runs)
+
+
+def _mean(runs: Iterable[RunRow], prefix: str = "") -> Mean:
     """rank-1 and mAP over the runs, and how many these are."""
     rank1, mAP = ([run.metrics[prefix + key] or 0.0 for run in runs] for key in ("rank1", "mAP"))
     return fmean(rank1), fmean(mAP), len(rank1)

@@ -78,6 +78,8 @@ def _data(run: RunRow) -> str:
     return f"{source} {run.subset}" if run.subset not in ("", "auto") else source
 
 
+TESTED = frozenset(metric.key for metric in metrics_of("report"))
+
 LABEL = RunColumn(Column("combo", "combination", 18), lambda r: r.combo, lambda r: (r.combo, "bold"))
 LABEL_WIDTHS = (18, 40)
 USUAL = (
@@ -153,18 +155,30 @@ def ordered(runs: Iterable[RunRow], shown: Sequence[RunColumn], column: str, des
 
 
 def best_values(runs: Iterable[RunRow], shown: Sequence[RunColumn]) -> dict[tuple[str, str], float]:
-    """The best value of each column among the runs of one protocol, where there are two at least."""
-    found: dict[tuple[str, str], list[float]] = {}
+    """The values to star: those of the run of each protocol that is best by validation, where two were validated.
+
+    A column of the training itself stars its own best value. Test results are shown, never chosen by.
+    """
     rated = [column for column in shown if column.better]
+    own: dict[tuple[str, str], list[float]] = {}
+    validated: dict[str, list[RunRow]] = {}
     for run in runs:
+        if run.metrics["best_val_mAP"] is not None:
+            validated.setdefault(run.protocol, []).append(run)
         for column in rated:
-            if (value := column.value(run)) is not None:
-                found.setdefault((run.protocol, column.column.id), []).append(column.better * value)
-    return {key: max(values) for key, values in found.items() if len(values) > 1}
+            if column.column.id not in TESTED and (value := column.value(run)) is not None:
+                own.setdefault((run.protocol, column.column.id), []).append(column.better * value)
+    stars = {key: max(values) for key, values in own.items() if len(values) > 1}
+    for protocol, group in validated.items():
+        best = max(group, key=lambda run: (run.metrics["best_val_mAP"], run.number))
+        for column in rated if len(group) > 1 else ():
+            if column.column.id in TESTED and (value := column.value(best)) is not None:
+                stars[protocol, column.column.id] = column.better * value
+    return stars
 
 
 def cells(run: RunRow, shown: Sequence[RunColumn], marked: bool, best: Mapping[tuple[str, str], float]) -> list[Cell]:
-    """The cells of a run, beginning with its mark. The best of its protocol is bold and starred."""
+    """The cells of a run, beginning with its mark. What `best_values` chose is bold and starred."""
     row: list[Cell] = [("◆", "accent") if marked else " "]
     for column in shown:
         cell = column.text(run)
