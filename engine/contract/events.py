@@ -101,6 +101,7 @@ class TrainingStep:
     epoch: Annotated[int | None, whole, "from 1"] = None
     total: Annotated[float | None, _number, "weighted sum of the terms"] = None
     terms: Annotated[dict[str, float] | None, numbers, "each loss without its weight"] = None
+    watched: Annotated[dict[str, float] | None, numbers, "what terms measure beside it, as `facenet/active`"] = None
     lr: Annotated[float | None, _number] = None
     images_per_s: Annotated[float | None, _number] = None
     t: float | None = None
@@ -355,8 +356,9 @@ def _training_step(raw: dict[str, Any], t: float | None) -> TrainingStep | Unkno
             values[name] = value if type(value) is float else _number(value)
     if "epoch" in raw:
         values["epoch"] = whole(raw["epoch"])
-    if "terms" in raw:
-        values["terms"] = numbers(raw["terms"])
+    for name in ("terms", "watched"):
+        if name in raw:
+            values[name] = numbers(raw[name])
     return event
 
 

@@ -72,9 +72,10 @@ def _step(segment: Segment, event: TrainingStep) -> None:
         _put(points, "lr", step, event.lr)
     if event.images_per_s is not None:
         _put(points, "images_per_s", step, event.images_per_s)
-    if event.terms:
-        for term, value in event.terms.items():
-            _put(points, "term/" + term, step, value)
+    for values in (event.terms, event.watched):
+        if values:
+            for term, value in values.items():
+                _put(points, "term/" + term, step, value)
     segment.columns["step"] = step + 1
     if event.epoch is not None:
         segment.columns["epoch"] = event.epoch
