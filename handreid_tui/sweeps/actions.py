@@ -17,6 +17,7 @@ from engine.data.split import check_batch, open_split
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.plan import Plan, check_device, plan
 from handreid_tui.launch.slurm.request import Request
+from handreid_tui.sweeps.bayes import STARTUP, check_installed
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import (
     FOLDS,
@@ -63,6 +64,7 @@ def prepare(asked: Asked, runs: Path, tell: Callable[[str], None]) -> tuple[Swee
     Nothing is made. Raises UserError for whatever is known to fail at any point.
     """
     _check_numbers(asked)
+    _check_method(asked)
     if given := set(OWN_KEYS) & asked.settings.keys():
         raise UserError(f"{min(given)} cannot be set here: `tune` sets it for its trials and confirmations.")
     held_out = {"data.validation": "identities", "data.folds": FOLDS, "evaluation.test": False}
@@ -182,11 +184,10 @@ def remove(runs: Path, number: int) -> int:
 
 
 def _with_points(made: SweepPlan) -> SweepPlan:
-    """With all points of a quasi-random search; a Bayesian one asks for them as it goes."""
-    if made.method != "quasi":
-        return made
+    """With all points of a quasi-random search; of a Bayesian one with the first, the others are asked for later."""
+    planned = made.trials if made.method == "quasi" else min(made.trials, STARTUP)
     points = {
-        combo: [*known, *quasi_points(made.spaces[combo], made.trials - len(known), made.search_seed, len(known) - 1)]
+        combo: [*known, *quasi_points(made.spaces[combo], planned - len(known), made.search_seed, len(known) - 1)]
         for combo, known in made.points.items()
     }
     return replace(made, points=points)
@@ -204,6 +205,18 @@ def _check_points(made: SweepPlan) -> None:
         split = open_split(made.config(base, {}, TRIAL_SEED, fold).data)
         for ids_per_batch, images_per_id in sorted(batches):
             check_batch(split, ids_per_batch, images_per_id)
+
+
+def _check_method(asked: Asked) -> None:
+    if asked.method == "bayes":
+        check_installed("--method bayes")
+        if asked.slurm:
+            raise UserError("--method bayes asks for a point at a time: on Slurm use --method quasi.")
+    fixed = {"train.epochs", "evaluation.every"} & {one.key for one in asked.over}
+    if asked.prune and fixed:
+        raise UserError(f"--prune compares trials at the same epoch: {min(fixed)} cannot be varied with it.")
+    if asked.prune and asked.slurm:
+        raise UserError("--prune needs the keeper on this machine: leave it out on Slurm.")
 
 
 def _check_numbers(asked: Asked) -> None:

@@ -21,6 +21,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
+from handreid_tui.sweeps.prune import Curves
 from handreid_tui.sweeps.schedule import advance
 from handreid_tui.sweeps.trials import Reader
 
@@ -78,12 +79,12 @@ def keep(runs: Path, number: int) -> None:
         lock = file_locks.take(_lock(runs, number))
         if lock is None:
             return
-        reader, more = Reader(runs, number), True
+        reader, curves, more = Reader(runs, number), Curves(), True
         while more:
             began = time.monotonic()
             try:
                 lifecycle.ensure_supervised([runs])  # should the supervisor have been killed
-                more = advance(runs, number, reader)
+                more = advance(runs, number, reader, curves)
             except Exception:  # whatever this was may be over at the next look, unless the sweep was removed
                 traceback.print_exc()
                 more = _is_open(runs, number)

@@ -31,7 +31,8 @@ class SweepPlan:
 
     spaces and points: by combination, the first point is the recipe's. folds: on how many of the four each trial is
     validated. launch: options of the queue, or of Slurm with `slurm`. stopped: why it is stopped, "" where it is not.
-    finished: whether every phase was completed.
+    finished: whether every phase was completed. seen: of a Bayesian search, for each proposed point, the trials that
+    it was proposed from.
     """
 
     number: int
@@ -52,6 +53,7 @@ class SweepPlan:
     versions: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
     finished: bool = False
+    seen: dict[str, list[list[int]]] = field(default_factory=dict)
 
     @property
     def combos(self) -> list[str]:

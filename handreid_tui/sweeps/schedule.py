@@ -5,25 +5,28 @@ Everything under the sweep's lock and from the directories alone, so a step that
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
-from handreid_tui.launch import lifecycle, queue
+from handreid_tui.launch import devices, lifecycle, queue
 from handreid_tui.runs.directory import create_all
 from handreid_tui.runs.ending import tell_ended
 from handreid_tui.runs.safe_files import read_json, write_json
 from handreid_tui.runs.state import observe
+from handreid_tui.sweeps import bayes
 from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
-from handreid_tui.sweeps.selection import Found, wanted_tasks
+from handreid_tui.sweeps.prune import Curves, behind, is_pruned, mark_pruned
+from handreid_tui.sweeps.selection import Found, search_tasks, trial_value, wanted_tasks
 from handreid_tui.sweeps.trials import CONFIRM, Reader, SweepRun, Task, equal_failures
 
 RESUMES = 3  # of a lost run
 EQUAL_FAILURES = 3  # in a row pause the sweep
 
 
-def advance(runs: Path, number: int, reader: Reader) -> bool:
+def advance(runs: Path, number: int, reader: Reader, curves: Curves | None = None) -> bool:
     """Take a step. Whether there is more to do later: not where the sweep has finished, or is stopped.
 
     Raises UserError where a run cannot be made or queued; the next step tries again.
@@ -36,6 +39,9 @@ def advance(runs: Path, number: int, reader: Reader) -> bool:
         if reason := equal_failures(found.values(), EQUAL_FAILURES):
             pause(runs, plan, found, f"{EQUAL_FAILURES} runs in a row failed: {reason}")
             return False
+        if plan.prune:
+            _prune(plan, found, curves or Curves())
+        plan = _with_proposals(runs, plan, found)
         wanted = wanted_tasks(plan, found)
         if missing := [task for task in wanted if task not in found]:
             make(runs, plan, missing)
@@ -49,6 +55,46 @@ def advance(runs: Path, number: int, reader: Reader) -> bool:
             set_state(runs, number, finished=True)
             return False
         return True
+
+
+def _with_proposals(runs: Path, plan: SweepPlan, found: Found) -> SweepPlan:
+    """Of a Bayesian search: with the next points, as many as trials can go on at once, in turns over the combinations.
+
+    They are in the plan's file before their runs are made, so a kill in between changes none.
+    """
+    if plan.method != "bayes":
+        return plan
+    width = max(1, int(plan.launch.get("parallel", 1)), len(devices.list_gpus()))
+    planned = search_tasks(plan)
+    going = sum(task not in found or not found[task].settled for task in planned) // plan.folds
+    points, seen = dict(plan.points), dict(plan.seen)
+    while going < width:
+        combo = min(plan.combos, key=lambda combo: len(points[combo]))
+        trial = len(points[combo])
+        if trial >= plan.trials:
+            break
+        values = {n: trial_value(plan, found, combo, n) for n in range(trial)}
+        known = {n: value for n, value in values.items() if value is not None}
+        seed = plan.search_seed * 1_000_003 + trial
+        point = bayes.propose(plan.spaces[combo], [(points[combo][n], value) for n, value in known.items()], seed)
+        points[combo] = [*points[combo], point]
+        seen[combo] = [*seen.get(combo, []), list(known)]
+        going += 1
+    if points == plan.points:
+        return plan
+    plan = replace(plan, points=points, seen=seen)
+    plan.write(runs)
+    return plan
+
+
+def _prune(plan: SweepPlan, found: Found, curves: Curves) -> None:
+    """Stop the trials that fell behind, and those that were to be stopped by a step that was killed."""
+    epochs = next(iter(plan.bases.values())).train.epochs
+    for run, reason in behind(found.values(), curves, epochs):
+        if not is_pruned(run.path):
+            mark_pruned(run.path, reason)
+    marked = [run.path for run in found.values() if run.status == "running" and is_pruned(run.path)]
+    lifecycle.stop_all(path for path in marked if not lifecycle.is_stopping(path))
 
 
 def make(runs: Path, plan: SweepPlan, tasks: list[Task]) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handreid_tui.sweeps.bayes import importances
 from handreid_tui.sweeps.plan_file import SweepPlan, read_plan
+from handreid_tui.sweeps.prune import is_pruned
 from handreid_tui.sweeps.selection import (
     Choice,
     Found,
@@ -97,6 +99,10 @@ def _combo(status: SweepStatus, combo: str) -> dict[str, Any]:
         "completed": completed(plan, found, combo),
         "values": values,
         "expected_best": expected_best(known) if curve else None,
+        "importances": importances(
+            plan.spaces[combo],
+            [(plan.points[combo][trial], value) for trial, value in enumerate(values) if value is not None],
+        ),
         "shortlist": shortlisted(plan, found, combo) if status.phase in (SHORTLIST, CONFIRM, "finished") else [],
         "chosen": choice
         and {
@@ -117,6 +123,7 @@ def _combo(status: SweepStatus, combo: str) -> dict[str, Any]:
                 "status": run.status,
                 "value": run.value,
                 "reason": run.reason or None,
+                "pruned": is_pruned(run.path),
                 "values": plan.points[combo][run.task.trial] if run.task.trial < len(plan.points[combo]) else None,
             }
             for run in runs

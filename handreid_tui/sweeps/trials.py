@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
-from engine.contract.events import read_events
+from engine.contract.events import RunEnded, read_events
 from handreid_tui.runs.directory import list_runs
 from handreid_tui.runs.ending import TAIL, events_size
 from handreid_tui.runs.safe_files import is_file, read_json
@@ -98,20 +98,19 @@ def read_run(path: Path, task: Task) -> SweepRun:
     if state.status not in ("finished", "failed"):
         return SweepRun(task, path, state.status, reason=state.reason)
     ended = _last_end(path)
-    summary, reason = ended.get("summary"), ended.get("reason")
-    kind = str(reason.get("kind") or "") if isinstance(reason, dict) else ""
+    summary, kind = ended.summary, ended.reason.kind if ended.reason else ""
     if state.status == "failed":
         diverged = kind == "nan"  # a result: these settings do not train
         return SweepRun(task, path, "finished" if diverged else "failed", 0.0 if diverged else None, state.reason, kind)
     key = "mAP" if task.role == CONFIRM else "validation_mAP"
-    value = summary.get(key) if isinstance(summary, dict) else None
+    value = summary.get(key) if summary else None
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return SweepRun(task, path, "finished", number)
 
 
-def _last_end(path: Path) -> dict[str, Any]:
+def _last_end(path: Path) -> RunEnded:
     events = read_events(path / run_files.EVENTS, max(0, events_size(path) - TAIL)).events
-    return next((event for event in reversed(events) if event["kind"] == "ended"), {})
+    return next((event for event in reversed(events) if isinstance(event, RunEnded)), RunEnded())
 
 
 def equal_failures(runs: Iterable[SweepRun], count: int) -> str:

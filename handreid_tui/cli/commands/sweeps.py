@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -102,6 +102,14 @@ def tune(
             rich_help_panel=SEARCH,
         ),
     ] = None,
+    method: Annotated[
+        Literal["quasi", "bayes"],
+        typer.Option(help="Quasi-random points, or Optuna's proposals from earlier trials.", rich_help_panel=SEARCH),
+    ] = "quasi",
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Stop trials below the median of their combination.", rich_help_panel=SEARCH),
+    ] = False,
     search_seed: Annotated[int, typer.Option(help="Seed of the sampled values.", rich_help_panel=SEARCH)] = 0,
     folds: Annotated[
         int, typer.Option(help="Folds of held-out people that validate a trial: 1 or 4.", rich_help_panel=SEARCH)
@@ -178,7 +186,14 @@ def tune(
             over or [],
             trials=trials,
             budget=budget,
-            numbers={"search_seed": search_seed, "folds": folds, "shortlist": shortlist, "confirm": confirm},
+            how={
+                "method": method,
+                "prune": prune,
+                "search_seed": search_seed,
+                "folds": folds,
+                "shortlist": shortlist,
+                "confirm": confirm,
+            },
             tags=tag or [],
             launch={"gpus": 1.0 if gpus is None else gpus, "parallel": parallel},
             slurm=slurm_request(user, on, gpus, sbatch),
