@@ -1,4 +1,4 @@
-"""`python -m engine train RUN_DIR`: the trainer as a process. Also `evaluate` and `export`, of a trained run.
+"""`python -m engine train RUN_DIR`: the trainer as a process. Also `evaluate`, `export` and `embed`, of a trained run.
 
 Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the configuration or the data.
 """
@@ -35,6 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("export", help="write the encoder of the run in RUN_DIR for open_clip")
     command.add_argument("run", type=Path, metavar="RUN_DIR")
     command.add_argument("folder", type=Path, metavar="FOLDER")
+    command = commands.add_parser("embed", help="features of image files by the run in RUN_DIR; no file is cached")
+    command.add_argument("run", type=Path, metavar="RUN_DIR")
+    command.add_argument("images", type=Path, metavar="LIST.json")
+    command.add_argument("folder", type=Path, metavar="OUT")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()
     try:
@@ -44,13 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "evaluate":
             from engine.evaluation.score import score
 
-            scored = score(chosen.run, DataConfig.model_validate_json(chosen.data))
+            scored = score(chosen.run, DataConfig.from_json(chosen.data))
             folder = str(scored.folder) if scored.folder else None
             print(dumps({"summary": scored.summary, "folder": folder, "problem": scored.problem}))
-        else:
+        elif chosen.command == "export":
             from engine.evaluation.export import export
 
             export(chosen.run, chosen.folder)
+        else:
+            from engine.evaluation.embed import embed
+
+            embed(chosen.run, chosen.images, chosen.folder)
         return 0
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)

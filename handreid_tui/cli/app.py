@@ -38,6 +38,9 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "Casework": {
         "openset": casework.openset,
         "evidence": casework.evidence,
+        "identify": casework.identify,
+        "verify": casework.verify,
+        "explain": casework.explain,
     },
     "Runs": {
         "runs": history.list_runs,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,6 +20,7 @@ from handreid_tui.launch import lifecycle
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.state import FINAL, observe
 from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.tables import stderr
 
 POLL_SECONDS = 0.2
 
@@ -30,7 +31,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
     The first Ctrl-C stops the runs cleanly, a second one kills their trainers. What a user got wrong (a failure of the
     kind `usage`) is left to the caller to say. What `runs` have read before is not shown again.
     """
-    console = Console(stderr=True, highlight=False)
+    console = stderr()
     live = None
     if console.is_terminal:  # what is printed on stdout passes the display by, unless both are this terminal
         live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
@@ -44,7 +45,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
                         waiting.remove(run)
                         if run.reason.get("kind") != "usage":
                             style = "" if run.status in ("finished", "stopped") else "bold red"
-                            console.print(how_ended(run), style=style, markup=False, soft_wrap=True)
+                            console.print(how_ended(run), style=style, soft_wrap=True)
                         on_end(run)
                 if live:
                     live.update(_screen(runs, interrupts), refresh=True)
@@ -58,7 +59,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
                 try:
                     lifecycle.stop_all([run.path for run in waiting], kill=interrupts > 1)
                 except UserError as error:
-                    console.print(f"{error} Following goes on; Ctrl-C tries again.", markup=False)
+                    console.print(f"{error} Following goes on; Ctrl-C tries again.")
                     interrupts -= 1
     return interrupts > 0
 

@@ -111,7 +111,7 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
         said = [message._asdict() for message in messages]
         print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
         return
-    out = stdout(highlight=False, markup=False)
+    out = stdout()
     own = f' "{row.name}"' if row.name != row.path.name else ""
     status = f"{row.status}{': ' + row.reason if row.reason else ''}"
     out.print(Text.assemble((f"Run {row.number}{own}", "bold"), f"  {row.path.name}  {status}"))

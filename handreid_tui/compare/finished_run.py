@@ -86,7 +86,7 @@ class FinishedRun:
 
     @cached_property
     def _settings(self) -> tuple[dict[str, Any], str]:
-        return _settings(self.config.model_dump_json(exclude={"seed"}))
+        return _settings(self.config.to_json(exclude={"seed"}))
 
     @property
     def evaluation(self) -> Evaluation:
@@ -102,7 +102,7 @@ class FinishedRun:
 @lru_cache(maxsize=4096)  # thousands of runs share a handful of configurations
 def _settings(config: str) -> tuple[dict[str, Any], str]:
     """The settings to compare in a configuration (JSON without its seed), and a text that stands for them."""
-    found = RunConfig.model_validate_json(config)
+    found = RunConfig.from_json(config)
     prefixes = ("data.",) if found.loss else ("data.", "train.", "augment.")
     flat = flatten(found)
     settings = {key: value for key, value in flat.items() if key not in NOT_COMPARED and not key.startswith(prefixes)}

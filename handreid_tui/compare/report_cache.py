@@ -120,7 +120,7 @@ def _row(run: FinishedRun, made_from: str) -> _Row | None:
         run.number,
         made_from,
         run.seed,
-        run.config.model_dump_json(exclude={"seed"}),
+        run.config.to_json(exclude={"seed"}),
         json.dumps(run.started),
         json.dumps(run.summary),
         scores.queries,
@@ -145,7 +145,7 @@ def _recalled(row: RunRow, kept: _Row, counts: dict[str, Floats]) -> FinishedRun
 
 @lru_cache(maxsize=4096)
 def _config(text: str) -> RunConfig:
-    return RunConfig.model_validate_json(text)
+    return RunConfig.from_json(text)
 
 
 # Whether the files are those that a row was made from

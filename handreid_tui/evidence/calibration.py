@@ -17,6 +17,7 @@ from handreid_tui.evidence.cross_fit import Calibrated
 from handreid_tui.evidence.evidence import Evidence, typical_range
 from handreid_tui.evidence.likelihood_ratio import RIDGE, Calibrator
 from handreid_tui.evidence.pairs import Shape
+from handreid_tui.evidence.people import person_of
 from handreid_tui.evidence.resamples import Estimate
 from handreid_tui.runs.safe_files import explain, inside, read_bytes, write_json
 
@@ -88,7 +89,7 @@ def make_calibration(
     names = [material.people.names[person] for person in sorted(set(material.people.person.tolist()))]
     hashes = [hash_file(evaluation.root / evaluation.paths[row]) for row in material.rows.tolist()]
     low, high = typical_range(material)
-    both = None if trained is None else sorted(hash_text(name) for name in names if name in trained)
+    both = None if trained is None else sorted(hash_person(name) for name in names if name in trained)
     return Calibration(
         run=run,
         evaluation=evaluation.folder.name,
@@ -106,7 +107,7 @@ def make_calibration(
         population=evidence.population,
         typical_low=low,
         typical_high=high,
-        person_hashes=sorted(map(hash_text, names)),
+        person_hashes=sorted(map(hash_person, names)),
         image_hashes=sorted(each for each in hashes if each),
         images_unread=hashes.count(""),
         trained_people=both,
@@ -161,8 +162,11 @@ def hash_file(path: Path) -> str:
         return ""
 
 
-def hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+def hash_person(name: str) -> str:
+    """SHA-256 of a person's name: equal for `0001050`, `1050` and `dorsal-right/1050`."""
+    person = person_of(name).strip().casefold()
+    plain = person.lstrip("0") or "0" if person.isdecimal() else person
+    return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()
 
 
 def _figure(estimate: Estimate) -> Figure:

@@ -67,10 +67,10 @@ def _step(segment: Segment, event: Event) -> None:
     for name in ("total", "lr", "images_per_s"):
         if name in event:
             _put(points, name, step, event[name])
-    terms = event.get("terms")
-    if isinstance(terms, dict):
-        for term, value in terms.items():
-            _put(points, "term/" + term, step, value)
+    for values in (event.get("terms"), event.get("watched")):
+        if isinstance(values, dict):
+            for term, value in values.items():
+                _put(points, "term/" + term, step, value)
     segment.columns["step"] = step + 1
     _epoch_column(segment, event)
 

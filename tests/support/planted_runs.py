@@ -113,7 +113,7 @@ def _pictures(folder: Path, identity: np.ndarray) -> None:
     for row, name in enumerate(identity.tolist()):
         path = folder / name / f"hand_{row}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        shade = int(name) * 37 % 200
+        shade = int(name.rpartition("/")[2]) * 37 % 200
         if not path.exists():
             Image.new("RGB", (64, 48), (shade, 255 - shade, 120 + row % 80)).save(path)
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from engine.contract import run_files
@@ -105,6 +106,11 @@ async def opened(
         await until(pilot, lambda: app.snapshot.loaded)
         await pilot.pause(0.3)
         yield app, pilot
+
+
+def has_loaded(app: App[Any]) -> bool:
+    """Whether the app has read the history."""
+    return isinstance(app, HandreidApp) and app.snapshot.loaded
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], Any], seconds: float = 20.0) -> Any:

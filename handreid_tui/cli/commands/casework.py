@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from engine.contract.errors import UserError
 from handreid_tui.cli.options import Json, Run, Runs, Several, places
 
 Evaluation = Annotated[
@@ -24,6 +26,8 @@ GroupBy = Annotated[
         show_default="not split",
     ),
 ]
+Cases = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the cases.")]
+Case = Annotated[str, typer.Argument(metavar="CASE", help="A number, a name, a folder, or `last`.")]
 
 
 def openset(
@@ -69,3 +73,97 @@ def evidence(
 
     asked = Asked(parse_shape(images), parse_population(population), parse_by(by) if by else [], words)
     show_evidence(places(None, runs), run, evaluation, asked, as_json)
+
+
+def identify(
+    run: Run,
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, all of one unknown person.")],
+    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Known people: a folder for each.")],
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE", help="A run with evidence.json, or that file [default: RUN's, if it has one]."
+        ),
+    ] = None,
+    aspect: Annotated[str, typer.Option(help="What the photos show, such as dorsal-right, as you see it.")] = "",
+    length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
+    fpir: Annotated[float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
+    pictures: Annotated[bool, typer.Option("--pictures", help="Put small copies of the photos in the report.")] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the gallery's features in this file [default: in the case]."),
+    ] = None,
+    cases: Cases = Path("cases"),
+    as_json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Search a gallery for an unknown person, and keep the search as a case with a log.
+
+    No picture is copied without --pictures, and nothing is written into the gallery or beside the photos.
+
+    Examples: `handreid identify 3 photo.jpg --gallery known --aspect dorsal-right`
+    · `handreid identify 3 a.jpg b.jpg --gallery known --name "case 7"`
+    """
+    from handreid_tui.casework.identify import Request
+    from handreid_tui.cli.identify import calibration_file, check_aspect, show_search
+    from handreid_tui.runs.select import find_run
+
+    if fpir is not None and not 0 < fpir < 1:
+        raise UserError(f"--fpir takes a fraction between 0 and 1, but got {fpir:g}.")
+    found = places(None, runs)
+    directory = find_run(found.runs, run)
+    source = calibration_file(found, directory, calibration)
+    request = Request(
+        run=directory,
+        photos=photos,
+        gallery=gallery,
+        cases=cases,
+        name=name.strip() or "search",
+        calibration=source,
+        aspect=check_aspect(aspect),
+        length=length,
+        fpir=fpir,
+        pictures=pictures,
+        features=features,
+    )
+    show_search(request, as_json)
+
+
+def verify(
+    case: Case,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who compared by eye.")] = None,
+    finding: Annotated[str | None, typer.Option(metavar="TEXT", help="What they found.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check that log and files are as they were written.")] = False,
+    head: Annotated[str | None, typer.Option(metavar="HASH", help="With --check: a head noted before.")] = None,
+    cases: Cases = Path("cases"),
+) -> None:
+    """Add what a person found by eye to the log of a case (two people should), or check the log.
+
+    Examples: `handreid verify last --by "A. Examiner" --finding "creases agree"` · `handreid verify 4 --check`
+    """
+    from handreid_tui.casework.folder import find_case
+    from handreid_tui.cli.identify import add_verification, check_case
+
+    folder = find_case(cases, case)
+    if check == (by is not None or finding is not None):
+        raise UserError("verify takes either --by NAME and --finding TEXT, or --check.")
+    if check:
+        check_case(folder, head)
+    else:
+        add_verification(folder, by or "", finding or "")
+
+
+def explain(
+    case: Case,
+    rank: Annotated[int, typer.Argument(metavar="RANK", help="Which candidate of the list, from 1.")] = 1,
+    cases: Cases = Path("cases"),
+) -> None:
+    """What a candidate's score rests on: parts of the photo and of the reference are hidden, and the score falls.
+
+    No map is shown where hiding the top quarter hurts no more than hiding a random one.
+    """
+    from handreid_tui.casework.folder import find_case
+    from handreid_tui.cli.explain import show_explanation
+
+    show_explanation(find_case(cases, case), rank)

@@ -1,0 +1,21 @@
+"""`handreid explain` as a user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.casework.test_identify import identify, photo
+from tests.cli.test_openset import handreid
+
+
+def test_maps_come_with_their_controls_and_changed_files_are_refused(desk: Path) -> None:
+    assert identify(desk, f"../photos/{photo(desk).name}").returncode == 0
+    done = handreid("explain", "last", "2", cwd=desk / "desk")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("with the top quarter hidden") == 2
+    assert done.stdout.count("Correlation with the map of random weights") == 2
+    assert "What the model used, not what is anatomically the same." in done.stdout
+    assert "candidates 1 to 12, not 13" in handreid("explain", "last", "13", cwd=desk / "desk").stderr
+    photo(desk).write_bytes(b"another")
+    done = handreid("explain", "last", cwd=desk / "desk")
+    assert done.returncode == 2 and "is not as it was in the case" in done.stderr
