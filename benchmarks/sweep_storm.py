@@ -41,26 +41,26 @@ STANDSTILL = 180.0  # seconds without a change of any run
 TRAINER = """
 import hashlib, json, math, os, signal, sys, time
 from pathlib import Path
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, RunEnded, RunStarted
 
 run = Path(sys.argv[1])
 config = json.loads((run / "config.json").read_text())
 stopping = []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
 events = EventWriter(run / "events.jsonl")
-events.write("started", pid=os.getpid(), resumed_from=None)
+events.write(RunStarted(pid=os.getpid()))
 lr, fold = config["train"]["lr"], config["data"]["fold"]
 luck = int(hashlib.sha256(f"{config['combo']}{fold}{lr}".encode()).hexdigest()[:8], 16) / 2**32
 for _ in range(int(os.environ.get("PRETEND_LOOKS", "5"))):
     time.sleep(0.02)
     if stopping:
-        events.write("ended", status="stopped", reason=None, summary=None)
+        events.write(RunEnded("stopped"))
         sys.exit(0)
 value = 0.9 - 0.1 * math.log10(lr / 1e-3) ** 2 + 0.02 * luck
 summary = {"validation_mAP": value, "best_epoch": 1, "seconds": 1.0}
 if config["evaluation"]["test"]:
     summary["mAP"] = value
-events.write("ended", status="finished", reason=None, summary=summary)
+events.write(RunEnded("finished", summary=summary))
 """
 
 

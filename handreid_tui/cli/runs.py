@@ -17,11 +17,12 @@ from sqlalchemy import Engine
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.events import EndReason
 from engine.contract.metrics import Stage, metrics_of
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
-from handreid_tui.cli.without_gc import uncollected
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
@@ -57,7 +58,7 @@ def up_to_date(places: Places) -> Engine:
     return opened
 
 
-@uncollected()
+@collector_paused()
 def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     chosen = parse_filter(filter)
     opened = up_to_date(places)
@@ -197,7 +198,7 @@ def resume_runs(
     followed = [Progress(run) for run in runs]
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
-        progress.status, progress.reason = "queued", {}
+        progress.status, progress.reason = "queued", EndReason()
     notes = []
     if there:
         notes += lifecycle.resume([run for run in runs if run in there], slurm=slurm, data=data)
@@ -211,7 +212,7 @@ def resume_runs(
     interrupted = follow(followed, lambda progress: None)
     up_to_date(places)
     for progress in followed:
-        if progress.reason.get("kind") == "usage":
+        if progress.reason.kind == "usage":
             print(how_ended(progress), file=sys.stderr)
     return 130 if interrupted else 0 if all(progress.status == "finished" for progress in followed) else 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
-from engine.contract.events import read_events
+from engine.contract.events import RunEnded, read_events
 from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.directory import list_runs
 from handreid_tui.runs.ending import TAIL, events_size
@@ -108,26 +108,25 @@ def read_run(path: Path, task: Task) -> SweepRun:
     if state.status not in ("finished", "failed", "stopped"):
         return SweepRun(task, path, state.status, reason=state.reason)
     ended = _last_end(path)
-    summary, reason = ended.get("summary"), ended.get("reason")
+    summary, kind = ended.summary, ended.reason.kind if ended.reason else ""
     if state.status == "stopped":
-        by_shim = reason is None and not Attempt.read(path).stopping  # its trainer saved and ended, as the shim died
+        by_shim = ended.reason is None and not Attempt.read(path).stopping  # its trainer saved as the shim died
         return SweepRun(task, path, "lost" if by_shim else "stopped", reason=state.reason)
     exit_status = read_json(path / run_files.EXIT).get("status")
     if state.status == "failed" and isinstance(exit_status, int) and exit_status < 0:  # a signal
         return SweepRun(task, path, "lost", reason=state.reason)
-    kind = str(reason.get("kind") or "") if isinstance(reason, dict) else ""
     if state.status == "failed":
         diverged = kind == "nan"  # a result: these settings do not train
         return SweepRun(task, path, "finished" if diverged else "failed", 0.0 if diverged else None, state.reason, kind)
     key = "mAP" if task.role == CONFIRM else "validation_mAP"
-    value = summary.get(key) if isinstance(summary, dict) else None
+    value = summary.get(key) if summary else None
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return SweepRun(task, path, "finished", number)
 
 
-def _last_end(path: Path) -> dict[str, Any]:
+def _last_end(path: Path) -> RunEnded:
     events = read_events(path / run_files.EVENTS, max(0, events_size(path) - TAIL)).events
-    return next((event for event in reversed(events) if event["kind"] == "ended"), {})
+    return next((event for event in reversed(events) if isinstance(event, RunEnded)), RunEnded())
 
 
 def equal_failures(runs: Iterable[SweepRun], count: int) -> str:
