@@ -38,6 +38,7 @@ from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
+from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
@@ -47,6 +48,10 @@ from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
 def up_to_date(places: Places) -> Engine:
     """The run history, with everything that the run directories, and Slurm about them, say by now."""
     take_in(places.runs)
+    try:
+        look_after_sweeps(places.runs)
+    except UserError as error:
+        print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
     for problem in past.ingest(opened, places.runs).problems:
         print(f"Note: {problem}", file=sys.stderr)
@@ -168,15 +173,15 @@ def _print_lines(lines: list[str]) -> None:
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
     runs = find_runs(places.runs, texts)
     said = {
-        "withdrawn": "taken out of the queue.",
-        "stopping": "stops after its step. A second stop kills it.",
+        "withdrawn": "removed from the queue.",
+        "stopping": "stops after the current step; a second stop kills it.",
         "killed": "killed.",
     }
     stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
     for run, how in stopped.items():
         print(f"{run.name} {said[how]}", file=sys.stderr)
     if not stopped:
-        raise UserError(f"None of the {len(runs)} runs goes on or waits.")
+        raise UserError(f"None of the {len(runs)} runs is running or queued.")
 
 
 def resume_runs(
