@@ -38,6 +38,7 @@ from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
+from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
@@ -47,6 +48,10 @@ from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
 def up_to_date(places: Places) -> Engine:
     """The run history, with everything that the run directories, and Slurm about them, say by now."""
     take_in(places.runs)
+    try:
+        look_after_sweeps(places.runs)
+    except UserError as error:
+        print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
     for problem in past.ingest(opened, places.runs).problems:
         print(f"Note: {problem}", file=sys.stderr)
