@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -28,6 +28,15 @@ def _as_list(value: Any) -> Any:
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self, exclude: set[str] | None = None) -> str:
+        """All values as JSON. In ASCII: pydantic's own writer fails on paths that are not UTF-8."""
+        return json.dumps(self.model_dump(exclude=exclude))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The inverse of `to_json`. Raises ValueError."""
+        return cls.model_validate(json.loads(text))
 
 
 class DataConfig(Section):

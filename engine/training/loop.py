@@ -17,7 +17,15 @@ from torch import Tensor
 
 from engine.contract import run_files
 from engine.contract.config import RunConfig
-from engine.contract.events import EventWriter
+from engine.contract.events import (
+    CheckpointWritten,
+    EpochDone,
+    EvaluationDone,
+    EventWriter,
+    RunEnded,
+    RunStarted,
+    TrainerMessage,
+)
 from engine.contract.weights import recorded_model
 from engine.data.same_split import read_begun
 from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
@@ -146,9 +154,8 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
     began = time.monotonic()
     report = _evaluate(setup, events, "validation", step, epoch)
     shape = geometry(report.features, report.identity)
-    events.write(
-        "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
-    )
+    seconds = round(began - meter.epoch_began, 3)
+    events.write(EpochDone(step, epoch, seconds, geometry=shape, means=meter.means()))
     with suppress(OSError):  # a full disk may hold the log
         metrics = report.metrics
         print(f"epoch {epoch}: validation rank-1 {metrics['rank1']:.3f} mAP {metrics['mAP']:.3f}", flush=True)
@@ -166,8 +173,10 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
     else:
         features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
     report = run_trials(setup.split, trials, features)
-    where = {"split": "val" if validation else "test", "stage": stage, "trials": len(trials)}
-    events.write("evaluation", step=step, epoch=epoch, **where, **report.metrics)
+    metrics = dict(report.metrics)
+    unmatched = metrics.pop("queries_without_match")
+    where = "val" if validation else "test"
+    events.write(EvaluationDone(step, epoch, where, stage, len(trials), unmatched, metrics))
     return report
 
 
@@ -183,16 +192,10 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
         summary = report.metrics | summary | {"before": progress.before, "pixels": progress.pixels, "geometry": shape}
         write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
     best.result()
-    events.write(
-        "checkpoint",
-        path=run_files.BEST_CHECKPOINT,
-        epoch=progress.best_epoch,
-        step=progress.best_step,
-        best=True,
-    )
+    events.write(CheckpointWritten(progress.best_step, progress.best_epoch, run_files.BEST_CHECKPOINT, best=True))
     for leftover in (run_files.LAST, run_files.PREVIOUS):  # only an unfinished run needs them
         shutil.rmtree(writer.folder / leftover, ignore_errors=True)
-    events.write("ended", status="finished", reason=None, summary=summary)
+    events.write(RunEnded("finished", summary=summary))
 
 
 def _save(
@@ -209,8 +212,7 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
     (run / run_files.ENVIRONMENT).write_text(json.dumps(environment, indent=2) + "\n")
-    events.write(
-        "started",
+    started = RunStarted(
         pid=os.getpid(),
         host=socket.gethostname(),
         device=str(device.torch),
@@ -236,8 +238,9 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
         test_identities=len({split.images[image].identity for image in split.test}),
         resumed_from=resumed_from,
     )
+    events.write(started)
     for warning in split.warnings:
-        events.write("message", level="warning", text=warning)
+        events.write(TrainerMessage("warning", warning))
 
 
 def _decoding(events: EventWriter) -> Any:
@@ -248,6 +251,6 @@ def _decoding(events: EventWriter) -> Any:
         nonlocal told
         if time.monotonic() - told > 1:
             told = time.monotonic()
-            events.write("message", level="info", text=f"Decoding images: {done} of {total}")
+            events.write(TrainerMessage("info", f"Decoding images: {done} of {total}"))
 
     return report

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from engine.contract.errors import UserError
@@ -21,6 +20,7 @@ from handreid_tui.cli.slurm_doctor import examine_slurm
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import Places
 from handreid_tui.text.numbers import size
+from handreid_tui.text.tables import stdout
 
 TORCH = """
 import json, torch, open_clip
@@ -42,11 +42,10 @@ def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]–[/]"}
+        marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "yellow")}
         for finding in findings:
-            Console().print(
-                f"{marks[finding.ok]} {finding.what:<10}", Text(finding.text), highlight=False, soft_wrap=True
-            )
+            line = Text.assemble(marks[finding.ok], f" {finding.what:<10} {finding.text}")
+            stdout().print(line, soft_wrap=True)
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 from textual.worker import get_current_worker
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.ledger import has_open_tasks
 from handreid_tui.launch.slurm.sync import take_in
@@ -30,6 +32,7 @@ ACTIVE = ("running", "starting", "queued")
 TICK_ACTIVE = 0.2  # seconds between two looks at the disk while a run goes on
 TICK_IDLE = 0.4
 DEVICES_EVERY = 2.0
+SWEEPS_EVERY = 10.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Feed:
         self._closed = False
         self._failure = ""
         self._slurm: threading.Thread | None = None
+        self._sweeps: threading.Thread | None = None
+        self._looked_at_sweeps = 0.0
 
     def wake(self) -> None:
         self._woken.set()
@@ -120,6 +125,7 @@ class Feed:
                         settings = varying_settings(history)
                     snapshot = replace(snapshot, runs=runs, settings=settings, loaded=True)
                 self._ask_slurm()
+                self._look_after_sweeps()
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())
@@ -140,8 +146,24 @@ class Feed:
             self._slurm = threading.Thread(target=take_in, args=(self._places.runs,), daemon=True)
             self._slurm.start()
 
+    def _look_after_sweeps(self) -> None:
+        """In a thread of its own, as it may start a process or ask Slurm."""
+        free = self._sweeps is None or not self._sweeps.is_alive()
+        if free and time.monotonic() - self._looked_at_sweeps > SWEEPS_EVERY:
+            self._looked_at_sweeps = time.monotonic()
+            if (self._places.runs / run_files.SWEEPS).is_dir():
+                self._sweeps = threading.Thread(target=_carry_on, args=(self._places.runs,), daemon=True)
+                self._sweeps.start()
+
     def _tell(self, before: Snapshot, now: Snapshot) -> None:
         numbers = before.runs.keys() | now.runs.keys()
         changed = frozenset(n for n in numbers if before.runs.get(n) != now.runs.get(n))
         if changed or before.devices != now.devices or not before.loaded:
             self._post(RunsChanged(now, changed if before.loaded else None))
+
+
+def _carry_on(runs: Path) -> None:
+    from handreid_tui.sweeps.keeper import look_after_sweeps
+
+    with suppress(UserError):  # what cannot be made now is tried again
+        look_after_sweeps(runs)
