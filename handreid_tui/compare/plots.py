@@ -242,7 +242,7 @@ def _curves(
 
 
 def _epochs(run: FinishedRun, steps: np.ndarray) -> np.ndarray:
-    total, epochs = run.started.get("steps"), run.started.get("epochs")
+    total, epochs = run.started.steps, run.started.epochs
     return steps * epochs / total if total and epochs else steps
 
 

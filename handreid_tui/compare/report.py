@@ -25,6 +25,7 @@ from handreid_tui.compare.hardest_queries import Ranking, hardest_queries
 from handreid_tui.compare.plots import PLOTS, SHOWN_ROWS, inline_svg
 from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.table import By, Row
+from handreid_tui.text.streams import readable
 
 STYLE = Path(__file__).with_name("report.css")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -60,7 +61,7 @@ def write_report(
     comparison = compare(runs, by or ("run" if names else "combo"), baseline, claims=True, published=True, notes=notes)
     page = _page(history, comparison)
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(readable(page), encoding="utf-8")
     except OSError as error:
         why = str(error.strerror or error)
         raise UserError(f"The report cannot be written to {path} ({why}): name another file with -o.") from None

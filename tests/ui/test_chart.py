@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handreid_tui.ui.chart import ticks
-from handreid_tui.ui.chart.compose import FIRST_LINE, MARKERS, Line, Look, compose, drawable, value_at
+from handreid_tui.ui.chart.compose import FIRST_LINE, MARKERS, Line, Look, best_point, compose, drawable, value_at
 from handreid_tui.ui.chart.raster import View, column_spans, data_range, rasterise
 from handreid_tui.ui.chart.smooth import ema
 from handreid_tui.ui.chart.thin import thin
 
 
-def line(y, x=None):
+def line(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray]:
     y = np.asarray(y, dtype=float)
     return (np.arange(len(y), dtype=float) if x is None else np.asarray(x, dtype=float)), y
 
@@ -193,16 +195,34 @@ def test_the_cursor_reads_out_every_line():
     assert "triplet 4" in legend
 
 
-def test_where_the_names_do_not_fit_the_cursor_reads_out_the_values():
+def test_where_the_names_do_not_fit_they_are_cut_and_kept():
     lines = [Line("within", *line([0.31] * 3)), Line("between identities", *line([1.2] * 3), slot=1)]
-    grid, _ = compose(lines, 27, 10, Look(cursor=1.0, x_name="epoch"))
-    assert text_of(grid).split("\n")[0].rstrip() == f"epoch 1  {MARKERS[0]} 0.31  {MARKERS[1]} 1.2"
+    grid, _ = compose(lines, 36, 9, Look(cursor=1.0, x_name="epoch"))
+    assert text_of(grid).split("\n")[0].rstrip() == f"epoch 1  {MARKERS[0]} within 0.31  {MARKERS[1]} be…ies 1.2"
+
+
+def test_a_legend_takes_more_rows_where_there_is_height():
+    lines = [Line(f"combination {n}", *line([0, 1]), n) for n in range(6)]
+    grid, frame = compose(lines, 50, 15, Look())
+    assert frame.top == 2
+    legend = "\n".join(text_of(grid).split("\n")[:2])
+    assert all(f"{MARKERS[n]} comb" in legend and f"n {n}" in legend for n in range(6))
 
 
 def test_a_legend_that_does_not_fit_says_how_many_more_there_are():
     lines = [Line(f"combination {n}", *line([0, 1]), n) for n in range(9)]
-    grid, _ = compose(lines, 50, 12, Look())
-    assert "+7" in text_of(grid).split("\n")[0]
+    grid, _ = compose(lines, 30, 9, Look())
+    assert text_of(grid).split("\n")[0].rstrip().endswith("+6")
+
+
+def test_the_cursor_reads_the_point_that_is_nearest_in_each_chart():
+    validation = Line("mAP", *line([0.5, 0.9, 0.6], x=[30, 60, 90]))
+    grid, _ = compose([validation], 80, 12, Look(cursor=83.7, x_name="epoch"))
+    assert text_of(grid).split("\n")[0].startswith("epoch 90  ")
+    assert best_point(validation, 1) == 60
+    assert best_point(validation, -1) == 30
+    assert best_point(Line("nothing", *line([np.nan, np.nan])), 1) is None
+    assert best_point(Line("a tie", *line([0.9, 0.9, 0.1])), 1) == 1.0
 
 
 def test_zooming_fits_the_y_axis_to_what_is_in_sight():

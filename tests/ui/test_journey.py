@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,9 +187,13 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await shows(pilot, "Differences to ce", "ce_arcface", "seeds")
         await until(pilot, lambda: len(app.screen.query_one(Chart).lines) == 3)
         await pilot.press("B")
-        await shows(pilot, "baseline ce_triplet")
+        await shows(pilot, "baseline ce_triplet", "Differences to ce_triplet")
         await pilot.press("3", "j", "j", "space", "space", "c")
         await shows(pilot, "Comparison of marked runs, by run", "6 ce_arcface s1", "5 ce_triplet s1")
+        before = app.screen.query_one("Tables").border_subtitle
+        await pilot.press("B")
+        await until(pilot, lambda: "baseline" in app.screen.query_one("Tables").border_subtitle != before)
+        assert any(f"Differences to {n} ce" in text_of(app) for n in (5, 6))
         file = places.db.parent / "table.tex"
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Prompt))
@@ -247,15 +252,16 @@ async def test_retrieval_shows_failures_first_and_goes_on(places):
     async with opened(places, "retrieval") as (app, pilot):
         await pilot.press("r", "r")
         await shows(pilot, "run 4 ce s1", "failures first", "✗ 1")
-        first = app.screen._answer
+        screen: Any = app.screen
+        first = screen._answer
         assert first.rank > 1
         assert not first.gallery[0].match
         assert [shot.score for shot in first.gallery] == sorted((s.score for s in first.gallery), reverse=True)
         await pilot.press("n")
         await shows(pilot, "query 2 of")
-        assert app.screen._answer.rank <= first.rank
+        assert screen._answer.rank <= first.rank
         await pilot.press("slash", *first.query.identity, "enter")
-        await until(pilot, lambda: app.screen._answer.query.identity == first.query.identity)
+        await until(pilot, lambda: screen._answer.query.identity == first.query.identity)
         await pilot.press("t")
         await shows(pilot, "trial 2 of 3")
         await pilot.press("slash", *"xyz", "enter")

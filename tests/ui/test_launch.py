@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets._toast import Toast
 
+from engine.contract.combos import COMBOS, Combo
 from engine.contract.errors import UserError
-from handreid_tui.compare import compare_history
 from handreid_tui.history import ingest, list_runs, open_history
-from handreid_tui.settings import Places
+from handreid_tui.settings import Places, read_user_file
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.screens.launch.combo_table import ComboTable
 from handreid_tui.ui.screens.launch.form import Form, of_field
-from handreid_tui.ui.screens.launch.so_far import Results
-from tests.support.planted_runs import clusters, identities, plant
+from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
+from tests.support.planted_runs import TRIALS, clusters, identities, plant
 from tests.support.run_files import Trainer, append, make_run, wait_in_queue
 from tests.support.tui_tools import opened, shows, text_of, until
 
@@ -34,7 +35,7 @@ async def test_edited_terms_are_there_again_after_a_restart(nothing, tmp_path, m
         await shows(pilot, "mine")
         await pilot.press("j", "j", "space", "e", "tab", "tab", "tab", *["backspace"] * 3, *"0.7", "enter")
         await shows(pilot, "ce_triplet (edited)", "margin 0.7")
-        await pilot.press("j", "j", "j", "space", "e", *["backspace"] * 3, "3", "enter")
+        await pilot.press(*"j" * (len(COMBOS) - 2), "space", "e", *["backspace"] * 3, "3", "enter")
         await shows(pilot, "mine (edited)", "weight 3")
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "✓  ce_triplet (edited)", "✓  mine (edited)", "Launch 2 runs")
@@ -48,7 +49,7 @@ async def test_edited_terms_are_there_again_after_a_restart(nothing, tmp_path, m
         assert "ce_triplet (edited)" not in text_of(pilot.app)
 
 
-async def test_a_combination_of_ones_own_says_that_it_was_edited_and_can_be_removed(nothing, tmp_path):
+async def test_a_combination_of_ones_own_can_be_edited_and_removed(nothing, tmp_path):
     state = tmp_path / "ui.json"
     async with HandreidApp(nothing, state).run_test(size=(100, 30), notifications=True) as pilot:
         await shows(pilot, "your own")
@@ -57,63 +58,92 @@ async def test_a_combination_of_ones_own_says_that_it_was_edited_and_can_be_remo
         await pilot.press("plus", "enter")
         await shows(pilot, "✓  ce+triplet:0.5", "Launch 1 run")
         await pilot.press("e", "tab", "tab", *["backspace"] * 3, "2", "enter")
-        await shows(pilot, "ce+triplet:0.5 (edited)", "weight 2")
+        await shows(pilot, "✓  ce+triplet:2", "weight 2")
         await pilot.press("question_mark")
         await shows(pilot, "Take back an edit, or remove")
         await pilot.press("escape", "d")
-        await until(pilot, lambda: "(edited)" not in text_of(pilot.app))
-        await shows(pilot, "✓  ce+triplet:0.5", "weight 0.5")
-        await pilot.press("d")
-        await until(pilot, lambda: "ce+triplet:0.5 " not in text_of(pilot.app))
+        await until(pilot, lambda: "ce+triplet:2 " not in text_of(pilot.app))
         await shows(pilot, "Choose combinations with space.")
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "your own")
         assert not pilot.app.screen.query_one(ComboTable).added
 
 
-def plant_with_start(runs: Path, number: int, combo: str, spread: float, seed: int, **settings: object) -> None:
-    """A finished run with planted embeddings, and what its encoder was worth before training."""
+def plant_validated(runs: Path, number: int, combo: str, seed: int, validation: float, **settings: object) -> None:
+    """A finished run with planted embeddings and one validation."""
     identity = identities(count=8, images=4)
-    before = {"rank1": 0.3 + seed / 10, "mAP": 0.4 + number / 100}
-    run = plant(runs, number, combo, clusters(identity, spread, number), identity, seed, before, **settings)
+    run = plant(runs, number, combo, clusters(identity, 1.0, number), identity, seed, **settings)
+    rates = {"rank1": validation, "mAP": validation}
+    append(run.directory, {"kind": "evaluation", "stage": "validation", "step": 40, "epoch": 4} | rates)
     report = {key: run.summary[key] for key in ("rank1", "mAP")}
-    append(run.directory, {"kind": "evaluation", "stage": "before", "step": 0} | before)
     append(run.directory, {"kind": "evaluation", "stage": "final", "step": 40} | report)
 
 
-def test_what_was_reached_is_what_compare_says(tmp_path):
+def test_so_far_is_the_result_of_this_configuration_by_validation(tmp_path):
     runs = tmp_path / "runs"
-    for number, (combo, spread, seed, epochs) in enumerate(
-        [("ce", 1.6, 0, 1), ("ce", 1.0, 0, 2), ("ce", 1.1, 1, 2), ("ce", 1.3, 1, 2), ("ce_triplet", 1.2, 5, 1)], 1
+    tiny = {"model.name": "handreid-tiny", "data.trials": TRIALS}
+    for number, (combo, seed, epochs, validation) in enumerate(
+        [("ce", 0, 2, 0.5), ("ce", 1, 2, 0.6), ("ce", 1, 2, 0.7), ("ce", 0, 9, 0.99), ("ce_triplet", 0, 9, 0.9)], 1
     ):
-        plant_with_start(runs, number, combo, spread, seed, **{"train.epochs": epochs})
-    plant_with_start(runs, 6, "ce_triplet", 0.8, 0, **{"model.image_size": 32})
-    plant_with_start(runs, 7, "zero_shot", 1.5, 0, **{"model.image_size": 32, "device": "cpu"})
+        plant_validated(runs, number, combo, seed, validation, **{"train.epochs": epochs})
     history = open_history(tmp_path / "runs.db")
     ingest(history, runs)
-    found = Results().read(Snapshot({run.number: run for run in list_runs(history)}, history=history))
-    (section,) = compare_history(history).sections
-    for combo, best in found.items():
-        rows = [row for row in section.table.rows if row.combo == combo]
-        first = max(rows, key=lambda row: row.metrics["mAP"].mean)
-        means = first.metrics["rank1"].mean, first.metrics["mAP"].mean
-        assert (best.rank1, best.mAP) == pytest.approx(means), combo
-        assert (best.seeds, best.groups) == (first.seeds, len(rows)), combo
-    assert {combo: best.groups for combo, best in found.items()} == {"ce": 2, "ce_triplet": 2, "zero_shot": 2}
-    assert found["ce"].seeds == 2
+    snapshot = Snapshot({run.number: run for run in list_runs(history)}, history=history)
+
+    def found(settings: dict[str, object], combos: dict[str, Combo] | None = None) -> dict[str, Result]:
+        return Results().read(Wanted(snapshot, COMBOS | (combos or {}), tiny | settings))
+
+    at_two = found({"train.epochs": 2})
+    assert at_two.keys() == {"ce"}  # nine epochs are another configuration, however good
+    assert at_two["ce"].val_mAP == pytest.approx((0.5 + 0.7) / 2)  # of each seed the last
+    assert at_two["ce"].seeds == 2
+    test = [run.metrics["mAP"] for run in snapshot.runs.values() if run.number in (1, 3)]
+    assert at_two["ce"].mAP == pytest.approx(sum(test) / 2)
+    assert found({"train.epochs": 9}).keys() == {"ce", "ce_triplet"}
+    edited = replace(COMBOS["ce_triplet"], options={"triplet": {"margin": 0.7}})
+    assert found({"train.epochs": 9}, {"ce_triplet": edited}).keys() == {"ce"}
     history.dispose()
 
 
-async def test_a_run_of_another_configuration_is_not_mixed_into_the_mean(tmp_path):
+async def test_an_edited_combination_has_not_run_yet(tmp_path):
     places = Places(tmp_path / "runs.db", tmp_path / "runs")
-    plant_with_start(places.runs, 1, "ce", 1.6, 0, **{"train.epochs": 1})
-    plant_with_start(places.runs, 2, "ce", 1.0, 0, **{"train.epochs": 2})
+    plant_validated(places.runs, 1, "ce_triplet", 0, 0.625, **{"train.epochs": 2})
     async with opened(places) as (app, pilot):
-        await pilot.press("j")
-        await shows(pilot, "1 seed, the best of 2 configurations")
-        rates = [f"{100 * run.metrics['mAP']:.1f}" for run in app.snapshot.runs.values()]
-        assert rates[0] != rates[1]
-        assert f"mAP {max(rates)}" in text_of(app)
+        form = app.screen.query_one(Form)
+        settings = {"model": "handreid-tiny", "epochs": "2", "more": f"data.trials={TRIALS}"}
+        for name, text in settings.items():
+            form.fields[name].input.value = text
+        await pilot.press("j", "j")
+        await shows(pilot, "62.5", "validation  mAP 62.5", "So far, with these settings")
+        await pilot.press("e", "tab", "tab", "tab", *["backspace"] * 3, *"0.7", "enter")
+        await shows(pilot, "ce_triplet (edited)", "Not run yet with these settings.")
+        assert "62.5" not in text_of(app)
+
+
+async def test_an_edited_expression_is_named_by_its_weights_and_can_be_saved(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handreid.toml").write_text("# mine\n[run]\ntrain.epochs = 3\n")
+    async with opened(nothing) as (app, pilot):
+        await pilot.press("plus", "ctrl+u", *"ce+supcon:0.5", "enter")
+        await shows(pilot, "✓  ce+supcon:0.5")
+        await pilot.press("e", "tab", "tab", *["backspace"] * 3, *"0.9", "enter")
+        await shows(pilot, "✓  ce+supcon:0.9", "weight 0.9")
+        assert "ce+supcon:0.5" not in text_of(app)
+        await pilot.press("e", "tab", "tab", "tab", *["backspace"] * 3, *"0.2", "enter")
+        await shows(pilot, "ce+supcon:0.9 (edited)", "temperature 0.2")
+        await pilot.press("w", *"a b")
+        await shows(pilot, "letters, digits")
+        await pilot.press("ctrl+u", *"soft", "enter")
+        await shows(pilot, "✓  soft", "weight 0.9")
+        saved = read_user_file().combos["soft"]
+        assert saved.weights == {"ce": 1.0, "supcon": 0.9}
+        assert saved.options["supcon"] == {"temperature": 0.2}
+        assert (tmp_path / "handreid.toml").read_text().startswith("# mine\n[run]\ntrain.epochs = 3\n")
+        await pilot.press("e", "tab", "tab", *["backspace"] * 3, "2", "enter")
+        await shows(pilot, "soft (edited)")
+        await pilot.press("w", "enter")
+        await until(pilot, lambda: read_user_file().combos["soft"].weights["supcon"] == 2.0)
+        await until(pilot, lambda: "soft (edited)" not in text_of(app))
 
 
 async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeypatch, hands):
@@ -142,9 +172,9 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
         await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
         await pilot.press("escape")
         if size[1] == 30:
-            assert app.screen.query_one("#combos").size.height == 7  # six rows below their titles
+            assert app.screen.query_one("#combos").size.height == len(COMBOS) + 2  # their rows, titles, and your own
             await pilot.press("escape", "plus", "enter")
-            await until(pilot, lambda: app.screen.query_one("#combos").size.height == 8)
+            await until(pilot, lambda: app.screen.query_one("#combos").size.height == len(COMBOS) + 3)
 
 
 async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):

@@ -102,13 +102,38 @@ def full_range(lines: Sequence[Line]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
+def points_of(lines: Sequence[Line]) -> Floats:
+    """The x of every point of the lines, ascending, each once; gaps are no points."""
+    return np.unique(np.concatenate([line.x[np.isfinite(line.y)] for line in lines] or [np.empty(0)]))
+
+
+def nearest_point(lines: Sequence[Line], x: float) -> float:
+    """The x of the point nearest to `x`; `x` itself where there is none."""
+    points = points_of(lines)
+    return float(points[np.abs(points - x).argmin()]) if len(points) else x
+
+
+def best_point(line: Line, better: int) -> float | None:
+    """The x of the largest value (`better` 1) or the smallest (-1); of equal ones the last. None without a value."""
+    values = better * np.where(np.isfinite(line.y), line.y, np.nan)
+    if not np.isfinite(values).any():
+        return None
+    return float(line.x[np.flatnonzero(values == np.nanmax(values))[-1]])
+
+
 def compose(lines: Sequence[Line], width: int, height: int, look: Look) -> tuple[Grid, Frame]:
-    """Draw a chart into width x height cells. What does not fit is left out: legend, axis, then labels."""
+    """Draw a chart into width x height cells. What does not fit is left out: legend, axis, then labels.
+
+    The cursor is drawn at the point nearest to it: charts with other points may share it.
+    """
+    if look.cursor is not None:
+        look = replace(look, cursor=nearest_point(lines, look.cursor))
     grid = Grid(width, height)
     x0, x1 = look.window or full_range(lines)
     y0, y1 = data_range([(line.x, line.y) for line in lines], x0, x1, look.log)
     view = View(x0, x1, y0, y1, look.log)
-    top = 1 if height >= 5 else 0
+    legend = _legend(lines, look, width, max(1, height // 5)) if height >= 5 else []
+    top = len(legend)
     plot_height = height - top - (1 if height >= 4 else 0)
     y_labels = _y_labels(view, plot_height, look)
     left = max((len(text) for _, text in y_labels), default=0) + 1 if width >= 24 else 0
@@ -117,8 +142,11 @@ def compose(lines: Sequence[Line], width: int, height: int, look: Look) -> tuple
         return grid, frame
     _draw_axes(grid, frame, y_labels, look)
     _draw_lines(grid, frame, lines, look)
-    if top:
-        _draw_legend(grid, lines, look)
+    for row, pieces in enumerate(legend):
+        at = 0
+        for text, style in pieces:
+            grid.put(row, at, text, style)
+            at += len(text)
     return grid, frame
 
 
@@ -206,24 +234,70 @@ def value_at(line: Line, x: float) -> float:
     return float(line.y[left] if abs(line.x[left] - x) <= abs(line.x[right] - x) else line.y[right])
 
 
-def _draw_legend(grid: Grid, lines: Sequence[Line], look: Look) -> None:
-    """Marker and name of each line; with a cursor its x and each line's value there, rather than the names."""
-    at = 0
-    names, values = [line.name for line in lines], [""] * len(lines)
+Piece = tuple[str, int]
+SHORTEST_NAME = 3
+
+
+def _legend(lines: Sequence[Line], look: Look, width: int, most_rows: int) -> list[list[Piece]]:
+    """Rows of texts with their styles: marker and name of each line; with a cursor its x and each line's value there.
+
+    Where they do not fit into `most_rows`, names are cut; lines that fit in no way are counted.
+    """
+    values = [""] * len(lines)
+    head: list[Piece] = []
     if look.cursor is not None:
-        span = 1.0 if look.x_text is ticks.short else 0.0
-        text = f"{look.x_name} {look.x_text(round(look.cursor), span)}"
-        grid.put(0, at, text, STRONG)
-        at += len(text) + 2
+        head = [(f"{look.x_name} {_x_text(look)}  ", STRONG)]
         values = [f" {look.y_text(value_at(line, look.cursor), 0.0)}" for line in lines]
-        if at + sum(len(name + value) + 4 for name, value in zip(names, values, strict=True)) - 2 > grid.width:
-            names, values = [""] * len(lines), [value[1:] for value in values]
-    for n, (line, name, value) in enumerate(zip(lines, names, values, strict=True)):
-        rest = len(lines) - n - 1
-        if at + 2 + len(name + value) > grid.width - (5 if rest else 0):
-            grid.put(0, at, f"+{rest + 1}", LABEL)
-            return
-        grid.put(0, at, line.marker, FIRST_LINE + 2 * n)
-        grid.put(0, at + 2, name, LABEL)
-        grid.put(0, at + 2 + len(name), value, STRONG)
-        at += len(name + value) + 4
+    longest = max((len(line.name) for line in lines), default=0)
+    for room in range(longest, min(SHORTEST_NAME, longest) - 1, -1):
+        entries = [
+            [(line.marker, FIRST_LINE + 2 * n), (f" {_cut(line.name, room)}", LABEL), (f"{value}  ", STRONG)]
+            for n, (line, value) in enumerate(zip(lines, values, strict=True))
+        ]
+        rows = _packed(head, entries, width)
+        if len(rows) <= most_rows:
+            return rows
+    return _with_rest_counted(rows, entries, width, most_rows)
+
+
+def _packed(head: list[Piece], entries: Sequence[list[Piece]], width: int) -> list[list[Piece]]:
+    rows, used = [list(head)], _length(head)
+    for entry in entries:
+        length = _length(entry) - 2  # blanks at the end may be cut
+        if used and used + length > width:
+            rows.append([])
+            used = 0
+        rows[-1] += entry
+        used += length + 2
+    return rows
+
+
+def _with_rest_counted(
+    rows: list[list[Piece]], entries: Sequence[list[Piece]], width: int, most_rows: int
+) -> list[list[Piece]]:
+    shown = rows[:most_rows]
+    drawn = sum(piece in row for row in shown for piece in (entry[0] for entry in entries))
+    while drawn and _length(shown[-1]) + 4 > width:
+        shown[-1] = shown[-1][:-3]
+        drawn -= 1
+    shown[-1].append((f"+{len(entries) - drawn}", LABEL))
+    return shown
+
+
+def _length(pieces: Sequence[Piece]) -> int:
+    return sum(len(text) for text, _ in pieces)
+
+
+def _cut(name: str, room: int) -> str:
+    """The name in `room` characters: its beginning and its end, for names often differ at the end."""
+    head = (room - 1) // 2
+    return name if len(name) <= room else f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
+
+
+def _x_text(look: Look) -> str:
+    """The x of the cursor: whole steps and epochs without decimals."""
+    assert look.cursor is not None
+    if look.x_text is not ticks.short:
+        return look.x_text(look.cursor, 0.0)
+    whole = abs(look.cursor - round(look.cursor)) < 0.005
+    return look.x_text(round(look.cursor), 1.0) if whole else look.x_text(look.cursor, 0.01)

@@ -25,6 +25,7 @@ class Curves:
     def __init__(self) -> None:
         self._found: dict[tuple[int, str], Points] = {}
         self._attempts: dict[int, float | None] = {}
+        self._weights: dict[int, dict[str, float]] = {}
         self._lock = threading.Lock()
 
     def read(self, history: Any, run: RunRow, keys: list[str]) -> dict[str, Points]:
@@ -45,6 +46,19 @@ class Curves:
         steps, values = curve(history, run.number, key, since=max(-1, int(x0) - 2), buckets=buckets)
         inside = np.searchsorted(steps, x1 + 2, side="right")
         return steps[:inside].astype(np.float64), values[:inside]
+
+    def weights(self, history: Any, run: RunRow) -> dict[str, float]:
+        """The weight of each loss term of a run, from its configuration; read once."""
+        from handreid_tui.history import configuration
+
+        if run.number not in self._weights:
+            settings = configuration(history, run.number)
+            self._weights[run.number] = {
+                key.split(".")[1]: float(value)
+                for key, value in settings.items()
+                if key.startswith("loss.") and key.endswith(".weight")
+            }
+        return self._weights[run.number]
 
     def keys(self, history: Any, run: RunRow) -> list[str]:
         from handreid_tui.history import metric_keys

@@ -19,7 +19,19 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from handreid_tui.ui.chart.compose import FIRST_LINE, Frame, Grid, Line, Look, compose, drawable, full_range
+from handreid_tui.ui.chart.compose import (
+    FIRST_LINE,
+    Frame,
+    Grid,
+    Line,
+    Look,
+    best_point,
+    compose,
+    drawable,
+    full_range,
+    nearest_point,
+    points_of,
+)
 from handreid_tui.ui.chart.raster import View
 from handreid_tui.ui.chart.smooth import LEVELS
 from handreid_tui.ui.theme import series_colors
@@ -43,8 +55,9 @@ class Chart(Widget, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "cursor(-1)", "Cursor left", show=False),
-        Binding("right,l", "cursor(1)", "Cursor right", show=False),
+        Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the point before"),
+        Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
+        Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
         Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),
         Binding("end,G", "cursor_to(1)", "Cursor to the end", show=False),
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", show=False),
@@ -88,6 +101,7 @@ class Chart(Widget, can_focus=True):
         self._strips: list[Strip] = []
         self._frame = Frame(0, 0, 1, 1, View(0, 1, 0, 1))
         self.note = ""
+        self.better = 1
         self._grabbed: tuple[int, tuple[float, float]] | None = None
 
     def set_lines(self, lines: Sequence[Line]) -> None:
@@ -214,16 +228,31 @@ class Chart(Widget, can_focus=True):
     def _window(self) -> tuple[float, float]:
         return self.look.window or full_range(self.lines)
 
-    def action_cursor(self, columns: int) -> None:
+    def action_cursor(self, direction: int) -> None:
+        """To the next point in sight that is in another column; a hidden cursor appears in the middle."""
         x0, x1 = self._window()
-        width = max(1, self._frame.width)
-        column = width // 2 if self.look.cursor is None else int((self.look.cursor - x0) / (x1 - x0) * width) + columns
-        column = max(0, min(width - 1, column))
-        self._user_look(cursor=x0 + (column + 0.5) / width * (x1 - x0))
+        if self.look.cursor is None:
+            self._user_look(cursor=nearest_point(self.lines, (x0 + x1) / 2))
+            return
+        here = nearest_point(self.lines, self.look.cursor)
+        points = points_of(self.lines)
+        columns = ((points - x0) / (x1 - x0) * max(1, self._frame.width)).astype(int)
+        column = int((here - x0) / (x1 - x0) * max(1, self._frame.width))
+        beyond = columns > column if direction > 0 else columns < column
+        beyond |= (points - here) * direction > 0 if (columns == column).sum() < 3 else False
+        found = points[beyond & (points >= x0) & (points <= x1)]
+        if len(found):
+            self._user_look(cursor=float(found[0] if direction > 0 else found[-1]))
 
     def action_cursor_to(self, share: int) -> None:
-        x0, x1 = self._window()
-        self._user_look(cursor=x0 + share * (x1 - x0) * 0.999999)
+        self._user_look(cursor=nearest_point(self.lines, self._window()[share]))
+
+    def action_cursor_to_best(self) -> None:
+        """To the best value of the first line, in sight or not."""
+        found = best_point(self.lines[0], self.better) if self.lines else None
+        if found is not None:
+            x0, x1 = self._window()
+            self._user_look(cursor=found, window=self.look.window if x0 <= found <= x1 else None)
 
     def action_clear_cursor(self) -> None:
         if self.look.cursor is not None:
@@ -278,7 +307,7 @@ class Chart(Widget, can_focus=True):
             moved = (event.screen_x - start) / max(1, self._frame.width)
             self._show(x0 - moved * (x1 - x0), x1 - x0)
         elif (x := self._x_of(event)) is not None:
-            self._user_look(cursor=x)
+            self._user_look(cursor=nearest_point(self.lines, x))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         if self.lines:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import metric, metrics_of
 from handreid_tui.ui.chart import ticks
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
-from handreid_tui.ui.screens.live.panels import View
+from handreid_tui.ui.screens.live.panels import View, sign
 
 if TYPE_CHECKING:
     from handreid_tui.compare import Comparison, FinishedRun
     from handreid_tui.compare.table import Row
     from handreid_tui.history import RunRow
 
+USUAL_BASELINE = "ce"
 _CURVES = {
     **{f"validation {each.title}, %": each for each in reversed(metrics_of("report", 1))},
     "loss": metric("total"),
@@ -27,7 +29,7 @@ _CURVES = {
     "distance between identities": metric("inter"),
 }
 VIEWS = tuple(
-    View(name, {one.curve("validation"): ""}, ticks.percent if one.unit == "fraction" else ticks.short)
+    View(name, {one.curve("validation"): ""}, ticks.percent if one.unit == "fraction" else ticks.short, sign(one))
     for name, one in _CURVES.items()
 )
 
@@ -73,9 +75,16 @@ class Reader:
             if request.numbers and not names:
                 raise UserError("None of the marked runs has finished: mark finished runs on Runs (3).")
             by: Any = request.by
-            comparison = compare_history(
-                request.history, names, by, request.baseline, request.claims, request.published
-            )
+
+            def compared(baseline: str) -> Comparison:
+                return compare_history(request.history, names, by, baseline, request.claims, request.published)
+
+            try:
+                comparison = compared(request.baseline)
+            except UserError:
+                if request.baseline in COMBOS:
+                    raise
+                comparison = compared(USUAL_BASELINE)  # a row that is not there any more
             self._known = (wanted, finished), comparison
         comparison = self._known[1]
         section = request.section % len(comparison.sections)

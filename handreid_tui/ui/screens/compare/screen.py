@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import readable
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Prompt
@@ -73,6 +74,7 @@ class Compare(Page):
         self._by = ("combo", False)
         self._baseline = "ce"
         self._claims = self._published = False
+        self._show_end = False
         self._section = self._view = 0
         self._finished: frozenset[Any] | None = None
 
@@ -141,12 +143,17 @@ class Compare(Page):
         which = f"protocol {reading.section + 1} of {len(sections)}"
         of = "marked runs" if reading.request.numbers else "all runs"
         tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"
-        tables.border_subtitle = f"{which} · baseline {reading.request.baseline}"
+        baselines = [row.label for row in sections[reading.section].table.rows if row.baseline]
+        tables.border_subtitle = Content(f"{which} · baseline {', '.join(baselines) or 'none'}")
+        if self._show_end:
+            self._show_end = False
+            tables.call_after_refresh(tables.scroll_end, animate=False)
         view = VIEWS[reading.request.view % len(VIEWS)]
         chart = self.query_one(Chart)
         chart.border_title = f"{view.name[0].upper()}{view.name[1:]}, mean over seeds"
         chart.set_empty(f"No {view.name} of these runs.")
         chart.set_look(replace(chart.look, y_text=view.text, log=chart.look.log and view.name == "loss"))
+        chart.better = view.better
         chart.set_lines(reading.lines)
 
     def _cannot(self, text: str) -> None:
@@ -169,21 +176,21 @@ class Compare(Page):
 
     def action_baseline(self) -> None:
         if self._last:
-            rows = self._last.comparison.sections[self._last.section].table.rows
-            combos = list(dict.fromkeys(row.combo for row in rows if row.runs))
-            if combos:
-                at = combos.index(self._baseline) if self._baseline in combos else -1
-                self._baseline = combos[(at + 1) % len(combos)]
+            rows = [row for row in self._last.comparison.sections[self._last.section].table.rows if row.runs]
+            labels = [row.label for row in rows]
+            if labels:
+                at = next((n for n, row in enumerate(rows) if row.baseline), -1)
+                self._baseline = labels[(at + 1) % len(labels)]
                 self.remember("baseline", self._baseline)
                 self._ask()
 
     def action_claims(self) -> None:
-        self._claims = not self._claims
+        self._claims = self._show_end = not self._claims
         self.remember("claims", self._claims)
         self._ask()
 
     def action_published(self) -> None:
-        self._published = not self._published
+        self._published = self._show_end = not self._published
         self.remember("published", self._published)
         self._ask()
 
@@ -213,7 +220,7 @@ class Compare(Page):
 
             path = unused(path)
             try:
-                path.write_text(str(render(comparison, SUFFIXES[path.suffix])))  # type: ignore[arg-type]
+                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")  # type: ignore[arg-type]
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
             return f"Saved {path}."

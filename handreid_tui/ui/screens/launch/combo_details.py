@@ -7,10 +7,10 @@ from textual.content import Content
 from engine.contract.combos import Combo
 from engine.contract.terms import TERMS
 from handreid_tui.text.numbers import percent
-from handreid_tui.ui.screens.launch.so_far import Best
+from handreid_tui.ui.screens.launch.so_far import Result
 
 
-def about(name: str, combo: Combo, best: Best | None) -> Content:
+def about(combo: Combo, result: Result | None) -> Content:
     """The panel beside the table."""
     lines = [Content.assemble((combo.title, "bold")), Content(combo.does), Content("")]
     for term, weight in combo.weights.items():
@@ -23,14 +23,14 @@ def about(name: str, combo: Combo, best: Best | None) -> Content:
         lines.append(Content.assemble((f"  {text}", "$secondary")))
         lines.append(Content.assemble((f"  {told.source}", "$secondary dim")))
     if not combo.weights:
-        lines.append(Content.assemble(("Nothing is trained: it says where the others start.", "$secondary")))
+        lines.append(Content.assemble(("No training: the encoder that the others start from.", "$secondary")))
     lines.append(Content(""))
-    if best:
-        seeds = f"{best.seeds} seed{'s' if best.seeds != 1 else ''}"
-        of = f", the best of {best.groups} configurations" if best.groups > 1 else ""
-        rates = f"rank-1 {percent(best.rank1)}  mAP {percent(best.mAP)}"
-        lines.append(Content.assemble(("So far  ", "$secondary"), rates))
-        lines.append(Content.assemble((f"{seeds}{of}, {best.data}", "$secondary")))
+    if result:
+        seeds = f"{result.seeds} seed{'s' if result.seeds != 1 else ''}"
+        lines.append(Content.assemble(("So far, with these settings  ", "$secondary"), f"{seeds}, {result.data}"))
+        lines.append(Content.assemble(("validation  ", "$secondary"), f"mAP {percent(result.val_mAP)}"))
+        rates = f"rank-1 {percent(result.rank1)}  mAP {percent(result.mAP)}"
+        lines.append(Content.assemble(("test        ", "$secondary"), rates))
     else:
-        lines.append(Content.assemble((f"{name} has no result yet.", "$secondary")))
+        lines.append(Content.assemble(("Not run yet with these settings.", "$secondary")))
     return Content("\n").join(lines)

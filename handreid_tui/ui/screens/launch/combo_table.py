@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from engine.contract.combos import COMBOS, Combo, combo_name, find_combo, title_of
+from engine.contract.combos import COMBOS, Combo, combo_name, expression_of, find_combo, title_of
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from handreid_tui.text.numbers import percent
-from handreid_tui.ui.screens.launch.so_far import Best
+from handreid_tui.ui.screens.launch.so_far import Result
 from handreid_tui.ui.table import Cell, Column, RowTable
 
 OWN = "+"
@@ -19,8 +20,7 @@ COLUMNS = (
     Column("chosen", "", 1),
     Column("name", "combination", NAME),
     Column("terms", "terms", 20, rest=True, drop=1),
-    Column("rank1", "rank-1", 7, True),
-    Column("mAP", "mAP", 6, True),
+    Column("val_mAP", "val mAP", 8, True),
     Column("seeds", "seeds", 5, True, drop=2),
 )
 EDITED = " (edited)"
@@ -44,7 +44,7 @@ class ComboTable(RowTable[str]):
         self.added: dict[str, Combo] = {}
         self._user: dict[str, Combo] = {}
         self._edited: dict[str, Combo] = {}
-        self._best: dict[str, Best] = {}
+        self._best: dict[str, Result] = {}
 
     @property
     def combos(self) -> dict[str, Combo]:
@@ -74,13 +74,15 @@ class ComboTable(RowTable[str]):
             if combo := _recall(self.combos.get(name), terms):
                 self._edited[name] = combo
         self.chosen = dict.fromkeys(map(str, chosen))
+        for name in [name for name in self.added if name in self._edited]:
+            self.edit(name, self._edited[name])  # of an earlier version: under the old expression
         self.update()
 
     def set_user(self, combos: dict[str, Combo]) -> None:
         self._user = combos
         self.update()
 
-    def set_best(self, best: dict[str, Best]) -> bool:
+    def set_best(self, best: dict[str, Result]) -> bool:
         """Show what the combinations reached; whether that is news."""
         if best == self._best:
             return False
@@ -88,12 +90,34 @@ class ComboTable(RowTable[str]):
         self.update()
         return True
 
-    def best_of(self, name: str) -> Best | None:
+    def best_of(self, name: str) -> Result | None:
         return self._best.get(name)
 
     def edit(self, name: str, combo: Combo) -> None:
+        """Change a combination. An expression that was added here is renamed: it names the weights."""
+        if name in self.added:
+            new = combo_name(expression_of(combo.weights), self._user)
+            plain = find_combo(new, self._user)
+            named = new in COMBOS or new in self._user
+            others = {each: combo for each, combo in self.added.items() if each != name}
+            self.added = others if named else others | {new: plain}
+            self.chosen = dict.fromkeys(new if each == name else each for each in self.chosen)
+            self._edited.pop(name, None)
+            name = new
+            if _options(plain) == _options(combo):
+                self.update(name)
+                return
         self._edited[name] = combo
-        self.update()
+        self.update(name)
+
+    def saved(self, name: str, new: str, combos: dict[str, Combo]) -> None:
+        """A combination was saved as `new` of handreid.toml, which now holds `combos`."""
+        self.added.pop(name, None)
+        self._edited.pop(name, None)
+        self._edited.pop(new, None)
+        self.chosen = dict.fromkeys(new if each == name else each for each in self.chosen)
+        self._user = combos
+        self.update(new)
 
     def add(self, text: str) -> None:
         """Add a combination, or find it in the table, and choose it. Raises UserError if there is no such one."""
@@ -134,18 +158,23 @@ class ComboTable(RowTable[str]):
 
     def _of(self, name: str) -> Sequence[Cell]:
         if name == OWN:
-            return " ", ("+ your own …", "secondary"), ("such as ce+triplet:0.5+cosface", "secondary"), "", "", ""
+            return " ", ("+ your own …", "secondary"), ("such as ce+triplet:0.5+cosface", "secondary"), "", ""
         combo, best = self.combos[name], self._best.get(name)
         chosen = name in self.chosen
-        numbers: list[Cell] = ["", "", ""]
+        numbers: list[Cell] = ["", ""]
         if best:
-            numbers = [percent(best.rank1), percent(best.mAP), (str(best.seeds), "secondary")]
+            numbers = [percent(best.val_mAP), (str(best.seeds), "secondary")]
         return (
             ("✓", "success bold") if chosen else " ",
             (self.named(name), "bold" if chosen else ""),
             (combo.title, "secondary"),
             *numbers,
         )
+
+
+def _options(combo: Combo) -> dict[str, dict[str, Any]]:
+    """The options of each term but its weight, with the usual ones."""
+    return {term: TERMS[term].defaults | combo.options.get(term, {}) | {"weight": None} for term in combo.weights}
 
 
 def _recall(before: Combo | None, terms: Any) -> Combo | None:

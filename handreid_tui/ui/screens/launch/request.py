@@ -52,7 +52,7 @@ def time_needed(order: Order, runs: Iterable[RunRow], at_once: int) -> str:
     except UserError:
         return ""
     found = estimate(configs, runs, at_once)
-    return str(found) if found else "no run like these yet to tell the time from"
+    return str(found) if found else "no comparable run to estimate from"
 
 
 def headline(order: Order, runs: Path) -> str:

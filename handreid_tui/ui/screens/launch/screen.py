@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,9 +14,10 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from engine.contract.combos import Combo
+from engine.contract.combos import COMBOS, Combo
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
+from handreid_tui.launch.save_combo import check_combo_name, save_combo
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import UserFile, read_user_file
 from handreid_tui.text import run_text
@@ -29,7 +32,7 @@ from handreid_tui.ui.screens.launch.edit_terms import EditTerms
 from handreid_tui.ui.screens.launch.form import Form, of_field
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, headline, launch, time_needed
-from handreid_tui.ui.screens.launch.so_far import Best, Results
+from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
 from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Launch(Page):
         Binding("space", "choose", "Choose", tooltip="Choose the combination, or not"),
         Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
         Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a combination of your own"),
+        Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
         Binding("f", "fields", "Settings", tooltip="Go to the settings"),
         Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
         Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
@@ -86,7 +90,7 @@ class Launch(Page):
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
-        self._results: Latest[Snapshot, dict[str, Best]] = Latest(self, Results().read, self._show_best, lambda _: None)
+        self._results: Latest[Wanted, dict[str, Result]] = Latest(self, Results().read, self._show_best, lambda _: None)
         self._start: Latest[Order, list[Path]] = Latest(
             self, lambda order: launch(order, runs), self._started, self._failed
         )
@@ -127,7 +131,7 @@ class Launch(Page):
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
         if changed is None or any(n not in snapshot.runs or snapshot.runs[n].status == "finished" for n in changed):
-            self._results.ask(snapshot)
+            self._ask_results()
         if changed is None or changed:
             self.query_one(QueueTable).show_queue(snapshot)
             self._make_room()
@@ -148,7 +152,14 @@ class Launch(Page):
     def show_nothing(self, why: str) -> None:
         self.query_one(QueueTable).set_empty(why)
 
-    def _show_best(self, best: dict[str, Best]) -> None:
+    def _ask_results(self) -> None:
+        """What these configurations reached: to be asked again when settings, combinations or runs change."""
+        if self._snapshot.loaded:
+            with suppress(UserError):
+                settings = self._user.settings | self.query_one(Form).settings()
+                self._results.ask(Wanted(self._snapshot, dict(self._table.combos), settings))
+
+    def _show_best(self, best: dict[str, Result]) -> None:
         if self._table.set_best(best):
             self._show_about()
 
@@ -164,8 +175,8 @@ class Launch(Page):
         if name is None or name == OWN:
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
-            panel.border_title = self._table.named(name)
-            text = about(name, self._table.combos[name], self._table.best_of(name))
+            panel.border_title = Content(self._table.named(name))
+            text = about(self._table.combos[name], self._table.best_of(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -218,6 +229,7 @@ class Launch(Page):
 
     def _reckon(self) -> None:
         """Judge what was chosen: the settings at once, data and model in a thread."""
+        self._ask_results()
         form = self.query_one(Form)
         self._problem, self._checked = "", None
         try:
@@ -314,6 +326,32 @@ class Launch(Page):
 
         self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
 
+    def action_save(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
+            self.say("Choose a combination with terms to save.")
+            return
+
+        def answered(new: str | None) -> None:
+            if new:
+                job: Latest[str, UserFile] = Latest(self, save, partial(saved, new.strip()), self._failed)
+                job.ask(new.strip())
+
+        def save(new: str) -> UserFile:
+            save_combo(new, combo)
+            return read_user_file()
+
+        def saved(new: str, user: UserFile) -> None:
+            self._user = user
+            self._table.saved(str(name), new, user.combos)
+            self._choice_changed()
+            self._show_about()
+            self.say(f"Saved as {new} in handreid.toml.")
+
+        given = "" if name in COMBOS or "+" in name or ":" in name else name
+        hint = "letters, digits, - and _; one of handreid.toml is replaced"
+        self.app.push_screen(Prompt(f"Save {name} as", given, hint, check_combo_name), answered)
+
     def action_remove(self) -> None:
         name = self._table.current
         if name and self._table.take_back(name):
@@ -332,7 +370,7 @@ class Launch(Page):
     def action_launch(self) -> None:
         button = self.query_one("#launch", Button)
         if self.query_one(Form).wrong:
-            self.say("Mend the marked field first.", wrong=True)
+            self.say("Fix the highlighted field first.", wrong=True)
         elif not self._table.chosen:
             self.say("Choose combinations with space first.", wrong=True)
         elif self._checked and not button.loading:

@@ -1,114 +1,101 @@
-"""What each combination reached so far, in the groups of runs that `handreid compare` makes rows of."""
+"""What the configurations on Launch reached so far, by validation: never the best of several by the test."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from engine.contract.combos import Combo
+from engine.contract.errors import UserError
 from handreid_tui.ui.history_feed import Snapshot
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
-UNTRAINED = "zero_shot"
-Mean = tuple[float, float, int]  # rank-1, mAP, seeds
-Rank = tuple[float, int]
+# What a launch may fill in: which names the same configuration all the same
+FILLED_IN = ("data.format", "data.source", "data.subset", "train.ids_per_batch")
 
 
 @dataclass(frozen=True)
-class Best:
-    """The test means over the seeds of one configuration: the best by validation of the `groups` that ran in this
-    protocol. Test results are shown, never chosen by."""
+class Wanted:
+    """The combinations on the page, with the settings that the form gives to all of them."""
 
-    rank1: float
-    mAP: float
+    snapshot: Snapshot
+    combos: Mapping[str, Combo]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Means over the seeds of one configuration, as fractions; None where nothing was measured."""
+
+    val_mAP: float | None
+    rank1: float | None
+    mAP: float | None
     seeds: int
-    groups: int
     data: str
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Texts that stand for a configuration, equal where compare sees no difference. `encoder`: its model alone."""
-
-    trials: int
-    whole: str
-    encoder: str
 
 
 class Results:
     """Reads what was reached. A run's configuration is read once. For one thread at a time."""
 
     def __init__(self) -> None:
-        self._setups: dict[int, Setup] = {}
+        self._known: dict[int, dict[str, Any]] = {}
 
-    def read(self, snapshot: Snapshot) -> dict[str, Best]:
+    def read(self, wanted: Wanted) -> dict[str, Result]:
+        """The result of each combination whose exact configuration has finished runs."""
+        from engine.contract.config import flatten, resolve
         from handreid_tui.history import configuration
 
-        finished = [run for run in snapshot.runs.values() if run.status == "finished" and not run.archived]
-        finished = [run for run in finished if run.metrics["rank1"] is not None and run.metrics["mAP"] is not None]
-        if not finished:
-            return {}
-        alike = [run for run in finished if run.protocol == finished[-1].protocol]
-        for run in alike:
-            if run.number not in self._setups:
-                self._setups[run.number] = setup_of(configuration(snapshot.history, run.number))
-        return best_so_far(alike, self._setups)
+        finished = [run for run in wanted.snapshot.runs.values() if run.status == "finished" and not run.archived]
+        for run in finished:
+            if run.number not in self._known:
+                self._known[run.number] = configuration(wanted.snapshot.opened, run.number)
+        found = {}
+        for name in wanted.combos if finished else ():
+            try:
+                asked = flatten(resolve(name, 0, dict(wanted.combos), **wanted.settings))
+            except UserError:
+                continue  # the form says what is wrong
+            alike = [run for run in finished if _same(asked, self._known[run.number], wanted.settings)]
+            if alike:
+                found[name] = _result(alike)
+        return found
 
 
-def setup_of(configuration: Mapping[str, Any]) -> Setup:
+def _same(asked: Mapping[str, Any], ran: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a run has the configuration that is asked for, but for its seed and for what the launch filled in."""
     from handreid_tui.compare.finished_run import NOT_COMPARED
 
-    trained = any(key.startswith("loss.") for key in configuration)
-    beside = ("data.",) if trained else ("data.", "train.", "augment.")
-    told = [(key, value) for key, value in sorted(configuration.items()) if key not in NOT_COMPARED]
-    whole = [(key, value) for key, value in told if not key.startswith(beside)]
-    encoder = [(key, value) for key, value in whole if key.startswith(("model.", "evaluation."))]
-    return Setup(configuration.get("data.trials", 0), repr(whole), repr(encoder))
+    free = {*NOT_COMPARED, *FILLED_IN} - {"train.ids_per_batch" if "train.ids_per_batch" in settings else ""}
+    keys = (asked.keys() | ran.keys()) - free
+    return (
+        all(asked.get(key) == ran.get(key) for key in keys)
+        and _place(asked["data.source"]) == _place(ran.get("data.source", ""))
+        and asked["data.subset"] in ("auto", ran.get("data.subset"))
+    )
 
 
-def best_so_far(runs: Sequence[RunRow], setups: Mapping[int, Setup]) -> dict[str, Best]:
-    """The configuration of each combination that is best by validation, with as many trials as the last of these
-    finished runs, which are of one protocol. Where nothing was validated, the latest."""
-    groups: dict[str, dict[str, dict[int, RunRow]]] = {}
-    for run in runs:
-        if setups[run.number].trials == setups[runs[-1].number].trials:
-            seeds = groups.setdefault(run.combo, {}).setdefault(setups[run.number].whole, {})
-            seeds[run.seed] = run  # of runs that differ in nothing, the latest
-    found = {
-        combo: [(_rank(seeds.values()), _mean(seeds.values())) for seeds in by_setup.values()]
-        for combo, by_setup in groups.items()
-    }
-    found.setdefault(UNTRAINED, []).extend(_before_training(groups, setups))
-    data = f"{runs[-1].dataset.rpartition('/')[2]} {runs[-1].subset}"
-    best = {combo: max(means)[1] for combo, means in found.items() if means}
-    return {combo: Best(*mean, len(found[combo]), data) for combo, mean in best.items()}
+def _place(source: str) -> str:
+    return source if source in ("synthetic", "") else str(Path(source).expanduser().resolve())
 
 
-def _before_training(
-    groups: dict[str, dict[str, dict[int, RunRow]]], setups: Mapping[int, Setup]
-) -> Iterable[tuple[Rank, Mean]]:
-    """Where each model started, as its trained runs measured it first; not where a zero_shot run says it."""
-    rows = [seeds for by_setup in groups.values() for seeds in by_setup.values()]
-    known = {setups[run.number].encoder for seeds in groups.get(UNTRAINED, {}).values() for run in seeds.values()}
-    started: dict[str, dict[int, RunRow]] = {}
-    for seeds in rows:
-        for seed in sorted(seeds):
-            encoder = setups[seeds[seed].number].encoder
-            if encoder not in known and seeds[seed].metrics["before_rank1"] is not None:
-                started.setdefault(encoder, {}).setdefault(seed, seeds[seed])
-    return [((-1.0, max(run.number for run in s.values())), _mean(s.values(), "before_")) for s in started.values()]
+def _result(runs: list[RunRow]) -> Result:
+    """Of runs with one configuration: those of the last one's protocol, and of each seed the last."""
+    last = runs[-1]
+    seeds = {run.seed: run for run in runs if run.protocol == last.protocol}
+    return Result(
+        _mean([run.metrics["best_val_mAP"] for run in seeds.values()]),
+        _mean([run.metrics["rank1"] for run in seeds.values()]),
+        _mean([run.metrics["mAP"] for run in seeds.values()]),
+        len(seeds),
+        f"{last.dataset.rpartition('/')[2]} {last.subset}",
+    )
 
 
-def _rank(runs: Collection[RunRow]) -> Rank:
-    """What configurations are chosen by: the mean validation mAP, then the number of the latest run."""
-    values = [value for run in runs if (value := run.metrics["best_val_mAP"]) is not None]
-    return (fmean(values) if len(values) == len(runs) else -1.0), max(run.number for run in runs)
-
-
-def _mean(runs: Iterable[RunRow], prefix: str = "") -> Mean:
-    """rank-1 and mAP over the runs, and how many these are."""
-    rank1, mAP = ([run.metrics[prefix + key] or 0.0 for run in runs] for key in ("rank1", "mAP"))
-    return fmean(rank1), fmean(mAP), len(rank1)
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

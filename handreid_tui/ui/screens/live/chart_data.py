@@ -11,7 +11,16 @@ import numpy as np
 from handreid_tui.runs.log_text import LogReader
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
-from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, View, loss_panel, usable
+from handreid_tui.ui.screens.live.panels import (
+    GEOMETRY,
+    SPEED,
+    TERM,
+    VALIDATION,
+    WEIGHTED,
+    View,
+    loss_panel,
+    usable,
+)
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
@@ -53,7 +62,8 @@ def read(curves: Curves, request: Request) -> Reading:
     """Read the curves that `request` asks for. Raises UserError where the history cannot be read."""
     keys = {key for run in request.runs for key in curves.keys(request.history, run)}
     shown = {}
-    for panel in (loss_panel(keys), VALIDATION, GEOMETRY, SPEED):
+    weights = [curves.weights(request.history, run) for run in request.runs]
+    for panel in (loss_panel(keys, weights[0] if weights else {}), VALIDATION, GEOMETRY, SPEED):
         views = usable(panel, keys)
         at = request.view_at.get(panel.id, 0) % len(views)
         name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
@@ -67,7 +77,7 @@ def _lines(curves: Curves, request: Request, view: View) -> list[Line]:
     several = len(request.runs) > 1
     for slot, run in enumerate(request.runs):
         wanted = list(view.metrics)[:1] if several else list(view.metrics)
-        found = curves.read(request.history, run, wanted)
+        found = _read(curves, request, run, wanted)
         if request.window and request.axis == "step":
             found = {key: _closer(curves, request, run, key, points) for key, points in found.items()}
         seconds = _seconds(curves, request, run) if request.axis == "time" else None
@@ -82,13 +92,29 @@ def _lines(curves: Curves, request: Request, view: View) -> list[Line]:
     return lines
 
 
+def _read(curves: Curves, request: Request, run: RunRow, wanted: list[str]) -> dict[str, Points]:
+    """The curves of these keys; `weighted/<term>` is `term/<term>` times the weight of the term."""
+    source = {key: key.replace(WEIGHTED, TERM) for key in wanted}
+    found = curves.read(request.history, run, list(source.values()))
+    weights = curves.weights(request.history, run)
+    read = {}
+    for key, stored in source.items():
+        if stored in found:
+            steps, values = found[stored]
+            weight = 1.0 if key == stored else weights.get(stored.removeprefix(TERM), 1.0)
+            read[key] = steps, values * weight
+    return read
+
+
 def _closer(curves: Curves, request: Request, run: RunRow, key: str, points: Points) -> Points:
     """The same curve, with more points inside the window where it was thinned."""
     assert request.window
     x0, x1 = request.window
     if len(points[0]) < 2048:
         return points
-    steps, values = curves.close_up(request.history, run, key, x0, x1)
+    steps, values = curves.close_up(request.history, run, key.replace(WEIGHTED, TERM), x0, x1)
+    if key.startswith(WEIGHTED):
+        values = values * curves.weights(request.history, run).get(key.removeprefix(WEIGHTED), 1.0)
     before, after = points[0] < x0 - 1, points[0] > x1 + 1
     inside = (steps >= x0 - 1) & (steps <= x1 + 1)
     x = np.concatenate([points[0][before], steps[inside], points[0][after]])

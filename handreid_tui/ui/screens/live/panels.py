@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.contract.metrics import Metric, metrics_of
+from handreid_tui.text.run_labels import show
 from handreid_tui.ui.chart import ticks
 
 Text = Callable[[float, float], str]
@@ -13,11 +14,16 @@ Text = Callable[[float, float], str]
 
 @dataclass(frozen=True)
 class View:
-    """Metrics that share an axis: database key to the name in the legend. Several runs show the first metric only."""
+    """Metrics that share an axis: database key to the name in the legend. Several runs show the first metric only.
+
+    better: 1 where the largest value is the best, -1 where the smallest is. A key `weighted/<term>` is a term times its
+    weight.
+    """
 
     name: str
     metrics: dict[str, str]
     text: Text = ticks.short
+    better: int = 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,12 @@ def metric_view(*metrics: Metric, name: str = "") -> View:
     """The validation curves of metrics that have one unit."""
     text = ticks.percent if metrics[0].unit == "fraction" else ticks.short
     legends = {metric.curve("validation"): metric.title if metric.unit else metric.about for metric in metrics}
-    return View(name or ", ".join(metric.title for metric in metrics), legends, text)
+    return View(name or ", ".join(metric.title for metric in metrics), legends, text, sign(metrics[0]))
+
+
+def sign(metric: Metric) -> int:
+    """-1 where the smallest value of a metric is the best, else 1."""
+    return -1 if metric.better == "lower" else 1
 
 
 def _validation() -> tuple[View, ...]:
@@ -68,15 +79,36 @@ SPEED = Panel(
 )
 
 
-def loss_panel(keys: set[str]) -> Panel:
-    """The loss panel of runs that have these metrics: the total with all terms, each term, the learning rate."""
-    terms = {key: key.removeprefix("term/") for key in sorted(keys) if key.startswith("term/")}
-    together = View("total and terms", {"total": "total"} | terms)
-    each = tuple(View(name, {key: name}) for key, name in terms.items())
-    return Panel("loss", "Loss", (together, *each, View("learning rate", {"lr": "learning rate"})), log=True)
+WEIGHTED = "weighted/"
+TERM = "term/"
+
+
+def loss_panel(keys: set[str], weights: Mapping[str, float] | None = None) -> Panel:
+    """The loss panel of runs that have these metrics: the total with its terms, each term and what it
+    watches, the learning rate.
+
+    weights: of the terms. The weighted terms add up to the total.
+    """
+    weights = weights or {}
+    names = {key: key.removeprefix(TERM) for key in sorted(keys) if key.startswith(TERM)}
+    terms = {key: name for key, name in names.items() if "/" not in name}
+    watched = {key: name for key, name in names.items() if "/" in name}
+    weighted = {f"{WEIGHTED}{name}": _weighted(name, weights.get(name, 1.0)) for name in terms.values()}
+    views = (
+        View("total and weighted terms", {"total": "total"} | weighted, better=-1),
+        View("unweighted terms", terms, better=-1),
+        *(View(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
+        *(View(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
+        View("learning rate", {"lr": "learning rate"}),
+    )
+    return Panel("loss", "Loss", views, log=True)
+
+
+def _weighted(name: str, weight: float) -> str:
+    return name if weight == 1.0 else f"{name} ×{show(float(weight))}"
 
 
 def usable(panel: Panel, keys: set[str]) -> tuple[View, ...]:
     """The views that have a metric among `keys`; the first view where none has."""
-    found = tuple(view for view in panel.views if view.metrics.keys() & keys)
+    found = tuple(view for view in panel.views if {key.replace(WEIGHTED, TERM) for key in view.metrics} & keys)
     return found or panel.views[:1]

@@ -180,6 +180,7 @@ class Live(Page):
         for chart in self.query(Chart):
             shown = reading.panels[chart.id or ""]
             chart.set_note(shown.place)
+            chart.better = shown.view.better
             chart.set_empty(f"No {shown.view.name} yet.")
             if chart.look.y_text is not shown.view.text:
                 chart.set_look(replace(chart.look, y_text=shown.view.text))
