@@ -11,7 +11,6 @@ from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores, template
 from handreid_tui.evidence.people import People
 from tests.evidence.scores import hands_of
 
-
 DIMS, NOISE, TRAINED, OTHERS, IMAGES = 300, 1.3, 72, 60, 8
 
 
