@@ -91,12 +91,14 @@ def identify(
         str, typer.Option(help="What the photos show, as you see it, such as dorsal-right.", show_default="unknown")
     ] = "",
     length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
-    fpir: Annotated[float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.")] = None,
+    fpir: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.", show_default="no threshold")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
     pictures: Annotated[bool, typer.Option("--pictures", help="Put small copies of the photos in the report.")] = False,
     features: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the gallery's features in this file [default: in the case]."),
+        typer.Option(metavar="FILE", help="Keep the features of the gallery in this file.", show_default="in the case"),
     ] = None,
     cases: Cases = Path("cases"),
     as_json: Json = False,
