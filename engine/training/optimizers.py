@@ -45,9 +45,12 @@ class Optimizers:
         return [optimizer.state_dict() for optimizer in self]
 
     def load_state(self, states: list[dict[str, Any]]) -> None:
-        """The inverse of `state`, of an objective with the same terms."""
+        """The inverse of `state`, of an objective with the same terms. Raises ValueError for the state of others."""
         for optimizer, state in zip(self, states, strict=True):
             optimizer.load_state_dict(state)
+            for weight, held in optimizer.state.items():  # fused kernels would read beyond the end of a smaller one
+                if "exp_avg" in held and held["exp_avg"].shape != weight.shape:
+                    raise ValueError("the optimizer's state is of other weights, or of the same in another order")
 
 
 def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> Optimizers:
