@@ -35,6 +35,7 @@ from engine.machine.parallel import join_workers
 from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
+from engine.training.ema import AveragedWeights
 from engine.training.meter import Meter
 from engine.training.schedule import rate_factor
 from engine.training.setup import Earlier, Setup, prepare
@@ -74,6 +75,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     progress = Progress.of(checkpoint) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
+    averaged = AveragedWeights(config.train.ema, setup.weights())
+    averaged.load_state(checkpoint.weights if checkpoint else {})
     best = checkpoint.best if checkpoint else {}
     if not best:  # none yet, or a checkpoint that does not hold it: from here on
         progress.best_mAP, progress.best_epoch, progress.best_step = -1.0, 0, progress.step
@@ -103,6 +106,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         loss.total.backward()
         setup.objective.unscale_own()
         setup.optimizers.step(config.train.clip_norm)
+        averaged.update()
         if workers.main:
             meter.add(step, loss, config.train.lr * factor)
         progress.step = step + 1
@@ -112,9 +116,10 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             meter.flush()
             epoch = progress.step // steps_per_epoch
             if epoch % config.evaluation.every == 0 or epoch == epochs:
-                validation = _validate(setup, events, meter, progress.step, epoch)
+                with averaged.in_place():
+                    validation = _validate(setup, events, meter, progress.step, epoch)
                 if not validation < progress.best_mAP:  # a later epoch wins a tie, and where nothing can be compared
-                    best = {name: value.clone() for name, value in setup.weights().items()}
+                    best = {name: value.clone() for name, value in averaged.values.items()}
                     progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
             meter.restart()
         due = progress.step == steps_per_epoch or time.monotonic() - saved > config.train.checkpoint_every
@@ -122,7 +127,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             meter.flush()
             progress.seconds = time.monotonic() - started
             progress.loss_sums, progress.loss_count = meter.sums, meter.count
-            _save(writer, setup, progress, best)
+            _save(writer, setup, averaged, progress, best)
             saved = time.monotonic()
         writer.look()
         if stopping and progress.step < epochs * steps_per_epoch:
@@ -193,9 +198,12 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
     events.write(RunEnded("finished", summary=summary))
 
 
-def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
+def _save(
+    writer: CheckpointWriter, setup: Setup, averaged: AveragedWeights, progress: Progress, best: dict[str, Tensor]
+) -> None:
     """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
-    last = Checkpoint(setup.weights(), asdict(progress) | {"model": setup.record}, setup.optimizers.state())
+    weights = setup.weights() | averaged.state()
+    last = Checkpoint(weights, asdict(progress) | {"model": setup.record}, setup.optimizers.state())
     kept = setup.checkpoint(best, progress.best_step) if best else None
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 

@@ -173,15 +173,15 @@ def _print_lines(lines: list[str]) -> None:
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
     runs = find_runs(places.runs, texts)
     said = {
-        "withdrawn": "taken out of the queue.",
-        "stopping": "stops after its step. A second stop kills it.",
+        "withdrawn": "removed from the queue.",
+        "stopping": "stops after the current step; a second stop kills it.",
         "killed": "killed.",
     }
     stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
     for run, how in stopped.items():
         print(f"{run.name} {said[how]}", file=sys.stderr)
     if not stopped:
-        raise UserError(f"None of the {len(runs)} runs goes on or waits.")
+        raise UserError(f"None of the {len(runs)} runs is running or queued.")
 
 
 def resume_runs(

@@ -23,9 +23,12 @@ from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.ledger import has_open_tasks
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.settings import Places
+from handreid_tui.text.manager_log import log_bug
 from handreid_tui.ui.device_usage import Device, Devices
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from handreid_tui.history import RunRow
 
 ACTIVE = ("running", "starting", "queued")
@@ -46,7 +49,14 @@ class Snapshot:
     settings: Mapping[int, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     devices: tuple[Device, ...] = ()
     loaded: bool = False
-    history: Any = None
+    history: Engine | None = None
+
+    @property
+    def opened(self) -> Engine:
+        """The run history, once it was opened: who has a run from a snapshot has that too."""
+        if self.history is None:
+            raise UserError("The run history is not open yet: try again.")
+        return self.history
 
 
 class RunsChanged(Message):
@@ -94,14 +104,18 @@ class Feed:
             except UserError as error:
                 self._fail(str(error))
             except Exception as error:  # the UI stays up whatever the disk does
-                self._fail(f"The run history cannot be read: {error}.")
+                if self._fail(f"The run history cannot be read: {error}."):
+                    log_bug("reading the run history")
             self._woken.wait(2.0)
             self._woken.clear()
 
-    def _fail(self, text: str) -> None:
-        if text != self._failure:
-            self._failure = text
-            self._post(FeedFailed(text))
+    def _fail(self, text: str) -> bool:
+        """Report the failure, unless it is that of the last time; whether it was reported."""
+        if text == self._failure:
+            return False
+        self._failure = text
+        self._post(FeedFailed(text))
+        return True
 
     def _read_on(self) -> None:
         from handreid_tui.history import ingest, list_runs, open_history
@@ -143,8 +157,17 @@ class Feed:
     def _ask_slurm(self) -> None:
         """In a thread of its own, for Slurm may take its time."""
         if has_open_tasks(self._places.runs) and (self._slurm is None or not self._slurm.is_alive()):
-            self._slurm = threading.Thread(target=take_in, args=(self._places.runs,), daemon=True)
+            self._slurm = threading.Thread(target=self._take_in, daemon=True)
             self._slurm.start()
+
+    def _take_in(self) -> None:
+        try:
+            take_in(self._places.runs)
+        except UserError as error:
+            self._post(FeedFailed(str(error)))
+        except Exception as error:  # the next look asks again
+            log_bug("asking Slurm")
+            self._post(FeedFailed(f"Slurm's answer cannot be used: {error}."))
 
     def _look_after_sweeps(self) -> None:
         """In a thread of its own, as it may start a process or ask Slurm."""

@@ -53,7 +53,7 @@ class Results:
         finished = [run for run in wanted.snapshot.runs.values() if run.status == "finished" and not run.archived]
         for run in finished:
             if run.number not in self._known:
-                self._known[run.number] = configuration(wanted.snapshot.history, run.number)
+                self._known[run.number] = configuration(wanted.snapshot.opened, run.number)
         found = {}
         for name in wanted.combos if finished else ():
             try:
