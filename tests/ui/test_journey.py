@@ -36,7 +36,7 @@ async def test_choose_two_combinations_launch_watch_stop_and_resume(tmp_path, ha
         async with opened(places) as (app, pilot):
             await pilot.press("j", "space", "j", "space", "f", *str(hands), "tab", "tab", "tab", *"handreid-tiny")
             await pilot.press(*["tab"] * 3, *"2x2")
-            await shows(pilot, "2 runs", "dorsal-right", "Launch 2 runs")
+            await shows(pilot, "2 runs", "dorsal-right", "Launch 2 runs", seconds=150)
             await pilot.press("ctrl+r")
             await until(pilot, lambda: app.current_mode == "live")
             await until(pilot, lambda: "running" in states(app).values())
