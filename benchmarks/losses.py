@@ -16,12 +16,12 @@ from collections.abc import Callable
 import torch
 from pytorch_metric_learning import losses as theirs
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.miners import BatchHardMiner
+from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from engine.losses import ArcFace, CosFace, batch_hard_triplet, circle, cross_entropy, supcon
+from engine.losses import ArcFace, CosFace, FaceNet, batch_hard_triplet, circle, cross_entropy, supcon
 
 DIM, IMAGES_PER_ID, ROUNDS = 512, 4, 7
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -32,6 +32,9 @@ def rivals(classes: int, device: str) -> dict[str, tuple[Loss, Loss]]:
     distance = LpDistance(normalize_embeddings=False)
     miner = BatchHardMiner(distance=distance)
     triplet = theirs.TripletMarginLoss(margin=0.3, distance=distance, reducer=MeanReducer())
+    sphere = LpDistance(normalize_embeddings=True, p=2, power=2)
+    semi_hard = TripletMarginMiner(0.2, "semihard", distance=sphere)
+    face = theirs.TripletMarginLoss(margin=0.2, distance=sphere, reducer=MeanReducer())
     linear = torch.nn.Linear(DIM, classes, bias=False, device=device)
     by_class: dict[str, tuple[Loss, Loss]] = {
         "ce": (
@@ -49,6 +52,7 @@ def rivals(classes: int, device: str) -> dict[str, tuple[Loss, Loss]]:
     }
     by_pair: dict[str, tuple[Loss, Loss]] = {
         "triplet": (batch_hard_triplet, lambda x, y: triplet(x, y, miner(x, y))),
+        "facenet": (FaceNet(DIM, classes), lambda x, y: face(x, y, semi_hard(x, y))),
         "supcon": (supcon, theirs.SupConLoss(temperature=0.1)),
         "circle": (circle, theirs.CircleLoss(m=0.25, gamma=80)),
     }

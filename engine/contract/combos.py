@@ -39,6 +39,12 @@ COMBOS: dict[str, Combo] = {
         "An angular margin for better separation.",
         {"ce": 1.0, "arcface": 1.0},
     ),
+    "facenet": Combo("FaceNet", "The triplet loss of face recognition, alone.", {"facenet": 1.0}),
+    "ce_facenet": Combo(
+        "CE + FaceNet",
+        "Semi-hard triplets in the place of the hardest ones.",
+        {"ce": 1.0, "facenet": 1.0},
+    ),
 }
 
 

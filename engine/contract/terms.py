@@ -69,6 +69,7 @@ class Term:
     - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
     - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
       depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
+    - `watches`: what it measures beside its loss, by name; each streams as the curve `term/TERM/NAME`.
     - `aliases`: other words of the field for it.
     - `code`: the file of `engine/losses` with the formula.
     """
@@ -83,6 +84,7 @@ class Term:
     weight: Option = field(default_factory=lambda: Option(1.0, WEIGHT))
     needs_pairs: bool = False
     own_rate: str = ""
+    watches: dict[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
     @property
@@ -161,6 +163,19 @@ TERMS: dict[str, Term] = {
         code="cosface.py",
         side="after",
         options={"scale": SCALE, "margin": Option(0.35, "a cosine", tune=Range(0.1, 0.65))},
+    ),
+    "facenet": Term(
+        title="FaceNet",
+        does="Keeps each image closer to its identity than to the nearest other one just beyond, on the unit sphere.",
+        formula="mean over pairs with a semi-hard negative of d(a, p) - d(a, n) + m, with d = ‖z_i - z_j‖²",
+        source="Schroff et al. 2015, section 3 (semi-hard)",
+        code="facenet.py",
+        side="before",
+        options={"margin": Option(0.2, "squared distance between positive and negative", tune=Range(0.05, 0.6))},
+        weight=WEIGHT_BESIDE_OTHERS,
+        needs_pairs=True,
+        watches={"active": "positive pairs that have a semi-hard negative"},
+        aliases=("semi_hard", "semi_hard_triplet"),
     ),
     "supcon": Term(
         title="SupCon",

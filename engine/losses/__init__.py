@@ -16,6 +16,7 @@ from engine.losses.circle import circle
 from engine.losses.classifier import LinearClassifier
 from engine.losses.cosface import CosFace
 from engine.losses.cross_entropy import cross_entropy
+from engine.losses.facenet import FaceNet
 from engine.losses.pairs import valid_anchors
 from engine.losses.supcon import supcon
 from engine.losses.triplet import batch_hard_triplet
@@ -25,6 +26,7 @@ __all__ = [
     "ArcFace",
     "CenterLoss",
     "CosFace",
+    "FaceNet",
     "LinearClassifier",
     "batch_hard_triplet",
     "circle",
@@ -52,5 +54,6 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": ArcFace,
     "cosface": CosFace,
     "supcon": _without_weights(supcon),
+    "facenet": FaceNet,
     "circle": _without_weights(circle),
 }

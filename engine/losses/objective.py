@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,14 @@ from engine.model.reid_model import Feature
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of one batch: `total` to descend, and each term's own value, unweighted: sum(weight x term) = total."""
+    """The loss of one batch: `total` to descend, and each term's own value, unweighted: sum(weight x term) = total.
+
+    `watched`: what terms measure beside their loss, as TERM/NAME.
+    """
 
     total: Tensor
     terms: dict[str, Tensor]
+    watched: dict[str, Tensor]
 
 
 class Objective(nn.Module):
@@ -30,7 +35,7 @@ class Objective(nn.Module):
         super().__init__()
         self.weights = {term: float(options["weight"]) for term, options in loss.items()}
         self.own_rates = {term: float(loss[term][TERMS[term].own_rate]) for term in loss if TERMS[term].own_rate}
-        self.parts = {}
+        self.parts: dict[str, list[Any]] = {}  # functions, and modules that learn or watch
         self.learnt = nn.ModuleDict()
         for term, options in loss.items():
             its_own = {name: value for name, value in options.items() if name not in ("weight", TERMS[term].own_rate)}
@@ -40,13 +45,15 @@ class Objective(nn.Module):
 
     def forward(self, features: list[Feature], target: Tensor) -> BatchLoss:
         """The loss of a batch: `features` as the model gives them, `target` [B] the class of each image."""
-        terms = {}
+        terms, watched = {}, {}
         for term, parts in self.parts.items():
             side = TERMS[term].side
             values = [part(getattr(each, side), target) for part, each in zip(parts, features, strict=True)]
             terms[term] = torch.stack(values).mean()
+            for name in TERMS[term].watches:
+                watched[f"{term}/{name}"] = torch.stack([part.watched[name] for part in parts]).mean()
         total = torch.stack([self.weights[term] * value for term, value in terms.items()]).sum()
-        return BatchLoss(total, terms)
+        return BatchLoss(total, terms, watched)
 
     def parameters_of(self, term: str) -> list[nn.Parameter]:
         return list(self.learnt[term].parameters()) if term in self.learnt else []

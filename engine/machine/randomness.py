@@ -13,7 +13,7 @@ import torch
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """A 63-bit seed from `seed` and `purpose`, the same on every machine."""
     text = "/".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big") >> 1
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.errors import LossNotFinite
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, SystemReading, TrainingStep
 from engine.losses.objective import BatchLoss
 from engine.machine.usage import SystemProbe
 
@@ -25,6 +25,7 @@ class Meter:
     def __init__(self, events: EventWriter, terms: list[str], batch: int, steps_per_epoch: int) -> None:
         self.events, self.names = events, ["total", *terms]
         self.batch, self.steps_per_epoch = batch, steps_per_epoch
+        self.watched: list[str] = []
         self.waiting: list[tuple[int, float, Tensor]] = []
         self.sums, self.count = dict.fromkeys(self.names, 0.0), 0
         self.flushed = self.probed = self.epoch_began = time.monotonic()
@@ -32,7 +33,9 @@ class Meter:
         self.probe = SystemProbe()
 
     def add(self, step: int, loss: BatchLoss, rate: float) -> None:
-        self.waiting.append((step, rate, torch.stack([loss.total.detach(), *map(Tensor.detach, loss.terms.values())])))
+        self.watched = list(loss.watched)
+        values = [loss.total, *loss.terms.values(), *loss.watched.values()]
+        self.waiting.append((step, rate, torch.stack([value.detach() for value in values])))
         if time.monotonic() > self.due:
             self.flush()
 
@@ -45,25 +48,28 @@ class Meter:
         speed = len(rows) * self.batch / max(now - self.flushed, 1e-9)
         waiting, self.waiting, self.flushed, self.due = self.waiting, [], now, now + FLUSH_SECONDS
         for (step, rate, _), values in zip(waiting, rows, strict=True):
-            named = dict(zip(self.names, values, strict=True))
+            named = dict(zip([*self.names, *self.watched], values, strict=True))
             for name in reversed(self.names):  # a term before the total that it spoils
                 if not abs(named[name]) < float("inf"):
                     raise LossNotFinite(step, name)
                 self.sums[name] += named[name]
             self.count += 1
             terms = {name: round(named[name], 6) for name in self.names[1:]}
+            watched = {name: round(named[name], 6) for name in self.watched} or None
             self.events.write(
-                "step",
-                step=step,
-                epoch=step // self.steps_per_epoch + 1,
-                total=round(named["total"], 6),
-                terms=terms,
-                lr=rate,
-                images_per_s=round(speed, 1),
+                TrainingStep(
+                    step=step,
+                    epoch=step // self.steps_per_epoch + 1,
+                    total=round(named["total"], 6),
+                    terms=terms,
+                    watched=watched,
+                    lr=rate,
+                    images_per_s=round(speed, 1),
+                )
             )
         if now - self.probed > SYSTEM_SECONDS:
             self.probed = now
-            self.events.write("system", step=waiting[-1][0], **self.probe.read())
+            self.events.write(SystemReading(step=waiting[-1][0], **self.probe.read()))
 
     def restore(self, sums: dict[str, float], count: int) -> None:
         """Take up the means of an epoch that a checkpoint interrupted."""

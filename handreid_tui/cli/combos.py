@@ -33,7 +33,7 @@ def show_combos(own: dict[str, Combo], as_json: bool) -> None:
     out.print(table)
     out.print()
     out.print(terms)
-    out.print("\nYour own: `--combo ce+triplet:0.5+cosface`, options as `--set loss.triplet.margin=0.5`.", markup=False)
+    out.print("\nYour own: `--combo ce+triplet:0.5+cosface`, options as `--set loss.triplet.margin=0.5`.")
 
 
 def _as_object(term: Term) -> dict[str, Any]:

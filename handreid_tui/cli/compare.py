@@ -6,19 +6,17 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from rich.console import Console
-
 from engine.contract.errors import UserError
 from handreid_tui.cli.runs import up_to_date
 from handreid_tui.cli.sweeps import with_confirmations
-from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.compare import FORMATS, Format, compare_history, render
 from handreid_tui.compare.table import By
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.settings import Places
-from handreid_tui.text.tables import stdout
+from handreid_tui.text.tables import stderr, stdout
 
 
-@uncollected()
+@collector_paused()
 def show_comparison(
     places: Places,
     names: list[str],
@@ -33,7 +31,7 @@ def show_comparison(
     if format not in FORMATS:
         raise UserError(f"There is no format {format!r}, only {', '.join(FORMATS)}.")
     history, (names, by) = up_to_date(places), _named(places, names, by)
-    with Console(stderr=True).status("Reading final reports"):  # the first time of thousands of runs
+    with stderr().status("Reading final reports"):  # the first time of thousands of runs
         comparison = compare_history(history, names, _by(by), baseline, claims, published, select)
     shown = render(comparison, cast(Format, format))
     if isinstance(shown, str):

@@ -29,8 +29,8 @@ def check(path: str, format: str, identity_pattern: str | None, decode: bool, as
         table.add_column(subset, justify="right")
     for count in dict.fromkeys(key for counts in subsets.values() for key in counts):
         table.add_row(count.replace("_", " "), *(str(counts.get(count, "–")) for counts in subsets.values()))
-    out = stdout(highlight=False)
-    out.print(f"{found['found']} in {found['root']}", style="italic", markup=False)
+    out = stdout()
+    out.print(f"{found['found']} in {found['root']}", style="italic")
     out.print(table)
     out.print(found["verdict"], markup=False, soft_wrap=True)
     for warning in found["warnings"]:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from engine.contract.errors import UserError
@@ -20,7 +19,9 @@ from handreid_tui.cli.finding import Finding
 from handreid_tui.cli.slurm_doctor import examine_slurm
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import Places
+from handreid_tui.text.manager_log import log_file
 from handreid_tui.text.numbers import size
+from handreid_tui.text.tables import stdout
 
 TORCH = """
 import json, torch, open_clip
@@ -36,17 +37,16 @@ def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
     With `slurm`, at the cluster too, from one of its nodes.
     """
     disks = [_disk(places.runs, "runs"), _disk(cache_folder(), "cache")]
-    findings = [_python(), *_torch(), _hub(), *disks, _database(places)]
+    findings = [_python(), *_torch(), _hub(), *disks, _database(places), _log()]
     if slurm:
         findings += examine_slurm(places.runs, slurm)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]–[/]"}
+        marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "yellow")}
         for finding in findings:
-            Console().print(
-                f"{marks[finding.ok]} {finding.what:<10}", Text(finding.text), highlight=False, soft_wrap=True
-            )
+            line = Text.assemble(marks[finding.ok], f" {finding.what:<10} {finding.text}")
+            stdout().print(line, soft_wrap=True)
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 
@@ -89,6 +89,12 @@ def _write_probe(folder: Path) -> None:
     probe = folder / ".handreid-probe"
     probe.touch()
     probe.unlink()
+
+
+def _log() -> Finding:
+    path = log_file()
+    text = f"{size(path.stat().st_size)} of tracebacks" if path.exists() else "empty: no bug was met"
+    return Finding("log", True, f"{path}: {text}")
 
 
 def _database(places: Places) -> Finding:

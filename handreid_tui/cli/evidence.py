@@ -60,8 +60,8 @@ def _as_json(calibration: Calibration, evidence: Evidence, path: Path) -> str:
 
 
 def _print(c: Calibration, evidence: Evidence, evaluation: Evaluation, path: Path, words: bool) -> None:
-    out = stdout(highlight=False)
-    out.print(c.run + ("" if c.evaluation == "evaluation" else f" on {c.evaluation}"), style="bold", markup=False)
+    out = stdout()
+    out.print(c.run + ("" if c.evaluation == "evaluation" else f" on {c.evaluation}"), style="bold")
     population = "all people" if c.population == "all" else f"people of the same {c.population.replace(',', ' and ')}"
     out.print(
         f"{c.people} people, {c.person_pairs} pairs of people · {c.aspect or 'no aspect'} · "
@@ -69,7 +69,7 @@ def _print(c: Calibration, evidence: Evidence, evaluation: Evaluation, path: Pat
         markup=False,
     )
     if c.left_out:
-        out.print(f"{c.left_out} people left out: fewer than {c.probe + c.reference} images.", markup=False)
+        out.print(f"{c.left_out} people left out: fewer than {c.probe + c.reference} images.")
     out.print(_measures(c))
     for k, each in c.too_strong.items():
         excess = " (too strong)" if each.low is not None and each.low > 1 / k else ""
@@ -83,8 +83,8 @@ def _print(c: Calibration, evidence: Evidence, evaluation: Evaluation, path: Pat
     if evidence.groups:
         out.print(_groups(evidence))
     for warning in _warnings(c, evaluation):
-        out.print(warning, style="yellow", markup=False)
-    out.print(f"Written to {path}.", style="dim", markup=False)
+        out.print(warning, style="yellow")
+    out.print(f"Written to {path}.", style="dim")
 
 
 def _measures(c: Calibration) -> Table:

@@ -25,13 +25,13 @@ def show_explanation(folder: Path, rank: int) -> None:
     case = read_case(folder)
     candidate = candidate_at(case, rank)
     both = explain_candidate(case, rank)
-    out = stdout(highlight=False)
-    out.print(f"{case.name}, candidate {candidate.place}: {printable(candidate.person)}", style="bold", markup=False)
+    out = stdout()
+    out.print(f"{case.name}, candidate {candidate.place}: {printable(candidate.person)}", style="bold")
     for title, image, found in (
         ("photo", both.photo, both.of_photo),
         ("reference", both.reference, both.of_reference),
     ):
-        out.print(f"{title} {printable(image.path)}", markup=False)
+        out.print(f"{title} {printable(image.path)}")
         if found.refused:
             out.print(f"No region stands out: {found.refused}.")
         else:

@@ -54,22 +54,22 @@ def show_search(request: Request, as_json: bool) -> None:
 
 
 def _print(made: Made) -> None:
-    out, case = stdout(highlight=False), made.case
+    out, case = stdout(), made.case
     photos = f"{len(case.photos)} photo{'s' if len(case.photos) > 1 else ''}"
-    out.print(f"{case.name}: {photos} of one unknown person, {case.people} people searched", style="bold", markup=False)
+    out.print(f"{case.name}: {photos} of one unknown person, {case.people} people searched", style="bold")
     out.print("H1: the photos are of the candidate. H2: of another, unrelated person of the calibration's population.")
     out.print(_candidates(case))
-    out.print(basis(case), markup=False)
+    out.print(basis(case))
     if case.threshold is not None:
         above = sum(c.above_threshold is True for c in case.candidates)
         out.print(f"Threshold {case.threshold:.4f} (FPIR at most {case.fpir:g}): {above} candidates reach it.")
     if case.withheld:
-        out.print("No likelihood ratio: " + "; ".join(case.withheld) + ".", style="yellow", markup=False)
+        out.print("No likelihood ratio: " + "; ".join(case.withheld) + ".", style="yellow")
     for note in case.notes:
-        out.print(printable(note), style="yellow", markup=False)
-    out.print(lead(case), style="bold", markup=False)
-    out.print(f"Case: {made.folder}/report.html", markup=False)
-    out.print(f"Note the head of its log elsewhere: {made.head}", markup=False)
+        out.print(printable(note), style="yellow")
+    out.print(lead(case), style="bold")
+    out.print(f"Case: {made.folder}/report.html")
+    out.print(f"Note the head of its log elsewhere: {made.head}")
 
 
 def _candidates(case: Case) -> Table:

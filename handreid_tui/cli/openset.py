@@ -70,9 +70,9 @@ def interval(estimate: Estimate) -> str:
 
 
 def _print(title: str, report: OpenSetReport) -> None:
-    out = stdout(highlight=False)
-    out.print(title, style="bold", markup=False)
-    out.print(_about(report), markup=False)
+    out = stdout()
+    out.print(title, style="bold")
+    out.print(_about(report))
     if not report.modelled:
         out.print(_rates(report.rates))
     else:

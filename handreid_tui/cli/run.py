@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.contract import run_files
@@ -26,7 +25,7 @@ from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
 from handreid_tui.text.numbers import duration, metric_text
-from handreid_tui.text.tables import stdout
+from handreid_tui.text.tables import stderr, stdout
 
 ASK_ABOVE = 100  # runs
 
@@ -60,7 +59,7 @@ def run(
     check_tags(tags)
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
-    say = Console(stderr=True, highlight=False)
+    say = stderr()
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
     for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
         check_device(device)
@@ -76,17 +75,17 @@ def run(
         return 0
 
     def ended(progress: Progress) -> None:
-        if as_json and progress.reason.get("kind") != "usage":
+        if as_json and progress.reason.kind != "usage":
             print(json.dumps(as_object(progress)), flush=True)
 
     runs = [Progress(path) for path in paths]
     interrupted = follow(runs, ended)
     _index(places)
-    if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
+    if mistakes := [progress for progress in runs if progress.reason.kind == "usage"]:
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason["message"], mistakes[0].reason.get("setting", ""))
+        raise UserError(mistakes[0].reason.message, mistakes[0].reason.setting)
     if not as_json:
         _report(runs)
     if interrupted:
@@ -110,7 +109,7 @@ def as_object(progress: Progress) -> dict[str, Any]:
         **{key: summary.get(key) for key in keys},
         "before": summary.get("before"),
         "pixels": summary.get("pixels"),
-        "reason": progress.reason.get("message"),
+        "reason": progress.reason.message or None,
         "run_dir": str(progress.path),
     }
 
@@ -135,7 +134,7 @@ def _report(runs: list[Progress]) -> None:
         table.add_row(run.path.name, *_scores(summary), *after, style="bold")
     out = stdout()
     out.print(table)
-    out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.", highlight=False)
+    out.print("Next: `handreid compare` for the table with intervals, `handreid` for the curves.")
 
 
 def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:

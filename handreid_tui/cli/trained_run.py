@@ -28,7 +28,7 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
         data["source"] = str(Path(data["source"]).expanduser().absolute())
     config = resolve("zero_shot", **{f"data.{key}": value for key, value in data.items()}).data
     open_split(config)
-    scored = json.loads(_engine("evaluate", str(run), config.model_dump_json()).splitlines()[-1])
+    scored = json.loads(_engine("evaluate", str(run), config.to_json()).splitlines()[-1])
     summary, folder = scored["summary"], scored["folder"]
     kept = f"Saved in {folder}." if folder else f"Note: the result was not saved in {run}: {scored['problem'].lower()}."
     if as_json:
@@ -42,8 +42,8 @@ def evaluate(places: Places, text: str, data: dict[str, Any], as_json: bool) -> 
     for metric in metrics_of("report"):
         values = (metric_text(metric, scores.get(metric.key)) for scores in (summary["pixels"], summary))
         table.add_row(metric.title, *values)
-    out = stdout(highlight=False)
-    out.print(title, style="italic", markup=False)
+    out = stdout()
+    out.print(title, style="italic")
     out.print(table)
     print(kept, file=sys.stderr)
 

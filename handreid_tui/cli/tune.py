@@ -10,8 +10,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console
-
 from engine.contract.combos import Combo
 from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
@@ -25,6 +23,7 @@ from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import FOLDS, SweepPlan
 from handreid_tui.sweeps.space import read_over
 from handreid_tui.sweeps.status import as_object, read_status
+from handreid_tui.text.tables import stderr
 
 ASK_ABOVE = 100  # trainings
 LOOK_EVERY = 1.0  # seconds
@@ -56,7 +55,7 @@ def tune(
     check_tags(tags)
     if trials is not None and budget is not None:
         raise UserError("--trials and --budget exclude each other.")
-    say = Console(stderr=True, highlight=False)
+    say = stderr()
     if launch["parallel"] > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // launch["parallel"])} | settings
     asked = replace(

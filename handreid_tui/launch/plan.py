@@ -111,7 +111,7 @@ def _resolve_all(
     for combo in combos:
         for point in points:
             config = resolve(combo, seeds[0], own, **settings | point)
-            found.setdefault(config.model_dump_json(exclude=set() if config.loss else {"train", "augment"}), config)
+            found.setdefault(config.to_json(exclude=set() if config.loss else {"train", "augment"}), config)
     configs = [config.model_copy(update={"seed": seed}) for config in found.values() for seed in seeds]
     return configs, (len(combos) * len(points) - len(found)) * len(seeds)
 

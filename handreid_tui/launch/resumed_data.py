@@ -30,7 +30,7 @@ def follow_data(paths: list[Path], data: Path | None, *, must_be_here: bool = Tr
     splits: dict[str, Split] = {}
 
     def opened(config: DataConfig) -> Split:
-        key = config.model_dump_json()
+        key = config.to_json()
         if key not in splits:
             splits[key] = open_split(config)
         return splits[key]

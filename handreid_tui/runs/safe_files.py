@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import readable
 
 _LARGEST_JSON = 1 << 20
 
@@ -43,7 +44,7 @@ def plain(value: Any, limit: int) -> str:
     """`value` if it is text, safe in a terminal and a database: at most `limit` long, without control characters."""
     if not isinstance(value, str):
         return ""
-    return "".join(c for c in value[:limit] if c.isprintable() or c in "\n\t").encode(errors="ignore").decode()
+    return "".join(c for c in readable(value[:limit]) if c.isprintable() or c in "\n\t")
 
 
 def explain(error: OSError) -> str:

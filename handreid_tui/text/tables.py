@@ -18,9 +18,24 @@ from rich.text import Text
 BOLD, DIM = Style(bold=True), Style(dim=True)
 
 
-def stdout(**options: Any) -> Console:
+class LiteralConsole(Console):
+    """A console that prints text as it is: names of files and runs may hold `[brackets]` and `:colons:`.
+
+    Style is given beside the text, or as a `Text`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+
+def stdout() -> Console:
     """The console that prints on stdout. Where that is no terminal, lines are whole, for files and grep."""
-    return Console(width=None if sys.stdout.isatty() else 10_000, **options)
+    return LiteralConsole(width=None if sys.stdout.isatty() else 10_000)
+
+
+def stderr() -> Console:
+    """The console that prints on stderr."""
+    return LiteralConsole(stderr=True)
 
 
 class Line(NamedTuple):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, SelectionList
 from textual.widgets.selection_list import Selection
@@ -40,7 +41,7 @@ class ChooseMany(ModalScreen[list[str] | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = self._title
+            box.border_title = Content(self._title)
             yield Input(placeholder="find", compact=True)
             yield SelectionList[str](compact=True)
             yield Label("space chooses, / finds, ctrl+d the usual ones, enter accepts, esc cancels", classes="hint")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
@@ -46,7 +47,7 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = self._title
+            box.border_title = Content(self._title)
             yield Label(self._question, markup=False)
             with Horizontal(id="buttons"):
                 yield Button(f"{self._yes} (y)", id="yes", variant="primary", flat=True)
@@ -77,7 +78,7 @@ class Prompt(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = self._title
+            box.border_title = Content(self._title)
             yield Input(self._value, compact=True, select_on_focus=False)
             yield Label("", classes="reason", markup=False)
             yield Label(self._hint or "enter accepts, esc cancels", classes="hint", markup=False)

@@ -7,6 +7,7 @@ import os
 import sys
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import ERRORS
 
 
 def check_terminal() -> None:
@@ -24,9 +25,8 @@ def check_terminal() -> None:
             "Set it to your terminal's type, such as xterm-256color."
         )
     if isinstance(sys.__stderr__, io.TextIOWrapper):
-        sys.__stderr__.reconfigure(
-            encoding="utf-8"
-        )  # Textual draws there; a locale without UTF-8 is mostly a wrong one
+        # Textual draws there, and a locale without UTF-8 mostly belongs to a terminal with it.
+        sys.__stderr__.reconfigure(encoding="utf-8", errors=ERRORS)
 
 
 def _is_terminal(stream: io.TextIOBase) -> bool:

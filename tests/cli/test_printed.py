@@ -59,8 +59,8 @@ def one_run(tmp_path: Path) -> Path:
         (["tag", "1", "two,words"], "A tag is one word"),
         (["tag", "1", "nosuch", "--remove"], "Run 1 has no tag 'nosuch', but old."),
         (["run", "--combo", "ce", "--tag", "two words"], "A tag is one word"),
-        (["queue", "--up"], "Say which waiting run"),
-        (["queue", "--priority", "3"], "Say which waiting run"),
+        (["queue", "--up"], "Name the queued run"),
+        (["queue", "--priority", "3"], "Name the queued run"),
     ],
 )
 def test_what_would_do_nothing_is_said(words: list[str], said: str, one_run: Path) -> None:

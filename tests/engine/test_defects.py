@@ -59,7 +59,7 @@ def test_2_the_gradient_of_every_term_reaches_the_encoder(term: str, hands: Path
     assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
 
 
-@pytest.mark.parametrize("term", ["arcface", "cosface", "triplet", "circle"])
+@pytest.mark.parametrize("term", ["arcface", "cosface", "triplet", "facenet", "circle"])
 def test_2_a_margin_is_applied(term: str) -> None:
     torch.manual_seed(0)
     values = torch.randn(12, 8)

@@ -19,6 +19,7 @@ from engine.losses import (
     ArcFace,
     CenterLoss,
     CosFace,
+    FaceNet,
     batch_hard_triplet,
     circle,
     cross_entropy,
@@ -35,6 +36,7 @@ PAIRWISE = {
     "triplet soft": lambda x, y: batch_hard_triplet(x, y, "soft"),
     "supcon": supcon,
     "circle": circle,
+    "facenet": FaceNet(6, 6, margin=4.0),
 }
 MARGINS = {"arcface": ArcFace, "cosface": CosFace}
 

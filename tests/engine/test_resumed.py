@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from engine.contract.config import ModelConfig, RunConfig
 from engine.contract.errors import UserError
-from engine.model.reid_model import build_model, complete_record
+from engine.model.reid_model import build_model
+from engine.model.towers import complete_record
 from engine.training.checkpoint import load_newest, save_checkpoint
 from tests.support.training import StopAtStep, events_of, small_config, train_in
 

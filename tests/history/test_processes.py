@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,7 @@ def open_and_list(db: Path) -> list[RunRow]:
 
 def ingest_once(db: Path, runs: Path, ready: Event) -> None:
     history = open_history(db)
-    sys.modules[ingest.__module__].CHUNK = 4096  # several transactions a run
+    module: Any = sys.modules[ingest.__module__]
+    module.CHUNK = 4096  # several transactions a run
     ready.set()
     ingest(history, runs)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -198,8 +199,8 @@ def test_locks_in_a_folder_of_somebody_else_are_refused(tmp_path: Path, monkeypa
 
 def test_what_nvml_tells_becomes_gpus_with_mig_instances_and_other_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver is not there in most places where tests run: this stands in for its library, in its own words."""
-    nvml = ModuleType("pynvml")
-    boards = {0: ["GPU-whole"], 1: ["MIG-one", "MIG-two"], 2: "broken"}
+    nvml: Any = ModuleType("pynvml")
+    boards: Any = {0: ["GPU-whole"], 1: ["MIG-one", "MIG-two"], 2: "broken"}
     nvml.NVMLError = type("NVMLError", (Exception,), {})
     nvml.NVML_DEVICE_MIG_ENABLE = 1
 

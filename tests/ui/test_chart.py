@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from handreid_tui.ui.chart.smooth import ema
 from handreid_tui.ui.chart.thin import thin
 
 
-def line(y, x=None):
+def line(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray]:
     y = np.asarray(y, dtype=float)
     return (np.arange(len(y), dtype=float) if x is None else np.asarray(x, dtype=float)), y
 

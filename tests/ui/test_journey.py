@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -299,15 +300,16 @@ async def test_retrieval_shows_failures_first_and_goes_on(places):
     async with opened(places, "retrieval") as (app, pilot):
         await pilot.press("r", "r")
         await shows(pilot, "run 4 ce s1", "failures first", "✗ 1")
-        first = app.screen._answer
+        screen: Any = app.screen
+        first = screen._answer
         assert first.rank > 1
         assert not first.gallery[0].match
         assert [shot.score for shot in first.gallery] == sorted((s.score for s in first.gallery), reverse=True)
         await pilot.press("n")
         await shows(pilot, "query 2 of")
-        assert app.screen._answer.rank <= first.rank
+        assert screen._answer.rank <= first.rank
         await pilot.press("slash", *first.query.identity, "enter")
-        await until(pilot, lambda: app.screen._answer.query.identity == first.query.identity)
+        await until(pilot, lambda: screen._answer.query.identity == first.query.identity)
         await pilot.press("t")
         await shows(pilot, "trial 2 of 3")
         await pilot.press("slash", *"xyz", "enter")

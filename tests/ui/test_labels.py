@@ -17,7 +17,7 @@ from handreid_tui.ui.table import RowTable
 from tests.cli.test_run import handreid
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.run_files import Trainer
-from tests.support.tui_tools import opened, shows, text_of, until
+from tests.support.tui_tools import has_loaded, opened, shows, text_of, until
 
 MARGINS = (0.3, 0.5, 0.7)
 
@@ -79,7 +79,7 @@ async def test_columns_are_chosen_and_remembered(margins):
     state = margins.db.parent / "ui.json"
     async with HandreidApp(margins, state).run_test(size=(160, 40)) as pilot:
         await pilot.press("3")
-        await until(pilot, lambda: pilot.app.snapshot.loaded)
+        await until(pilot, lambda: has_loaded(pilot.app))
         await pilot.press("C")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChooseMany) and pilot.app.screen.query(SelectionList))
         for key in ("triplet.margin", "val/mAP"):

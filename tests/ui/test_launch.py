@@ -35,7 +35,7 @@ async def test_edited_terms_are_there_again_after_a_restart(nothing, tmp_path, m
         await shows(pilot, "mine")
         await pilot.press("j", "j", "space", "e", "tab", "tab", "tab", *["backspace"] * 3, *"0.7", "enter")
         await shows(pilot, "ce_triplet (edited)", "margin 0.7")
-        await pilot.press("j", "j", "j", "space", "e", *["backspace"] * 3, "3", "enter")
+        await pilot.press(*"j" * (len(COMBOS) - 2), "space", "e", *["backspace"] * 3, "3", "enter")
         await shows(pilot, "mine (edited)", "weight 3")
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "✓  ce_triplet (edited)", "✓  mine (edited)", "Launch 2 runs")
@@ -172,9 +172,9 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
         await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
         await pilot.press("escape")
         if size[1] == 30:
-            assert app.screen.query_one("#combos").size.height == 7  # six rows below their titles
+            assert app.screen.query_one("#combos").size.height == len(COMBOS) + 2  # their rows, titles, and your own
             await pilot.press("escape", "plus", "enter")
-            await until(pilot, lambda: app.screen.query_one("#combos").size.height == 8)
+            await until(pilot, lambda: app.screen.query_one("#combos").size.height == len(COMBOS) + 3)
 
 
 async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):

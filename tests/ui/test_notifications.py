@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
 
 from handreid_tui.settings import Places
 from handreid_tui.ui.app import HandreidApp
@@ -13,7 +16,7 @@ from tests.support.tui_tools import shows, until
 
 
 @asynccontextmanager
-async def listening(folder: Path, *trainers: Trainer) -> AsyncIterator[tuple[HandreidApp, object]]:
+async def listening(folder: Path, *trainers: Trainer) -> AsyncIterator[tuple[HandreidApp, Pilot[Any]]]:
     """The app on Launch, with what it says in the corner, when it has seen these runs."""
     app = HandreidApp(Places(folder / "runs.db", folder / "runs"), folder / "ui.json")
     async with app.run_test(size=(140, 40), notifications=True) as pilot:

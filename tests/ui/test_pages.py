@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.color import Color
@@ -19,7 +20,7 @@ from handreid_tui.ui.actions import PAGES
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.help import Help
 from tests.support.run_files import Trainer, append, make_run
-from tests.support.tui_tools import opened, picture_of, shows, text_of, until, write_history
+from tests.support.tui_tools import has_loaded, opened, picture_of, shows, text_of, until, write_history
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 READY = {
@@ -157,7 +158,7 @@ async def test_what_another_program_writes_is_on_the_screen_soon(tmp_path):
         run = make_run(places.runs, "ce", 3)
         trainer = Trainer(run).start().steps(0, 5)
         await shows(pilot, "1 ce", "epoch 1/2")
-        chart = app.screen.query_one("#loss")
+        chart: Any = app.screen.query_one("#loss")
         await until(pilot, lambda: chart.lines and len(chart.lines[0].x) == 5)
         trainer.steps(5, 12)
         await until(pilot, lambda: len(chart.lines[0].x) == 12)
@@ -195,7 +196,7 @@ async def test_a_database_that_is_none_is_said_and_not_raised(tmp_path):
             assert "Loading" not in text_of(pilot.app)
         await pilot.press("question_mark", "escape")
         places.db.unlink()
-        await until(pilot, lambda: pilot.app.snapshot.loaded)
+        await until(pilot, lambda: has_loaded(pilot.app))
         for key, text in zip("345", ("No runs yet", "no finished run", "No finished run"), strict=True):
             await pilot.press(key)
             await shows(pilot, text)

@@ -15,7 +15,7 @@ from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.preferences import HISTORIES, Remembered
 from handreid_tui.ui.screens.launch.combo_table import ComboTable
 from handreid_tui.ui.table import RowTable
-from tests.support.tui_tools import opened, shows, text_of, until, write_history
+from tests.support.tui_tools import has_loaded, opened, shows, text_of, until, write_history
 
 
 @pytest.fixture
@@ -32,18 +32,18 @@ async def test_what_was_chosen_and_marked_belongs_to_its_history(tmp_path, state
     async with HandreidApp(one, state).run_test(size=(140, 40)) as pilot:
         await shows(pilot, "ce_arcface")
         await pilot.press("j", "space", "ctrl+t", "3")
-        await until(pilot, lambda: pilot.app.snapshot.loaded)
+        await until(pilot, lambda: has_loaded(pilot.app))
         await pilot.press("slash", *"seed:0", "enter", "space")
         await shows(pilot, "1 marked")
     async with HandreidApp(other, state).run_test(size=(140, 40)) as pilot:
-        await until(pilot, lambda: pilot.app.snapshot.loaded)
+        await until(pilot, lambda: has_loaded(pilot.app))
         assert pilot.app.theme == "handreid-light"
         assert not pilot.app.screen.query_one(ComboTable).chosen
         await pilot.press("3")
         await until(pilot, lambda: len(pilot.app.screen.query_one(RowTable).keys) == 5)
         assert "marked" not in text_of(pilot.app)
     async with HandreidApp(one, state).run_test(size=(140, 40)) as pilot:
-        await until(pilot, lambda: pilot.app.snapshot.loaded)
+        await until(pilot, lambda: has_loaded(pilot.app))
         await shows(pilot, "1 marked", "seed:0")
         await pilot.press("1")
         assert list(pilot.app.screen.query_one(ComboTable).chosen) == ["ce"]

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.errors import UserError
+from handreid_tui.text.streams import readable
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Prompt
@@ -143,7 +144,7 @@ class Compare(Page):
         of = "marked runs" if reading.request.numbers else "all runs"
         tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"
         baselines = [row.label for row in sections[reading.section].table.rows if row.baseline]
-        tables.border_subtitle = f"{which} · baseline {', '.join(baselines) or 'none'}"
+        tables.border_subtitle = Content(f"{which} · baseline {', '.join(baselines) or 'none'}")
         if self._show_end:
             self._show_end = False
             tables.call_after_refresh(tables.scroll_end, animate=False)
@@ -219,7 +220,7 @@ class Compare(Page):
 
             path = unused(path)
             try:
-                path.write_text(str(render(comparison, SUFFIXES[path.suffix])))  # type: ignore[arg-type]
+                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")  # type: ignore[arg-type]
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
             return f"Saved {path}."

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
@@ -39,7 +40,7 @@ class EditTerms(ModalScreen[Combo | None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box", can_focus=False) as box:
-            box.border_title = f"Terms of {self._combo_name}"
+            box.border_title = Content(f"Terms of {self._combo_name}")
             for term, weight in self._combo.weights.items():
                 options = TERMS[term].defaults | {"weight": weight} | self._combo.options.get(term, {})
                 for option, value in options.items():

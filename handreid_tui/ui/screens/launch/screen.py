@@ -177,7 +177,7 @@ class Launch(Page):
         if name is None or name == OWN:
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
-            panel.border_title = self._table.named(name)
+            panel.border_title = Content(self._table.named(name))
             text = about(self._table.combos[name], self._table.best_of(name))
         panel.query_one(Static).update(text)
 

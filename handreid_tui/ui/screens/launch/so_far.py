@@ -58,7 +58,7 @@ class Results:
         known = [run for run in wanted.snapshot.runs.values() if run.status in COUNTED and not run.archived]
         for run in known:
             if run.number not in self._known:
-                self._known[run.number] = configuration(wanted.snapshot.history, run.number)
+                self._known[run.number] = configuration(wanted.snapshot.opened, run.number)
         found = {}
         for name in wanted.combos if known else ():
             try:

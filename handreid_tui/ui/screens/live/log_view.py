@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.widgets import RichLog
 
 TAIL = 128 << 10  # bytes of the log's end that are shown
@@ -36,7 +37,7 @@ class LogView(RichLog):
     def start(self, title: str) -> None:
         """Show another run's log."""
         self.clear()
-        self.border_subtitle = title
+        self.border_subtitle = Content(title)
 
     def add(self, lines: list[str]) -> None:
         following = self.scroll_offset.y >= self.max_scroll_y - 1

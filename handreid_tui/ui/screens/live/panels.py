@@ -84,17 +84,21 @@ TERM = "term/"
 
 
 def loss_panel(keys: set[str], weights: Mapping[str, float] | None = None) -> Panel:
-    """The loss panel of runs that have these metrics: the total with its terms, each term, the learning rate.
+    """The loss panel of runs that have these metrics: the total with its terms, each term and what it
+    watches, the learning rate.
 
     weights: of the terms. The weighted terms add up to the total.
     """
     weights = weights or {}
-    terms = {key: key.removeprefix(TERM) for key in sorted(keys) if key.startswith(TERM)}
+    names = {key: key.removeprefix(TERM) for key in sorted(keys) if key.startswith(TERM)}
+    terms = {key: name for key, name in names.items() if "/" not in name}
+    watched = {key: name for key, name in names.items() if "/" in name}
     weighted = {f"{WEIGHTED}{name}": _weighted(name, weights.get(name, 1.0)) for name in terms.values()}
     views = (
         View("total and weighted terms", {"total": "total"} | weighted, better=-1),
         View("unweighted terms", terms, better=-1),
         *(View(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
+        *(View(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
         View("learning rate", {"lr": "learning rate"}),
     )
     return Panel("loss", "Loss", views, log=True)

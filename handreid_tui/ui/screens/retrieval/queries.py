@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.data.decode import Undecodable
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
+from handreid_tui.text.streams import readable
 from handreid_tui.ui.screens.retrieval.picture import Pixels, load
 
 SHOWN = 10
@@ -108,7 +109,9 @@ def shared_prefix(identities: list[str]) -> str:
 def _shot(evaluation: Evaluation, row: int, score: float = 1.0, match: bool = True) -> Shot:
     root, path = evaluation.root, evaluation.paths[row]
     pixels = _pixels(root, path)
-    return Shot(evaluation.names[row], str(evaluation.identity[row]), root / path, pixels, score, match)
+    return Shot(
+        readable(evaluation.names[row]), readable(str(evaluation.identity[row])), root / path, pixels, score, match
+    )
 
 
 @lru_cache(maxsize=512)

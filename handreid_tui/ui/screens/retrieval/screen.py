@@ -151,7 +151,7 @@ class Retrieval(Page):
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
         told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
-        self.query_one("#query Static", Static).update(f"{found.query.name}\n{told}\nAP {percent(found.ap)}")
+        self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{told}\nAP {percent(found.ap)}"))
         if found.match:
             title, name = f"✓ {found.rank} {found.match.score:.3f}", found.match.identity.removeprefix(shared)
             true.show(found.match, title, "right", name)

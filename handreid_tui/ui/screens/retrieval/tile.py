@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.segment import Segment
+from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -32,9 +33,9 @@ class Tile(Widget):
         """`kind`: query, right, wrong or none. `identity`: as it is to be written."""
         self._shot, self._strips, self._identity = shot, [], identity
         self.set_classes(kind)
-        self.border_title = title
+        self.border_title = Content(title)
         self._label()
-        self.tooltip = shot.name if shot else None
+        self.tooltip = Content(shot.name) if shot else None
         self.refresh()
 
     def _label(self) -> None:
@@ -42,7 +43,7 @@ class Tile(Widget):
         name = self._identity
         if self.size.width and len(f"id {name}") > self.size.width - 4:
             name = name.rpartition("/")[2]
-        self.border_subtitle = f"id {name}" if name else ""
+        self.border_subtitle = Content(f"id {name}" if name else "")
 
     def on_resize(self) -> None:
         self._strips = []

@@ -202,7 +202,7 @@ class Runs(Page):
     def _read_about(self, run: RunRow) -> About:
         from handreid_tui.history import configuration, messages
 
-        history = self._snapshot.history
+        history = self._snapshot.opened
         return About(run.number, configuration(history, run.number), messages(history, run.number))
 
     def _show_about(self, about: About) -> None:
