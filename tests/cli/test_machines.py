@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,19 +90,30 @@ def test_ctrl_z_suspends_the_ui_and_the_shell_continues_it(tmp_path: Path) -> No
         output = read_until(terminal, b"Launch")
         assert b"\x1b[?1049h" in output
         os.write(terminal, b"\x1a")
-        _, status = os.waitpid(pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status)
+        assert os.WIFSTOPPED(status_of(pid, terminal))
         os.kill(pid, signal.SIGCONT)
         read_until(terminal, b"\x1b[?1049h")
         os.write(terminal, b"q")
-        read_until(terminal, b"\x1b[?1049l")
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert os.waitstatus_to_exitcode(status_of(pid, terminal)) == 0
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         raise
     finally:
         os.close(terminal)
+
+
+def status_of(pid: int, terminal: int, seconds: float = 60.0) -> int:
+    """The status of the process when it stops or ends; what it writes meanwhile is read, or it would wait for that."""
+    os.set_blocking(terminal, False)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError):
+            os.read(terminal, 65536)
+        changed, status = os.waitpid(pid, os.WUNTRACED | os.WNOHANG)
+        if changed:
+            return status
+        time.sleep(0.02)
+    raise AssertionError("it neither stopped nor ended")
 
 
 def read_until(terminal: int, wanted: bytes, seconds: float = 60.0) -> bytes:
