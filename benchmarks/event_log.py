@@ -30,13 +30,13 @@ Log = Callable[[int], None]
 
 
 def handreid(folder: Path) -> tuple[Log, Callable[[], None]]:
-    from engine.contract.events import EventWriter
+    from engine.contract.events import EventWriter, TrainingStep
 
     events = EventWriter(folder / run_files.EVENTS)
 
     def log(step: int) -> None:
         terms = {"ce": 2.5 + step, "triplet": 0.25}
-        events.write("step", step=step, epoch=1, total=2.75 + step, terms=terms, lr=1e-3, images_per_s=612.5)
+        events.write(TrainingStep(step=step, epoch=1, total=2.75 + step, terms=terms, lr=1e-3, images_per_s=612.5))
 
     return log, events.close
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.contract import run_files
 from engine.contract.config import resolve
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, TrainingStep
 from handreid_tui.history import add_tag, curve, ingest, list_runs, open_history
 from handreid_tui.runs import directory
 
@@ -40,7 +40,7 @@ def hammer(place: Path, name: int, seconds: float) -> dict[str, int]:
             done["runs"] += 1
         for writer, step in writers:
             for _ in range(chance.randrange(20)):
-                writer.write("step", step=step[0], epoch=1, total=1.0 / (step[0] + 1), terms={"ce": 1.0}, lr=1e-3)
+                writer.write(TrainingStep(step=step[0], epoch=1, total=1.0 / (step[0] + 1), terms={"ce": 1.0}, lr=1e-3))
                 step[0] += 1
                 done["events written"] += 1
         done["events ingested"] += ingest(history, runs).events

@@ -31,7 +31,7 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.config import resolve
-from engine.contract.events import read_events
+from engine.contract.events import Event, RunStarted, TrainingStep, parse, read_events
 from handreid_tui.history import ingest, open_history, rebuild
 from handreid_tui.launch import lifecycle
 from handreid_tui.runs import directory
@@ -48,7 +48,10 @@ import hashlib, json, os, signal, sys, time
 from pathlib import Path
 from typing import Any
 from engine.contract import run_files
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, parse
+
+def event(kind, **fields):
+    return parse(json.dumps({"kind": kind, **fields}))
 
 run = Path(sys.argv[1])
 config = json.loads((run / run_files.CONFIG).read_text())
@@ -58,21 +61,21 @@ checkpoint = run / run_files.CHECKPOINTS / run_files.PROGRESS
 checkpoint.parent.mkdir(exist_ok=True)
 state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "weights": ""}
 events = EventWriter(run / run_files.EVENTS)
-events.write("started", pid=os.getpid(), resumed_from=state["step"] or None, steps=config["train"]["epochs"])
+events.write(event("started", pid=os.getpid(), resumed_from=state["step"] or None, steps=config["train"]["epochs"]))
 for step in range(state["step"], config["train"]["epochs"]):
     time.sleep(0.005)
     weights = hashlib.sha256(f"{state['weights']} {config['seed']} {step}".encode()).hexdigest()
-    events.write("step", step=step, total=1 / (step + 1), terms={"ce": 1 / (step + 1)})
+    events.write(event("step", step=step, total=1 / (step + 1), terms={"ce": 1 / (step + 1)}))
     state = {"step": step + 1, "weights": weights}
     if step % 7 == 0 or step + 1 == config["train"]["epochs"] or stopping:
         fresh = checkpoint.with_suffix(".tmp")
         fresh.write_text(json.dumps(state))
         fresh.rename(checkpoint)
-        events.write("checkpoint", step=step + 1)
+        events.write(event("checkpoint", step=step + 1))
     if stopping:
-        events.write("ended", status="stopped", reason=None, summary=None)
+        events.write(event("ended", status="stopped", reason=None, summary=None))
         sys.exit(0)
-events.write("ended", status="finished", reason=None, summary={})
+events.write(event("ended", status="finished", reason=None, summary={}))
 """
 
 CLIENT = """
@@ -227,22 +230,17 @@ def steps_told(path: Path, offset: int) -> list[int]:
     """The steps that stand after the events up to `offset`: a resume voids those behind its checkpoint."""
     steps: set[int] = set()
     for event in upto(path / run_files.EVENTS, offset):
-        if event["kind"] == "started":
-            steps = {step for step in steps if step < (event["resumed_from"] or 0)}
-        elif event["kind"] == "step":
-            steps.add(event["step"])
+        if isinstance(event, RunStarted):
+            steps = {step for step in steps if step < (event.resumed_from or 0)}
+        elif isinstance(event, TrainingStep):
+            steps.add(event.step)
     return sorted(steps)
 
 
-def upto(events: Path, offset: int) -> list[dict]:
+def upto(events: Path, offset: int) -> list[Event]:
     """The events before that byte; a trainer may be writing more at this moment."""
-    found = []
-    for line in events.read_bytes()[:offset].splitlines() if offset else ():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # torn by a kill
-        found.append(event)
+    lines = events.read_bytes()[:offset].splitlines() if offset else ()
+    found = [event for line in lines if (event := parse(line))]  # others were torn by a kill
     return found
 
 

@@ -51,7 +51,7 @@ def trainer(run: str) -> None:
     mark("trainer: open_clip imported, torchvision with it")
     import engine.training.loop
     import engine.training.setup
-    from engine.contract.events import EventWriter
+    from engine.contract.events import Event, EventWriter, as_object
     from engine.training.meter import Meter
 
     mark("trainer: the rest of the engine imported")
@@ -68,10 +68,11 @@ def trainer(run: str) -> None:
     after(Meter, "add", "trainer: first step")
     write = EventWriter.write
 
-    def noting(self: EventWriter, kind: str, **fields: object) -> None:
-        write(self, kind, **fields)
-        if kind in ("started", "evaluation", "step"):
-            once(f"trainer: event {kind} {fields.get('stage', '')}".rstrip())
+    def noting(self: EventWriter, event: Event) -> None:
+        write(self, event)
+        line = as_object(event)
+        if line["kind"] in ("started", "evaluation", "step"):
+            once(f"trainer: event {line['kind']} {line.get('stage', '')}".rstrip())
 
     EventWriter.write = noting  # type: ignore[method-assign]
     sys.exit(main(["train", run]))

@@ -13,12 +13,11 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import LossNotFinite, UserError
-from engine.contract.events import EventWriter, dumps
+from engine.contract.events import EndReason, EventWriter, RunEnded, dumps
 
 LATER_STEP = "Lower the learning rate, or its weight."
 FIRST_STEP = "Check its options, or train in float32."
@@ -83,18 +82,18 @@ def _train(run: Path) -> int:
         stop = StopRequest()
         stop.listen()
         if train(run, config, events, stop) == "stopped":
-            events.write("ended", status="stopped", reason=None, summary=None)
+            events.write(RunEnded("stopped"))
         return 0
     except Exception as error:
         reason = explain(error, config)
-        print(f"Error: {reason['message']}", file=sys.stderr)
-        if reason["kind"] == "error":
+        print(f"Error: {reason.message}", file=sys.stderr)
+        if reason.kind == "error":
             traceback.print_exc()
-        events.write("ended", status="failed", reason=reason, summary=None)
-        return 2 if reason["kind"] == "usage" else 1
+        events.write(RunEnded("failed", reason))
+        return 2 if reason.kind == "usage" else 1
 
 
-def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
+def explain(error: Exception, config: RunConfig) -> EndReason:
     """Why a run failed: kind, a sentence for the user, its setting, and a traceback where the fault may be ours."""
     train = config.train
     batch = train.ids_per_batch * train.images_per_id
@@ -115,7 +114,7 @@ def explain(error: Exception, config: RunConfig) -> dict[str, Any]:
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-    return {"kind": kind, "message": message, "setting": setting, "traceback": trace}
+    return EndReason(kind, message, setting, trace)
 
 
 def _what_would_fit(config: RunConfig) -> tuple[str, str]:

@@ -29,7 +29,15 @@ REFUSED = {
 def main() -> NoReturn:
     """Run what the command line asks for: a user's mistake is one sentence on stderr and exit status 2."""
     use_readable_streams()
-    sys.exit(_status())
+    try:
+        status = _status()
+    except Exception as error:
+        from handreid_tui.text.manager_log import log_bug, log_file
+
+        log_bug(f"handreid {' '.join(sys.argv[1:])}")
+        what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        status = _complain(f"This is a bug of handreid ({what}). The traceback is in {log_file()}.") - 1
+    sys.exit(status)
 
 
 def _status() -> int:

@@ -18,6 +18,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     os.environ.setdefault("HANDREID_CACHE", str(shared / "handreid-cache"))
+    os.environ["XDG_STATE_HOME"] = str(shared / "state")  # nor the user's log
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import Combo, combo_name, find_combo
@@ -19,6 +19,11 @@ from engine.contract.terms import TERMS, checked_options, find_term
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _as_list(value: Any) -> Any:
+    """One name for a list of one."""
+    return [value] if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -93,6 +98,11 @@ class TrainConfig(Section):
     warmup_from: Fraction = Field(0.1, description="factor on the rates at the first step of the warm-up")
     milestones: list[NotNegative] = Field([30, 50], description="epochs at which `step` decays")
     decay: Fraction = Field(0.1, description="factor of each step decay")
+    freeze: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+        [], description="encoder weights that stay as they are: all-but-last-N (blocks), or names with *"
+    )
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate from each block to the one before it")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are evaluated; 0: none")
     clip_norm: NotNegative = Field(5.0, description="largest norm of the gradient; 0: no clipping")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
     compile: bool = Field(False, description="compile the encoder with torch.compile")

@@ -1,10 +1,10 @@
 """events.jsonl: what happened in a run, one JSON object a line, append-only. The trainer writes, the manager reads.
 
-A line is `{"v": 1, "t": <unix seconds>, "kind": …, …}`; docs/architecture.md lists kinds and fields. A reader ignores
-unknown kinds and keys; a half-written last line waits for its end. No torch here.
+A line is `{"v": 1, "t": <Unix seconds>, "kind": …}` and the fields of its kind, for each of which there is a dataclass
+below; the table in docs/architecture.md is checked against them. A field that is None is not written; NaN and infinity
+are written as null and read as NaN. A reader ignores unknown kinds and fields; a half-written last line waits for its
+end. No torch here.
 """
-
-from __future__ import annotations
 
 import json
 import math
@@ -12,11 +12,223 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 VERSION = 1
-KINDS = ("started", "step", "epoch", "evaluation", "system", "checkpoint", "message", "ended")
 LONGEST_LINE = 1 << 20  # bytes; no event comes near, and a reader's memory stays bounded
+_ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_DECODE = json.JSONDecoder(parse_constant=lambda _: math.nan).raw_decode  # half of what `loads` takes
+_NUMERIC = (float, int, type(None))
+LARGEST = 2**53  # beyond it, a whole number is not exact as a float
+
+
+# How a field is read from JSON; a value of another type is as good as none
+
+
+def _number(value: Any) -> float:
+    """NaN where it is no number."""
+    if type(value) is float:
+        return value
+    return float(value) if type(value) is int and abs(value) < LARGEST else math.nan
+
+
+def whole(value: Any) -> int | None:
+    """A count; None where it is none."""
+    return value if type(value) is int and 0 <= value < LARGEST else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _flag(value: Any) -> bool:
+    return value is True
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def numbers(value: Any) -> dict[str, float] | None:
+    """The numbers of an object; null is NaN, and what is neither is left out."""
+    if not isinstance(value, dict):
+        return None
+    return {
+        name: number if type(number) is float else _number(number)
+        for name, number in value.items()
+        if type(number) in _NUMERIC
+    }
+
+
+SPREAD = "spread"  # the entries of this field stand beside the other fields, and take what no other field names
+
+
+# The kinds
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    pid: Annotated[int | None, whole] = None
+    host: Annotated[str | None, _text] = None
+    device: Annotated[str | None, _text, "as torch names it"] = None
+    device_name: Annotated[str | None, _text, "for people"] = None
+    compute: Annotated[str | None, _text, "precision and kernels"] = None
+    threads: Annotated[int | None, whole] = None
+    world_size: Annotated[int | None, whole, "processes that train together"] = None
+    combo: Annotated[str | None, _text] = None
+    epochs: Annotated[int | None, whole] = None
+    steps: Annotated[int | None, whole, "in all epochs together"] = None
+    dataset: Annotated[str | None, _text] = None
+    format: Annotated[str | None, _text, "layout of the data set"] = None
+    subset: Annotated[str | None, _text] = None
+    gallery: Annotated[str | None, _text] = None
+    fingerprint: Annotated[str | None, _text, "of the split"] = None
+    found: Annotated[str | None, _text, "what the data set holds"] = None
+    model: Annotated[str | None, _text] = None
+    pretrained: Annotated[str | None, _text] = None
+    image_size: Annotated[int | None, whole, "pixels"] = None
+    parameters: Annotated[int | None, whole, "of the encoder"] = None
+    train_images: Annotated[int | None, whole] = None
+    train_identities: Annotated[int | None, whole] = None
+    test_identities: Annotated[int | None, whole] = None
+    resumed_from: Annotated[int | None, whole, "steps that a checkpoint held"] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    step: Annotated[int, whole, "from 0"]
+    epoch: Annotated[int | None, whole, "from 1"] = None
+    total: Annotated[float | None, _number, "weighted sum of the terms"] = None
+    terms: Annotated[dict[str, float] | None, numbers, "each loss without its weight"] = None
+    watched: Annotated[dict[str, float] | None, numbers, "what terms measure beside it, as `facenet/active`"] = None
+    lr: Annotated[float | None, _number] = None
+    images_per_s: Annotated[float | None, _number] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    step: Annotated[int, whole, "steps done before"]
+    epoch: Annotated[int | None, whole] = None
+    seconds: Annotated[float | None, _number, "of training"] = None
+    geometry: Annotated[dict[str, float] | None, numbers, "of the validation: see METRICS"] = None
+    means: Annotated[dict[str, float] | None, numbers, "means of `total` and of each term", SPREAD] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationDone:
+    step: Annotated[int, whole, "steps done before"]
+    epoch: Annotated[int | None, whole] = None
+    split: Annotated[str | None, _text, "`val` or `test`"] = None
+    stage: Annotated[str | None, _text, "`pixels`, `before`, `validation` or `final`"] = None
+    trials: Annotated[int | None, whole] = None
+    queries_without_match: Annotated[float | None, _number, "mean over the trials"] = None
+    metrics: Annotated[dict[str, float] | None, numbers, "the metrics of a report, means of the trials", SPREAD] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class SystemReading:
+    step: Annotated[int, whole]
+    cpu: Annotated[float | None, _number, "share of all cores"] = None
+    rss: Annotated[float | None, _number, "bytes"] = None
+    gpu_util: Annotated[float | None, _number, "share"] = None
+    gpu_memory: Annotated[float | None, _number, "bytes"] = None
+    gpu_power: Annotated[float | None, _number, "watts"] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointWritten:
+    step: Annotated[int | None, whole, "steps done before"] = None
+    epoch: Annotated[int | None, whole] = None
+    path: Annotated[str | None, _text, "in the run directory"] = None
+    best: Annotated[bool, _flag, "whether it is the best model"] = False
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainerMessage:
+    level: Annotated[str | None, _text, "`info` or `warning`"] = None
+    text: Annotated[str | None, _text] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class EndReason:
+    """Why a run ended. kind: `usage`, `nan`, `out_of_memory`, `disk`, `error`, `signal` or `process`."""
+
+    kind: str = ""
+    message: str = ""
+    setting: str = ""
+    traceback: str | None = None
+
+
+def _reason(value: Any) -> EndReason | None:
+    if isinstance(value, str):
+        return EndReason(message=value)
+    if not isinstance(value, dict):
+        return None
+    texts = {key: value[key] for key in EndReason.__dataclass_fields__ if isinstance(value.get(key), str)}
+    return EndReason(**texts)
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    status: Annotated[str | None, _text, "`finished`, `stopped` or `failed`"] = None
+    reason: Annotated[EndReason | None, _reason, "`kind`, `message`, `setting`, `traceback`"] = None
+    summary: Annotated[dict[str, Any] | None, _object, "of a finished run: its final report"] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class UnknownEvent:
+    """An event of a newer version, or one without what its kind must have."""
+
+    kind: str
+    t: float | None = None
+
+
+Event = (
+    RunStarted
+    | TrainingStep
+    | EpochDone
+    | EvaluationDone
+    | SystemReading
+    | CheckpointWritten
+    | TrainerMessage
+    | RunEnded
+    | UnknownEvent
+)
+KINDS: dict[str, type[Any]] = {
+    "started": RunStarted,
+    "step": TrainingStep,
+    "epoch": EpochDone,
+    "evaluation": EvaluationDone,
+    "system": SystemReading,
+    "checkpoint": CheckpointWritten,
+    "message": TrainerMessage,
+    "ended": RunEnded,
+}
+_KIND_OF = {kind: name for name, kind in KINDS.items()}
+_FIELDS = {
+    name: {each: known.__metadata__ for each, known in kind.__annotations__.items() if each != "t"}
+    for name, kind in KINDS.items()
+}
+_READERS = {name: {each: how[0] for each, how in of.items() if SPREAD not in how} for name, of in _FIELDS.items()}
+_SPREAD = {name: next((each for each, how in of.items() if SPREAD in how), None) for name, of in _FIELDS.items()}
+_STEP_NUMBERS = tuple(name for name, read in _READERS["step"].items() if read is _number)
+_NEEDS_STEP = {"step", "epoch", "evaluation", "system"}
+_OF_EVERY_LINE = {"v", "t", "kind"}
+
+
+def documented(kind: str) -> list[str]:
+    """The fields of a kind, each with what it means: the rows of the documentation."""
+    about = {name: next(iter(how[1:2]), "") for name, how in _FIELDS[kind].items()}
+    spread = _SPREAD[kind]
+    return [text if name == spread else f"`{name}` ({text})" if text else f"`{name}`" for name, text in about.items()]
 
 
 class EventWriter:
@@ -25,24 +237,26 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         self._lost = 0
+        self._end = -1  # where our last line ended
 
-    def write(self, kind: str, **fields: Any) -> None:
+    def write(self, event: Event) -> None:
         """Append an event. One without room on the disk is dropped; once there is room, a message says so."""
         if self._lost:
             text = f"The disk was full: {self._lost} event{'s were' if self._lost > 1 else ' was'} lost."
-            if self._append("message", {"level": "warning", "text": text}):
+            if self._append(TrainerMessage("warning", text)):
                 self._lost = 0
-        if not self._append(kind, fields):
+        if not self._append(event):
             self._lost += 1
 
-    def _append(self, kind: str, fields: dict[str, Any]) -> bool:
-        event = {"v": VERSION, "t": round(time.time(), 3), "kind": kind} | fields
-        line = (dumps(event) + "\n").encode()
+    def _append(self, event: Event) -> bool:
+        line = (dumps(as_object(event)) + "\n").encode()
         try:
             size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":
+            if size and size != self._end and os.pread(self._file, 1, size - 1) != b"\n":
                 line = b"\n" + line  # a torn line, of a killed writer or a full disk, must not swallow ours
-            return os.write(self._file, line) == len(line)
+            written = os.write(self._file, line)
+            self._end = size + written if written == len(line) else -1
+            return written == len(line)
         except OSError:
             return False
 
@@ -50,11 +264,25 @@ class EventWriter:
         os.close(self._file)
 
 
+def as_object(event: Event) -> dict[str, Any]:
+    """The JSON object of an event; without a time of its own, it is of now."""
+    kind = _KIND_OF[type(event)]
+    line = {"v": VERSION, "t": 0.0, "kind": kind, **event.__dict__}
+    line["t"] = round(time.time(), 3) if event.t is None else event.t
+    if None in line.values():
+        line = {name: value for name, value in line.items() if value is not None}
+    if (spread := _SPREAD[kind]) in line:
+        line |= line.pop(spread)
+    if type(reason := line.get("reason")) is EndReason:
+        line["reason"] = vars(reason)
+    return line
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Complete lines read from `start` to `end` (byte offsets): the events, and how many lines were damaged."""
 
-    events: list[dict[str, Any]]
+    events: list[Event]
     start: int
     end: int
     damaged: int
@@ -80,7 +308,7 @@ def read_events(path: Path, start: int = 0, limit: int = 16 << 20) -> Chunk:
         end = len(block)  # nobody waits for the end of this line
     events, damaged = [], 0
     for line in block[:end].split(b"\n")[in_line:]:
-        event = _parse(line) if len(line) <= LONGEST_LINE else None
+        event = parse(line) if len(line) <= LONGEST_LINE else None
         if event is None:
             damaged += bool(line.strip())
         else:
@@ -88,20 +316,63 @@ def read_events(path: Path, start: int = 0, limit: int = 16 << 20) -> Chunk:
     return Chunk(events, start, start + end, damaged)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes | str) -> Event | None:
+    """The event of a line; None where that is not a JSON object with a kind."""
     try:
-        event = json.loads(line)
+        text = (line if isinstance(line, str) else line.decode(errors="surrogatepass")).strip()
+        raw, end = _DECODE(text)
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+    if end != len(text) or not isinstance(raw, dict) or not isinstance(kind := raw.get("kind"), str):
+        return None
+    t = _moment(raw.get("t"))
+    if kind == "step":
+        return _training_step(raw, t)
+    readers = _READERS.get(kind)
+    if readers is None or ("trial" in raw and raw["trial"] != "mean"):  # a single trial is nobody's result
+        return UnknownEvent(kind, t)
+    values = {"t": t} | {name: readers[name](value) for name, value in raw.items() if name in readers}
+    if kind in _NEEDS_STEP and values.get("step") is None:
+        return UnknownEvent(kind, t)
+    if spread := _SPREAD[kind]:
+        others = {k: v for k, v in raw.items() if k not in readers and k not in _OF_EVERY_LINE and k != "trial"}
+        values[spread] = numbers(others)
+    event: Event = object.__new__(KINDS[kind])
+    event.__dict__.update(values)  # a third of what the constructor takes; the class holds the defaults
+    return event
+
+
+def _training_step(raw: dict[str, Any], t: float | None) -> TrainingStep | UnknownEvent:
+    """What `parse` does for any kind, for the kind that nearly all lines are of: in half the time."""
+    step = raw.get("step")
+    if type(step) is not int or not 0 <= step < LARGEST:
+        return UnknownEvent("step", t)
+    event: TrainingStep = object.__new__(TrainingStep)
+    values = event.__dict__
+    values["step"], values["t"] = step, t
+    for name in _STEP_NUMBERS:
+        if name in raw:
+            value = raw[name]
+            values[name] = value if type(value) is float else _number(value)
+    if "epoch" in raw:
+        values["epoch"] = whole(raw["epoch"])
+    for name in ("terms", "watched"):
+        if name in raw:
+            values[name] = numbers(raw[name])
+    return event
+
+
+def _moment(value: Any) -> float | None:
+    """Unix seconds; None where there are none."""
+    return float(value) if type(value) in (int, float) and 0 <= value < LARGEST else None
 
 
 def dumps(value: Any) -> str:
     """JSON with NaN and infinity as null: neither is JSON, and SQLite stores neither."""
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return _ENCODE(value)
     except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"))
+        return _ENCODE(_finite(value))
 
 
 def _finite(value: Any) -> Any:

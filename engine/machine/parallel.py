@@ -56,7 +56,8 @@ class Workers:
             encoder = nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
         if compiled:  # not in place: evaluation is short, and would be compiled for itself
             encoder = cast(nn.Module, torch.compile(encoder))
-        return DistributedDataParallel(encoder) if self.size > 1 else encoder
+        learns = any(weight.requires_grad for weight in encoder.parameters())
+        return DistributedDataParallel(encoder) if self.size > 1 and learns else encoder
 
     def gather(self, features: tuple[Tensor, ...]) -> list[Tensor]:
         """The features [B / size, D] of all processes as [B, D], in the order of the batch."""

@@ -45,6 +45,18 @@ class ImageEncoder(nn.Module):
         pooled = hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden
         return (pooled,) if self.projection is None else (pooled, self.projection(hidden))
 
+    def open_clip_names(self) -> dict[str, str]:
+        """open_clip's own name (`visual.…`) of each parameter by its name here."""
+        projection = "visual.proj" if isinstance(self.projection, Projection) else f"visual.{self.cut}"
+        names = {}
+        for name, _ in self.named_parameters():
+            part, _, rest = name.partition(".")
+            if part == "trunk":
+                names[name] = f"visual.{rest}"
+            else:
+                names[name] = projection if projection == "visual.proj" else f"{projection}.{rest}"
+        return names
+
     def open_clip_state(self) -> dict[str, Tensor]:
         """The weights under open_clip's own names (`visual.…`), so that open_clip alone can load them."""
         state = {f"visual.{name}": value for name, value in self.trunk.state_dict().items()}

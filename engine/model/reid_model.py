@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.machine.randomness import derived_seed
+from engine.model.depth import frozen_norms
 from engine.model.encoder import ImageEncoder, dims_of
 from engine.model.quick_gelu import lighten
 from engine.model.towers import Tower, open_tower
@@ -41,6 +42,13 @@ class ReIDModel(nn.Module):
         self.necks = nn.ModuleList(nn.BatchNorm1d(dim) for dim in self.dims)
         for neck in self.necks:
             neck.bias.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ReIDModel:
+        """As ever, but what is frozen of the encoder keeps the statistics of its batch norms."""
+        super().train(mode)
+        for norm in frozen_norms(self.encoder):
+            norm.eval()
+        return self
 
     def forward(self, images: Tensor) -> list[Feature]:
         """Features of `images` [B, 3, S, S], normalised as the encoder expects: before and after the projection."""

@@ -59,6 +59,8 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
         return _from_tag(config, tag)
     source = None if record is not None or config.pretrained in ("none", HUB) else weights_file(Path(config.pretrained))
     known = recorded_model(source) if source else record or {}
+    if config.name.startswith(ON_HUB) and "open_clip" not in known:
+        known = _hub_record(config) | known
     settings = _settings(config, known)
     quick_gelu = bool(settings.get("quick_gelu") or known.get("quick_gelu"))
     mean, std = _normalisation(config, known)
@@ -132,7 +134,7 @@ def _settings(config: ModelConfig, known: dict[str, Any]) -> Settings:
     if config.name.startswith(TIMM):
         return _timm_settings(config)
     if config.name.startswith(ON_HUB):
-        return known.get("open_clip") or _hub_settings(config)
+        return dict(known["open_clip"])
     return _image_part(open_clip.get_model_config(config.name))
 
 
@@ -159,13 +161,17 @@ def _timm_settings(config: ModelConfig) -> Settings:
     return {"embed_dim": 512, "vision_cfg": vision}
 
 
-def _hub_settings(config: ModelConfig) -> Settings:
+def _hub_record(config: ModelConfig) -> dict[str, Any]:
+    """What a repository of the hub says of its model, as a checkpoint of ours would."""
     from huggingface_hub import hf_hub_download
 
     _check_hub()
     try:
         file = hf_hub_download(config.name.removeprefix(ON_HUB), "open_clip_config.json")
-        return _image_part(json.loads(Path(file).read_text())["model_cfg"])
+        declared = json.loads(Path(file).read_text())
+        expected = declared.get("preprocess_cfg") or {}
+        normalisation = {name: expected[name] for name in ("mean", "std") if expected.get(name)}
+        return {"open_clip": _image_part(declared["model_cfg"])} | normalisation
     except (OSError, ValueError, KeyError) as error:
         raise _not_fetched(config, error) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.contract import run_files
-from engine.contract.events import EventWriter
+from engine.contract.events import CheckpointWritten, EventWriter, TrainerMessage
 from engine.training.checkpoint import Checkpoint, save_checkpoint
 
 
@@ -23,7 +23,7 @@ class CheckpointWriter:
     def __init__(self, folder: Path, events: EventWriter) -> None:
         self.folder, self.events = folder, events
         self._thread = ThreadPoolExecutor(1)
-        self._writing: tuple[Future[str], dict[str, Any]] | None = None
+        self._writing: tuple[Future[str], CheckpointWritten] | None = None
 
     def save(self, last: Checkpoint, best: Checkpoint | None, epoch: int) -> None:
         """Begin to write `last`, whose values may change from now on, and `best`, whose values may not.
@@ -33,12 +33,7 @@ class CheckpointWriter:
         self.wait()
         optimizers = [_copied(state) for state in last.optimizers]
         last = replace(last, weights=_copied(last.weights), optimizers=optimizers)
-        about = {
-            "epoch": epoch,
-            "step": last.state["step"],
-            "path": run_files.LAST_CHECKPOINT,
-            "best": False,
-        }
+        about = CheckpointWritten(last.state["step"], epoch, run_files.LAST_CHECKPOINT)
         self._writing = self._thread.submit(self._write, last, best), about
 
     def save_final(self, best: Checkpoint) -> Future[None]:
@@ -61,10 +56,10 @@ class CheckpointWriter:
             return
         (written, about), self._writing = self._writing, None
         if problem := written.result():
-            text = f"No checkpoint at step {about['step']}: {problem}. Training goes on."
-            self.events.write("message", level="warning", text=text)
+            text = f"No checkpoint at step {about.step}: {problem}. Training goes on."
+            self.events.write(TrainerMessage("warning", text))
         else:
-            self.events.write("checkpoint", **about)
+            self.events.write(about)
 
     def _write(self, last: Checkpoint, best: Checkpoint | None) -> str:
         """What went wrong, or nothing. An error that is kept keeps its half-written file open, and the disk full."""

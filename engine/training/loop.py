@@ -17,7 +17,15 @@ from torch import Tensor
 
 from engine.contract import run_files
 from engine.contract.config import RunConfig
-from engine.contract.events import EventWriter
+from engine.contract.events import (
+    CheckpointWritten,
+    EpochDone,
+    EvaluationDone,
+    EventWriter,
+    RunEnded,
+    RunStarted,
+    TrainerMessage,
+)
 from engine.contract.weights import recorded_model
 from engine.data.same_split import read_begun
 from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
@@ -27,6 +35,7 @@ from engine.machine.parallel import join_workers
 from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
+from engine.training.ema import AveragedWeights
 from engine.training.meter import Meter
 from engine.training.schedule import rate_factor
 from engine.training.setup import Earlier, Setup, prepare
@@ -66,6 +75,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     progress = Progress.of(checkpoint) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
+    averaged = AveragedWeights(config.train.ema, setup.weights())
+    averaged.load_state(checkpoint.weights if checkpoint else {})
     best = checkpoint.best if checkpoint else {}
     if not best:  # none yet, or a checkpoint that does not hold it: from here on
         progress.best_mAP, progress.best_epoch, progress.best_step = -1.0, 0, progress.step
@@ -95,6 +106,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         loss.total.backward()
         setup.objective.unscale_own()
         setup.optimizers.step(config.train.clip_norm)
+        averaged.update()
         if workers.main:
             meter.add(step, loss, config.train.lr * factor)
         progress.step = step + 1
@@ -104,9 +116,10 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             meter.flush()
             epoch = progress.step // steps_per_epoch
             if epoch % config.evaluation.every == 0 or epoch == epochs:
-                validation = _validate(setup, events, meter, progress.step, epoch)
+                with averaged.in_place():
+                    validation = _validate(setup, events, meter, progress.step, epoch)
                 if not validation < progress.best_mAP:  # a later epoch wins a tie, and where nothing can be compared
-                    best = {name: value.clone() for name, value in setup.weights().items()}
+                    best = {name: value.clone() for name, value in averaged.values.items()}
                     progress.best_mAP, progress.best_epoch, progress.best_step = validation, epoch, progress.step
             meter.restart()
         due = progress.step == steps_per_epoch or time.monotonic() - saved > config.train.checkpoint_every
@@ -114,7 +127,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             meter.flush()
             progress.seconds = time.monotonic() - started
             progress.loss_sums, progress.loss_count = meter.sums, meter.count
-            _save(writer, setup, progress, best)
+            _save(writer, setup, averaged, progress, best)
             saved = time.monotonic()
         writer.look()
         if stopping and progress.step < epochs * steps_per_epoch:
@@ -141,9 +154,8 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
     began = time.monotonic()
     report = _evaluate(setup, events, "validation", step, epoch)
     shape = geometry(report.features, report.identity)
-    events.write(
-        "epoch", step=step, epoch=epoch, seconds=round(began - meter.epoch_began, 3), **meter.means(), geometry=shape
-    )
+    seconds = round(began - meter.epoch_began, 3)
+    events.write(EpochDone(step, epoch, seconds, geometry=shape, means=meter.means()))
     with suppress(OSError):  # a full disk may hold the log
         metrics = report.metrics
         print(f"epoch {epoch}: validation rank-1 {metrics['rank1']:.3f} mAP {metrics['mAP']:.3f}", flush=True)
@@ -161,8 +173,10 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
     else:
         features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
     report = run_trials(setup.split, trials, features)
-    where = {"split": "val" if validation else "test", "stage": stage, "trials": len(trials)}
-    events.write("evaluation", step=step, epoch=epoch, **where, **report.metrics)
+    metrics = dict(report.metrics)
+    unmatched = metrics.pop("queries_without_match")
+    where = "val" if validation else "test"
+    events.write(EvaluationDone(step, epoch, where, stage, len(trials), unmatched, metrics))
     return report
 
 
@@ -178,21 +192,18 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
         summary = report.metrics | summary | {"before": progress.before, "pixels": progress.pixels, "geometry": shape}
         write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
     best.result()
-    events.write(
-        "checkpoint",
-        path=run_files.BEST_CHECKPOINT,
-        epoch=progress.best_epoch,
-        step=progress.best_step,
-        best=True,
-    )
+    events.write(CheckpointWritten(progress.best_step, progress.best_epoch, run_files.BEST_CHECKPOINT, best=True))
     for leftover in (run_files.LAST, run_files.PREVIOUS):  # only an unfinished run needs them
         shutil.rmtree(writer.folder / leftover, ignore_errors=True)
-    events.write("ended", status="finished", reason=None, summary=summary)
+    events.write(RunEnded("finished", summary=summary))
 
 
-def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, best: dict[str, Tensor]) -> None:
+def _save(
+    writer: CheckpointWriter, setup: Setup, averaged: AveragedWeights, progress: Progress, best: dict[str, Tensor]
+) -> None:
     """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
-    last = Checkpoint(setup.weights(), asdict(progress) | {"model": setup.record}, setup.optimizers.state())
+    weights = setup.weights() | averaged.state()
+    last = Checkpoint(weights, asdict(progress) | {"model": setup.record}, setup.optimizers.state())
     kept = setup.checkpoint(best, progress.best_step) if best else None
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 
@@ -201,8 +212,7 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
     (run / run_files.ENVIRONMENT).write_text(json.dumps(environment, indent=2) + "\n")
-    events.write(
-        "started",
+    started = RunStarted(
         pid=os.getpid(),
         host=socket.gethostname(),
         device=str(device.torch),
@@ -228,8 +238,9 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
         test_identities=len({split.images[image].identity for image in split.test}),
         resumed_from=resumed_from,
     )
+    events.write(started)
     for warning in split.warnings:
-        events.write("message", level="warning", text=warning)
+        events.write(TrainerMessage("warning", warning))
 
 
 def _decoding(events: EventWriter) -> Any:
@@ -240,6 +251,6 @@ def _decoding(events: EventWriter) -> Any:
         nonlocal told
         if time.monotonic() - told > 1:
             told = time.monotonic()
-            events.write("message", level="info", text=f"Decoding images: {done} of {total}")
+            events.write(TrainerMessage("info", f"Decoding images: {done} of {total}"))
 
     return report

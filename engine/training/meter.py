@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.errors import LossNotFinite
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, SystemReading, TrainingStep
 from engine.losses.objective import BatchLoss
 from engine.machine.usage import SystemProbe
 
@@ -55,20 +55,21 @@ class Meter:
                 self.sums[name] += named[name]
             self.count += 1
             terms = {name: round(named[name], 6) for name in self.names[1:]}
-            watched = {"watched": {name: round(named[name], 6) for name in self.watched}} if self.watched else {}
+            watched = {name: round(named[name], 6) for name in self.watched} or None
             self.events.write(
-                "step",
-                step=step,
-                epoch=step // self.steps_per_epoch + 1,
-                total=round(named["total"], 6),
-                terms=terms,
-                lr=rate,
-                images_per_s=round(speed, 1),
-                **watched,
+                TrainingStep(
+                    step=step,
+                    epoch=step // self.steps_per_epoch + 1,
+                    total=round(named["total"], 6),
+                    terms=terms,
+                    watched=watched,
+                    lr=rate,
+                    images_per_s=round(speed, 1),
+                )
             )
         if now - self.probed > SYSTEM_SECONDS:
             self.probed = now
-            self.events.write("system", step=waiting[-1][0], **self.probe.read())
+            self.events.write(SystemReading(step=waiting[-1][0], **self.probe.read()))
 
     def restore(self, sums: dict[str, float], count: int) -> None:
         """Take up the means of an epoch that a checkpoint interrupted."""

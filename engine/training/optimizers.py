@@ -11,6 +11,8 @@ from torch import nn
 
 from engine.contract.config import TrainConfig
 from engine.losses.objective import Objective
+from engine.model.depth import depths
+from engine.model.encoder import ImageEncoder
 from engine.model.reid_model import ReIDModel
 
 
@@ -51,13 +53,13 @@ class Optimizers:
 def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> Optimizers:
     """Adam or AdamW for encoder and heads, a plain SGD for each term with a rate of its own.
 
-    Biases, norms, embeddings and class weights of one dimension decay nothing.
+    Biases, norms, embeddings and class weights of one dimension decay nothing. With `layer_decay` d the rate of the
+    encoder is multiplied by d from each block to the one before it; what comes after the last block has the full rate.
     """
-    encoder = [weight for weight in model.encoder.parameters() if weight.requires_grad]
     heads = [weight for weight in model.necks.parameters() if weight.requires_grad] + objective.heads()
     groups = [
         group
-        for weights, rate in ((encoder, config.lr), (heads, config.head_lr))
+        for weights, rate in (*_encoder_rates(config, model.encoder), (heads, config.head_lr))
         for group in (
             _group([weight for weight in weights if weight.dim() > 1], rate, config.weight_decay),
             _group([weight for weight in weights if weight.dim() <= 1], rate, 0.0),
@@ -70,6 +72,21 @@ def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective
         for term, rate in objective.own_rates.items()
     }
     return Optimizers(kind(groups, fused=True), own)
+
+
+def _encoder_rates(config: TrainConfig, encoder: ImageEncoder) -> list[tuple[list[nn.Parameter], float]]:
+    """The encoder's weights that learn, and the rate of each part of them."""
+    learning = {name: weight for name, weight in encoder.named_parameters() if weight.requires_grad}
+    if config.layer_decay == 1:
+        return [(list(learning.values()), config.lr)]
+    depth = depths(encoder)
+    return [
+        (
+            [weight for name, weight in learning.items() if depth.of[name] == at],
+            config.lr * config.layer_decay ** (depth.blocks + 1 - at),
+        )
+        for at in range(depth.blocks + 2)
+    ]
 
 
 def _group(weights: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:

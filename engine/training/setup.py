@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.contract.config import RunConfig
+from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
 from engine.data.cache import Progress, load_pixels
 from engine.data.cache_dir import cache_folder
@@ -21,6 +22,7 @@ from engine.data.split import check_batch, open_split, without, without_test
 from engine.losses.objective import Objective
 from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
+from engine.model.depth import freeze
 from engine.model.reid_model import ReIDModel, build_model
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizers import Optimizers, build_optimizers
@@ -111,6 +113,12 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
 
     torch.manual_seed(derived_seed(config.seed, "heads"))
     objective = Objective(config.loss, model.dims, len(split.classes))
+    freeze(model.encoder, config.train.freeze)
+    if config.loss and not any(weight.requires_grad for weight in model.encoder.parameters()) and not objective.heads():
+        raise UserError(
+            f"The whole encoder is frozen, and {config.combo} has no classifier: nothing is left to train.",
+            "train.freeze",
+        )
     model.to(device.torch).to(memory_format=torch.channels_last)
     objective.to(device.torch)
     train = torch.tensor(split.train)

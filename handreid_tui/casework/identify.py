@@ -21,7 +21,7 @@ from handreid_tui.casework.embed import Embedded, embed_files
 from handreid_tui.casework.feature_store import open_store
 from handreid_tui.casework.folder import keep_apart, new_case
 from handreid_tui.casework.gallery import Gallery, embed_gallery, hash_references, list_gallery
-from handreid_tui.casework.ratios import CandidateRates, Ratio, Source, Weigher, open_source, reasons_against
+from handreid_tui.casework.ratios import CandidateRates, Ratio, Source, Weigher, misfits, open_source, reasons_against
 from handreid_tui.casework.report import render
 from handreid_tui.casework.search import Enrolled, Features, Hit, enrol, search
 from handreid_tui.evidence.calibration import hash_file, weights_hash
@@ -129,7 +129,7 @@ def _search(
     else:
         withheld = reasons_against(source, weights, request.aspect, photos.features, hashes, set(enrolled.people))
     weigher = Weigher(source, len(photos.files), tuple(withheld)) if source else None
-    rates = _rates(source, weights, enrolled, len(photos.files))
+    rates = _rates(source, weights, request.aspect, enrolled, photos)
     threshold = _threshold(rates, request.fpir)
     candidates = [_candidate(hit, gallery, weigher, rates, threshold) for hit in hits]
     c = source.calibration if source else None
@@ -174,19 +174,25 @@ def _search(
     )
 
 
-def _rates(source: Source | None, weights: str, enrolled: Enrolled, probe: int) -> CandidateRates | None:
-    """None where the calibration's features are not there, or are of another model."""
+def _rates(
+    source: Source | None, weights: str, aspect: str, enrolled: Enrolled, photos: Embedded
+) -> CandidateRates | None:
+    """None where the calibration is not there, of another model, or does not fit the photos."""
     if source is None or source.evaluation is None or source.calibration.weights != weights:
         return None
+    if misfits(source, aspect, photos.features):
+        return None
     usual = int(np.bincount(enrolled.images).argmax())
-    return CandidateRates.of(source.evaluation, len(enrolled.people), Shape(probe, usual))
+    return CandidateRates.of(source.evaluation, len(enrolled.people), Shape(len(photos.files), usual))
 
 
 def _threshold(rates: CandidateRates | None, fpir: float | None) -> float | None:
     if fpir is None:
         return None
     if rates is None:
-        raise UserError("--fpir needs a calibration of this run with its features: see `handreid evidence`.")
+        raise UserError(
+            "--fpir needs a calibration of this run that fits the photos: see `handreid evidence` and --aspect."
+        )
     find = modelled_threshold if rates.modelled else threshold_at
     return find(rates.searches, fpir, rates.size)
 

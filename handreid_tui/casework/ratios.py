@@ -14,7 +14,7 @@ from engine.contract.errors import UserError
 from handreid_tui.casework.search import Features, Hit
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
 from handreid_tui.evidence.calibration import Calibration, hash_file, hash_person, read_calibration
-from handreid_tui.evidence.cross_fit import Calibrated, calibrate, require_people
+from handreid_tui.evidence.cross_fit import LEAST_PEOPLE, Calibrated, calibrate
 from handreid_tui.evidence.evidence import Material, material_of, nearness, pairs_of
 from handreid_tui.evidence.open_set import false_positive_rate, modelled_false_positive_rate, people_without
 from handreid_tui.evidence.pairs import Shape, enough, template_searches
@@ -81,7 +81,8 @@ class Weigher:
             return f"calibrated for images {calibration.shape.text}, not {shape.text}"
         try:
             pairs = pairs_of(evaluation, material_of(evaluation), shape, calibration.population)
-            require_people(pairs, f"The calibration for images {shape.text}")
+            if pairs.persons < LEAST_PEOPLE:
+                return f"only {pairs.persons} people to calibrate {shape.text}"
             return calibrate(pairs)
         except UserError as error:
             return str(error)
@@ -113,12 +114,18 @@ def reasons_against(
     c = source.calibration
     checks = (
         c.weights != weights and "the calibration is of another model",
-        c.people < 20 and f"the calibration has {c.people} people, and an LR takes 20",
+        c.people < LEAST_PEOPLE and f"the calibration has {c.people} people, and an LR takes {LEAST_PEOPLE}",
         _overlap(c, hashes, people),
         _trained(c),
-        c.aspect not in ("", aspect) and _other_aspect(c.aspect, aspect),
-        _unlike(source, photos),
+        *misfits(source, aspect, photos),
     )
+    return [reason for reason in checks if reason]
+
+
+def misfits(source: Source, aspect: str, photos: Features) -> list[str]:
+    """Why scores of the calibration say nothing of these photos: another aspect, or pictures unlike them."""
+    c = source.calibration
+    checks = (c.aspect not in ("", aspect) and _other_aspect(c.aspect, aspect), _unlike(source, photos))
     return [reason for reason in checks if reason]
 
 

@@ -29,7 +29,7 @@ def lead(case: Case) -> str:
 def basis(case: Case) -> str:
     """What the column of false candidates was measured on."""
     if not case.measured:
-        return "How often a gallery of this size gives such a candidate is unknown: there is no calibration."
+        return "How often a gallery of this size gives such a candidate is unknown: there is no calibration that fits."
     said = (
         f"How often the best of {case.people} people scores as high when the person is not among them: {case.measured}."
     )

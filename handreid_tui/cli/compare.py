@@ -9,14 +9,14 @@ from typing import cast
 from engine.contract.errors import UserError
 from handreid_tui.cli.runs import up_to_date
 from handreid_tui.cli.sweeps import with_confirmations
-from handreid_tui.cli.without_gc import uncollected
 from handreid_tui.compare import FORMATS, Format, compare_history, render
 from handreid_tui.compare.table import By
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.settings import Places
 from handreid_tui.text.tables import stderr, stdout
 
 
-@uncollected()
+@collector_paused()
 def show_comparison(
     places: Places,
     names: list[str],

@@ -19,6 +19,7 @@ from handreid_tui.cli.finding import Finding
 from handreid_tui.cli.slurm_doctor import examine_slurm
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import Places
+from handreid_tui.text.manager_log import log_file
 from handreid_tui.text.numbers import size
 from handreid_tui.text.tables import stdout
 
@@ -36,7 +37,7 @@ def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
     With `slurm`, at the cluster too, from one of its nodes.
     """
     disks = [_disk(places.runs, "runs"), _disk(cache_folder(), "cache")]
-    findings = [_python(), *_torch(), _hub(), *disks, _database(places)]
+    findings = [_python(), *_torch(), _hub(), *disks, _database(places), _log()]
     if slurm:
         findings += examine_slurm(places.runs, slurm)
     if as_json:
@@ -88,6 +89,12 @@ def _write_probe(folder: Path) -> None:
     probe = folder / ".handreid-probe"
     probe.touch()
     probe.unlink()
+
+
+def _log() -> Finding:
+    path = log_file()
+    text = f"{size(path.stat().st_size)} of tracebacks" if path.exists() else "empty: no bug was met"
+    return Finding("log", True, f"{path}: {text}")
 
 
 def _database(places: Places) -> Finding:

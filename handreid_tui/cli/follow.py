@@ -15,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.contract.errors import UserError
+from engine.contract.events import EndReason, EvaluationDone, Event, RunStarted, TrainerMessage
+from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.cli.controls import with_option
 from handreid_tui.launch import lifecycle
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.state import FINAL, observe
-from handreid_tui.text.numbers import duration, percent
+from handreid_tui.text.numbers import duration, metric_text
 from handreid_tui.text.tables import stderr
 
 POLL_SECONDS = 0.2
@@ -43,7 +45,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
                 for run in list(waiting):
                     if _look(run, print_events=not live):
                         waiting.remove(run)
-                        if run.reason.get("kind") != "usage":
+                        if run.reason.kind != "usage":
                             style = "" if run.status in ("finished", "stopped") else "bold red"
                             console.print(how_ended(run), style=style, soft_wrap=True)
                         on_end(run)
@@ -65,7 +67,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
 
 
 def how_ended(run: Progress) -> str:
-    message = with_option(run.reason.get("message") or "", run.reason.get("setting") or "")
+    message = with_option(run.reason.message, run.reason.setting)
     return f"{run.path.name}: {run.status}{': ' if message else ''}{message}"
 
 
@@ -78,38 +80,49 @@ def _look(run: Progress, print_events: bool) -> bool:
         if print_events and (line := _line(run, event)):
             print(f"{run.path.name}: {line}", file=sys.stderr, flush=True)
     if state.final and run.status not in FINAL:
-        run.status, run.reason = state.status, {"kind": "process", "message": state.reason}
+        run.status, run.reason = state.status, EndReason("process", state.reason)
     return state.final
 
 
-def _line(run: Progress, event: dict) -> str | None:
-    match event["kind"]:
-        case "started":
-            return f"started on {event.get('device_name')}, {event.get('train_images')} training images"
-        case "evaluation" if event.get("stage") == "validation":
+def _line(run: Progress, event: Event) -> str | None:
+    match event:
+        case RunStarted():
+            return f"started on {event.device_name}, {event.train_images} training images"
+        case EvaluationDone(stage="validation"):
             losses = " ".join(f"{name} {value:.3f}" for name, value in run.terms.items())
-            scores = f"rank-1 {percent(event.get('rank1'))} mAP {percent(event.get('mAP'))}"
+            scores = " ".join(f"{one.title} {value}" for one, value in _scores(event).items())
             left = f", {duration(run.seconds_left)} left" if run.seconds_left else ""
             speed = f"{run.images_per_s:.0f} images/s{left}"
-            return f"epoch {event.get('epoch')}/{run.started.get('epochs')} {losses} validation {scores} {speed}"
-        case "message":
-            return str(event.get("text"))
+            return f"epoch {event.epoch}/{_epochs(run)} {losses} validation {scores} {speed}"
+        case TrainerMessage():
+            return event.text
     return None
+
+
+def _scores(event: EvaluationDone | None) -> dict[Metric, str]:
+    """The main metrics of an evaluation, as text."""
+    metrics = (event.metrics if event else None) or {}
+    return {metric: metric_text(metric, metrics.get(metric.key)) for metric in metrics_of("report", 1)}
+
+
+def _epochs(run: Progress) -> int | None:
+    return run.started.epochs if run.started else None
 
 
 def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
     """The runs that go on, a line each, and how many others there are: with a thousand in the queue, that is enough."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("run", "", "epoch", "losses", "val rank-1", "mAP", "images/s", "left"):
-        table.add_column(
-            column, no_wrap=True, justify="right" if column in ("val rank-1", "mAP", "images/s") else "left"
-        )
+    for column in ("run", "", "epoch", "losses"):
+        table.add_column(column, no_wrap=True)
+    for column in (*(f"val {metric.title}" for metric in metrics_of("report", 1)), "images/s"):
+        table.add_column(column, no_wrap=True, justify="right")
+    table.add_column("left", no_wrap=True)
     going = [run for run in runs if run.status in ("starting", "running")]
     for run in going:
         table.add_row(*_row(run))
     count = Counter(run.status for run in runs)
     others = " · ".join(f"{count[status]} {status}" for status in ("queued", *FINAL) if count[status])
-    notes = [Text(str(each.get("text")), style="yellow") for run in going for each in run.messages[-1:]]
+    notes = [Text(each.text or "", style="yellow") for run in going for each in run.messages[-1:]]
     if interrupts:
         notes.append(Text("Stopping after this step. Ctrl-C again kills.", style="bold yellow"))
     return Group(*([table] if going else []), *([Text(others, style="dim")] if others else []), *notes)
@@ -117,17 +130,16 @@ def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
 
 def _row(run: Progress) -> list[Text | str | ProgressBar]:
     if run.status == "starting" or not run.started:
-        return [run.path.name, Text(run.status, style="dim"), "", "", "", "", "", ""]
-    steps = run.started.get("steps") or 0
-    validation = run.stages.get("validation", {})
+        return [run.path.name, Text(run.status, style="dim")]
     terms = "  ".join(f"{name} {value:.2f}" for name, value in run.terms.items())
     return [
         run.path.name,
-        ProgressBar(total=max(steps, 1), completed=run.step + 1 if run.total is not None else 0, width=12),
-        f"{run.epoch}/{run.started.get('epochs')}",
+        ProgressBar(
+            total=max(run.started.steps or 0, 1), completed=run.step + 1 if run.total is not None else 0, width=12
+        ),
+        f"{run.epoch}/{_epochs(run)}",
         Text(terms, no_wrap=True, overflow="ellipsis"),
-        percent(validation.get("rank1")),
-        percent(validation.get("mAP")),
+        *_scores(run.stages.get("validation")).values(),
         f"{run.images_per_s:.0f}",
         duration(run.seconds_left),
     ]

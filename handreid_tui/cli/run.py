@@ -75,17 +75,17 @@ def run(
         return 0
 
     def ended(progress: Progress) -> None:
-        if as_json and progress.reason.get("kind") != "usage":
+        if as_json and progress.reason.kind != "usage":
             print(json.dumps(as_object(progress)), flush=True)
 
     runs = [Progress(path) for path in paths]
     interrupted = follow(runs, ended)
     _index(places)
-    if mistakes := [progress for progress in runs if progress.reason.get("kind") == "usage"]:
+    if mistakes := [progress for progress in runs if progress.reason.kind == "usage"]:
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason["message"], mistakes[0].reason.get("setting", ""))
+        raise UserError(mistakes[0].reason.message, mistakes[0].reason.setting)
     if not as_json:
         _report(runs)
     if interrupted:
@@ -109,7 +109,7 @@ def as_object(progress: Progress) -> dict[str, Any]:
         **{key: summary.get(key) for key in keys},
         "before": summary.get("before"),
         "pixels": summary.get("pixels"),
-        "reason": progress.reason.get("message"),
+        "reason": progress.reason.message or None,
         "run_dir": str(progress.path),
     }
 

@@ -17,12 +17,13 @@ from sqlalchemy import Engine
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.events import EndReason
 from engine.contract.metrics import Stage, metrics_of
 from engine.data.wording import count
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
-from handreid_tui.cli.without_gc import uncollected
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.history.filter import parse_filter
 from handreid_tui.history.filter_values import matching, missing_settings, read_settings
 from handreid_tui.history.rebuild import rebuild
@@ -38,6 +39,7 @@ from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
+from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
@@ -47,13 +49,17 @@ from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
 def up_to_date(places: Places) -> Engine:
     """The run history, with everything that the run directories, and Slurm about them, say by now."""
     take_in(places.runs)
+    try:
+        look_after_sweeps(places.runs)
+    except UserError as error:
+        print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
     for problem in (*directory.left_out(places.runs), *past.ingest(opened, places.runs).problems):
         print(f"Note: {problem}", file=sys.stderr)
     return opened
 
 
-@uncollected()
+@collector_paused()
 def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
     chosen = parse_filter(filter)
     opened = up_to_date(places)
@@ -168,8 +174,8 @@ def _print_lines(lines: list[str]) -> None:
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
     runs = find_runs(places.runs, texts)
     said = {
-        "withdrawn": "taken out of the queue.",
-        "stopping": "stops after its step. A second stop kills it.",
+        "withdrawn": "removed from the queue.",
+        "stopping": "stops after the current step; a second stop kills it.",
         "killed": "killed.",
     }
     stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
@@ -193,7 +199,7 @@ def resume_runs(
     followed = [Progress(run) for run in runs]
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
-        progress.status, progress.reason = "queued", {}
+        progress.status, progress.reason = "queued", EndReason()
     notes = []
     if there:
         notes += lifecycle.resume([run for run in runs if run in there], slurm=slurm, data=data)
@@ -207,7 +213,7 @@ def resume_runs(
     interrupted = follow(followed, lambda progress: None)
     up_to_date(places)
     for progress in followed:
-        if progress.reason.get("kind") == "usage":
+        if progress.reason.kind == "usage":
             print(how_ended(progress), file=sys.stderr)
     return 130 if interrupted else 0 if all(progress.status == "finished" for progress in followed) else 1
 

@@ -71,6 +71,8 @@ def show_sweeps(places: Places, name: str | None, as_json: bool) -> None:
     out.print(Text(sweep_line(status)))
     for combo in status.plan.combos:
         out.print(_trials(status, combo))
+        for text in _about(status, combo):
+            out.print(Text(text, style="dim"), soft_wrap=True)
     out.print(Text("Validation on held-out people, %. " + _next(status)), soft_wrap=True)
 
 
@@ -128,6 +130,17 @@ def _trials(status: SweepStatus, combo: str) -> Table:
         table.caption = f"* chosen: {percent(choice.validation)} in the search (optimistic){others}.{edge}"
         table.caption_justify = "left"
     return table
+
+
+def _about(status: SweepStatus, combo: str) -> list[str]:
+    """The expected best of so many trials, and which settings mattered; nothing where neither is known."""
+    found = next(each for each in as_object(status)["combos"] if each["combo"] == combo)
+    curve, shares = found["expected_best"] or [], found["importances"] or {}
+    counts = sorted({1, len(curve), *(n for n in (3, 6, 12, 24, 48, 96) if n < len(curve))}) if len(curve) > 2 else []
+    texts = [" · ".join(f"{n}: {percent(curve[n - 1])}" for n in counts)]
+    texts += [" · ".join(f"{key} {share:.0%}" for key, share in sorted(shares.items(), key=lambda pair: -pair[1]))]
+    titles = ("Expected best validation of n trials", "Importance (PED-ANOVA)")
+    return [f"{title}: {text}." for title, text in zip(titles, texts, strict=True) if text]
 
 
 def _next(status: SweepStatus) -> str:

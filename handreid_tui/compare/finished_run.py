@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.contract import run_files
 from engine.contract.config import RunConfig, flatten
 from engine.contract.errors import UserError
-from engine.contract.events import read_events
+from engine.contract.events import RunStarted, read_events
 from handreid_tui.compare.evaluation import Evaluation, Scores, read_evaluation, read_summary, score
 from handreid_tui.runs.safe_files import inside, is_file
 
@@ -51,7 +51,7 @@ class FinishedRun:
     name: str
     directory: Path
     config: RunConfig
-    started: dict[str, Any]
+    started: RunStarted
     summary: dict[str, Any]
     known: Scores | None = field(default=None, repr=False)
     validation: float | None = None
@@ -71,8 +71,9 @@ class FinishedRun:
 
     @cached_property
     def protocol(self) -> Protocol:
-        told = {key: str(self.started.get(key, "?")) for key in ("dataset", "subset", "gallery", "fingerprint")}
-        return Protocol(**told, trials=self.config.data.trials)
+        told = (self.started.dataset, self.started.subset, self.started.gallery, self.started.fingerprint)
+        dataset, subset, gallery, fingerprint = ("?" if text is None else text for text in told)
+        return Protocol(dataset, subset, gallery, fingerprint, self.config.data.trials)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -121,13 +122,13 @@ def read_run(directory: Path, number: int | None = None, name: str | None = None
     return FinishedRun(number, name or directory.name, directory, config, _started(directory), summary)
 
 
-def _started(directory: Path) -> dict[str, Any]:
+def _started(directory: Path) -> RunStarted:
     """The event that names the split; only messages about decoding stand before it."""
     offset, path = 0, inside(directory, run_files.EVENTS)
     while is_file(path):  # a pipe would never end
         chunk = read_events(path, offset, limit=4096)
         for event in chunk.events:
-            if event["kind"] == "started":
+            if isinstance(event, RunStarted):
                 return event
         if chunk.end == offset:
             break

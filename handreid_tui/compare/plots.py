@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
 from engine.contract.terms import TERMS
+from handreid_tui.compare.evidence_curves import det, entropy, tippett
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.rate_curves import cumulative_matches, projection, true_accepts
 from handreid_tui.compare.table import Row
@@ -97,12 +98,61 @@ def embedding_figure(history: Engine, rows: Sequence[Row]) -> Figure:
     return figure
 
 
+def det_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Open-set errors of each row's first run on probit axes, with a 95 % band by person."""
+    figure, (axes,) = _panels(1)
+    for color, line, row in _styles(rows):
+        curve_of = det(row.runs[0].evaluation)
+        x, y, low, high = (_probit(rates) for rates in (curve_of.fpir, curve_of.fnir, curve_of.low, curve_of.high))
+        axes.plot(x, y, color=color, linestyle=line, label=row.label)
+        axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    ticks = np.array([0.002, 0.01, 0.05, 0.2, 0.5, 0.8])
+    axes.set(xlabel="FPIR", ylabel="FNIR", xticks=_probit(ticks), yticks=_probit(ticks))
+    axes.set(xticklabels=[f"{100 * tick:g} %" for tick in ticks], yticklabels=[f"{100 * tick:g} %" for tick in ticks])
+    return _with_legend(figure, axes)
+
+
+def _probit(rates: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtri
+
+    quantiles: np.ndarray = ndtri(np.clip(rates, 1e-3, 1 - 1e-3))
+    return quantiles
+
+
+def tippett_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Shares of likelihood ratios above each value, of the same person and of different people; first runs."""
+    figure, (axes,) = _panels(1)
+    for color, line, row in _styles(rows):
+        found = tippett(row.runs[0].evaluation)
+        axes.plot(found.at, found.same, color=color, linestyle=line, label=row.label)
+        axes.plot(found.at, found.different, color=color, linestyle=line, alpha=0.6)
+    axes.axvline(0, color="0.5", linewidth=0.8)
+    axes.set(xlabel="log10 LR", ylabel="share with a larger LR")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return _with_legend(figure, axes)
+
+
+def ece_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """Empirical cross-entropy of likelihood ratios over prior odds, of each row's first run."""
+    figure, (axes,) = _panels(1)
+    for color, line, row in _styles(rows):
+        found = entropy(row.runs[0].evaluation)
+        axes.plot(found.log10_odds, found.calibrated, color=color, linestyle=line, label=row.label)
+        axes.plot(found.log10_odds, found.best, color=color, linestyle=":", alpha=0.7)
+        axes.plot(found.log10_odds, found.neutral, color="0.5", linewidth=0.8)
+    axes.set(xlabel="prior log10 odds", ylabel="cross-entropy, bits")
+    return _with_legend(figure, axes)
+
+
 PLOTS: dict[str, tuple[str, Draw]] = {
     "loss": ("Losses", loss_figure),
     "validation": ("Validation", validation_figure),
     "geometry": ("Geometry of the embedding", geometry_figure),
     "cmc": ("Cumulative match curve", cmc_figure),
     "roc": ("Verification (ROC)", roc_figure),
+    "det": ("Open-set identification (DET)", det_figure),
+    "tippett": ("Likelihood ratios (Tippett)", tippett_figure),
+    "ece": ("Calibration of likelihood ratios (ECE)", ece_figure),
     "embedding": ("Map of the test embedding", embedding_figure),
 }
 
@@ -192,7 +242,7 @@ def _curves(
 
 
 def _epochs(run: FinishedRun, steps: np.ndarray) -> np.ndarray:
-    total, epochs = run.started.get("steps"), run.started.get("epochs")
+    total, epochs = run.started.steps, run.started.epochs
     return steps * epochs / total if total and epochs else steps
 
 

@@ -36,6 +36,12 @@ CAPTIONS = {
     "geometry": "Distances between unit-length features of the validation images, after each epoch.",
     "cmc": "Share of test queries whose match is among the first k; mean over trials and seeds.",
     "roc": "All pairs of query and gallery of the test trials; mean over seeds.",
+    "det": "Persons who are enrolled and missed (FNIR) against searches of somebody who is not enrolled that give a "
+    "candidate (FPIR); the first run of each row, with a 95 % band by person. Below 3 / people, an FPIR is not known.",
+    "tippett": "Share of test pairs with a larger likelihood ratio: of one person (upper curves), of different people "
+    "(lower). Calibrators never saw either person; bounded by the number of people; the first run of each row.",
+    "ece": "Cost of decisions at each prior. Dotted: the best possible calibration. Grey: LR = 1 always. The first run "
+    "of each row.",
     "embedding": "The test features of the first run of each row on their two principal components; a colour an "
     "identity. Two of many dimensions: clusters that overlap here may be apart in the others.",
 }

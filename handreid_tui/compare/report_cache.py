@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from engine.contract import run_files
 from engine.contract.config import RunConfig, setting_keys
 from engine.contract.errors import UserError
+from engine.contract.events import RunStarted, as_object, dumps, parse
 from engine.contract.terms import TERMS
 from handreid_tui.compare.evaluation import Floats, Scores
 from handreid_tui.compare.finished_run import FinishedRun, read_run
@@ -121,7 +122,7 @@ def _row(run: FinishedRun, made_from: str) -> _Row | None:
         made_from,
         run.seed,
         run.config.to_json(exclude={"seed"}),
-        json.dumps(run.started),
+        dumps(as_object(run.started)),
         json.dumps(run.summary),
         scores.queries,
         len(scores.counts),
@@ -139,7 +140,8 @@ def _recalled(row: RunRow, kept: _Row, counts: dict[str, Floats]) -> FinishedRun
         counts[kept.queries] = np.frombuffer(kept.sums, "<i4", cells, 12 * cells).astype(float).reshape(shape)
     sums = {"mAP": np.frombuffer(kept.sums, "<f8", cells).reshape(shape), "rank1": rank1}
     scores = Scores(sums, counts[kept.queries], kept.queries)
-    started, summary = json.loads(kept.started), json.loads(kept.summary)
+    started, summary = parse(kept.started), json.loads(kept.summary)
+    started = started if isinstance(started, RunStarted) else RunStarted()
     return FinishedRun(row.number, row.name or row.path.name, row.path, config, started, summary, scores)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from engine.contract import run_files
 from engine.contract.events import Chunk, read_events
 from handreid_tui.history.apply import apply_segments, forget
+from handreid_tui.history.collector import collector_paused
 from handreid_tui.history.describe import describe, describe_again, insert_run
 from handreid_tui.history.fold import fold
 from handreid_tui.history.schema import reading, writing
@@ -92,7 +93,8 @@ def ingest_run(history: Engine, path: Path) -> Report:
 def _ingest(history: Engine, path: Path, number: int, known: Known | None, report: Report) -> None:
     more = True
     while more:
-        known, more = _advance(history, path, number, known, report)
+        with collector_paused():
+            known, more = _advance(history, path, number, known, report)
 
 
 def _advance(

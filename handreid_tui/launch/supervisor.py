@@ -23,6 +23,7 @@ from engine.contract import run_files
 from handreid_tui.launch import devices, file_locks
 from handreid_tui.launch.queue import Waiting, waiting
 from handreid_tui.runs.safe_files import is_file
+from handreid_tui.text.manager_log import log_bug
 
 LOOK_EVERY = 0.25  # seconds
 BUSY_SHARE = 0.05  # of a core at most, however many runs there are
@@ -69,6 +70,7 @@ def supervise(runs: Path) -> None:
                 work.start_what_can(queue)
             except Exception:  # the night goes on: whatever this was may be over at the next look
                 traceback.print_exc()
+                log_bug(f"supervisor of {runs}")
             cost = time.monotonic() - began
             signal.sigtimedwait((signal.SIGCHLD,), max(LOOK_EVERY, cost / BUSY_SHARE))
             began = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.contract import run_files
-from engine.contract.events import EventWriter, read_events
+from engine.contract.events import CheckpointWritten, EndReason, EventWriter, RunEnded, read_events
 from handreid_tui.runs.safe_files import inside
 
 TAIL = 65536  # bytes that hold the last event, whatever it is
@@ -19,24 +19,24 @@ def tell_ended(run: Path, status: str, message: str, since: int = 0) -> None:
     """
     path = inside(run, run_files.EVENTS)
     last = read_events(path, max(since, events_size(run) - TAIL)).events[-1:]
-    if not last or last[0]["kind"] != "ended":
+    if not last or not isinstance(last[0], RunEnded):
         events = EventWriter(inside(run, run_files.EVENTS))
         kind = "signal" if status == "stopped" else "error"
-        events.write("ended", status=status, reason={"kind": kind, "message": message, "traceback": None})
+        events.write(RunEnded(status, EndReason(kind, message)))
         events.close()
 
 
 def how_ended(run: Path, since: int) -> str:
     """finished, stopped or failed, where that is the last event and lies behind byte `since`; "" otherwise."""
     last = read_events(inside(run, run_files.EVENTS), max(since, events_size(run) - TAIL)).events[-1:]
-    return str(last[0].get("status")) if last and last[0]["kind"] == "ended" else ""
+    return last[0].status or "" if last and isinstance(last[0], RunEnded) else ""
 
 
 def has_checkpoint(run: Path, since: int) -> bool:
     """Whether a checkpoint was written behind byte `since`: another start goes on from there."""
     path = inside(run, run_files.EVENTS)
     while (chunk := read_events(path, since, PIECE)).end > since:
-        if any(event["kind"] == "checkpoint" for event in chunk.events):
+        if any(isinstance(event, CheckpointWritten) for event in chunk.events):
             return True
         since = chunk.end
     return False

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
-from engine.contract.events import read_events
+from engine.contract.events import (
+    EndReason,
+    EvaluationDone,
+    Event,
+    RunEnded,
+    RunStarted,
+    TrainerMessage,
+    TrainingStep,
+    read_events,
+)
 
 
 @dataclass
@@ -17,8 +26,8 @@ class Progress:
     path: Path
     offset: int = 0
     status: str = "starting"
-    reason: dict[str, Any] = field(default_factory=dict)
-    started: dict[str, Any] = field(default_factory=dict)
+    reason: EndReason = field(default_factory=EndReason)
+    started: RunStarted | None = None
     first_step_at: float = 0.0
     first_step: int = 0
     last_step_at: float = 0.0
@@ -27,20 +36,20 @@ class Progress:
     total: float | None = None
     terms: dict[str, float] = field(default_factory=dict)
     images_per_s: float = 0.0
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stages: dict[str, EvaluationDone] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[TrainerMessage] = field(default_factory=list)
 
     @property
     def seconds_left(self) -> float | None:
         """From the pace since the start or the resume; None before there is one."""
-        steps = self.started.get("steps", 0)
+        steps = self.started.steps if self.started else None
         done = self.step + 1 - self.first_step
         if not steps or done < 2 or self.last_step_at <= self.first_step_at:
             return None
         return max(0.0, (steps - self.step - 1) * (self.last_step_at - self.first_step_at) / (done - 1))
 
-    def catch_up(self) -> list[dict[str, Any]]:
+    def catch_up(self) -> list[Event]:
         """Read what is new in events.jsonl and return it."""
         chunk = read_events(self.path / run_files.EVENTS, self.offset)
         self.offset = chunk.end
@@ -48,21 +57,22 @@ class Progress:
             self.take(event)
         return chunk.events
 
-    def take(self, event: dict[str, Any]) -> None:
-        match event["kind"]:
-            case "started":
+    def take(self, event: Event) -> None:
+        match event:
+            case RunStarted():
                 self.started, self.status, self.first_step_at = event, "running", 0.0
-            case "step":
+            case TrainingStep():
+                now = event.t or 0.0
                 if not self.first_step_at:
-                    self.first_step_at, self.first_step = event["t"], event["step"]
-                self.last_step_at, self.step, self.epoch = event["t"], event["step"], event.get("epoch", 0)
-                self.total, self.terms = event.get("total"), event.get("terms") or {}
-                self.images_per_s = event.get("images_per_s") or 0.0
-            case "evaluation":
-                self.stages[event.get("stage", "")] = event
-            case "message":
+                    self.first_step_at, self.first_step = now, event.step
+                self.last_step_at, self.step, self.epoch = now, event.step, event.epoch or 0
+                self.total, self.terms = event.total, event.terms or {}
+                self.images_per_s = event.images_per_s or 0.0
+            case EvaluationDone():
+                self.stages[event.stage or ""] = event
+            case TrainerMessage():
                 self.messages.append(event)
-            case "ended":
-                self.status = event.get("status", "failed")
-                self.reason = event.get("reason") or {}
-                self.summary = event.get("summary") or {}
+            case RunEnded():
+                self.status = event.status or "failed"
+                self.reason = event.reason or EndReason()
+                self.summary = event.summary or {}

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
+from engine.contract.events import RunEnded, RunStarted, parse
 from handreid_tui.runs.log_text import last_line
 from handreid_tui.runs.safe_files import (
     is_file,
     modified,
     open_file,
-    parse_json,
     plain,
     read_bytes,
     read_json,
@@ -88,18 +88,17 @@ def _ended(events: Path, start: int, size: int) -> State | None:
     for line in reversed(block[: block.rfind(b"\n") + 1].splitlines()):
         if b'"started"' not in line and b'"ended"' not in line:
             continue
-        event = parse_json(line)
-        if event.get("kind") == "started":
+        event = parse(line)
+        if isinstance(event, RunStarted):
             return None
-        if event.get("kind") == "ended" and event.get("status") in ("finished", "stopped", "failed"):
-            return State(event["status"], ended_reason(event))
+        if isinstance(event, RunEnded) and event.status in ("finished", "stopped", "failed"):
+            return State(event.status, ended_reason(event))
     return None
 
 
-def ended_reason(event: dict[str, Any]) -> str:
-    """The sentence in an `ended` event, "" where it has none."""
-    reason = event.get("reason")
-    return plain(reason.get("message") if isinstance(reason, dict) else reason, 500)
+def ended_reason(event: RunEnded) -> str:
+    """The sentence in an event that ends a run, "" where it has none."""
+    return plain(event.reason.message, 500) if event.reason else ""
 
 
 def _died(path: Path, status: Any) -> State:

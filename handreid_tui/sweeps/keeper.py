@@ -24,6 +24,7 @@ from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.prune import Curves
 from handreid_tui.sweeps.schedule import advance
 from handreid_tui.sweeps.trials import Reader
+from handreid_tui.text.manager_log import log_bug
 
 LOOK_EVERY = 0.5  # seconds
 BUSY_SHARE = 0.05  # of a core at most, however many runs there are
@@ -87,6 +88,7 @@ def keep(runs: Path, number: int) -> None:
                 more = advance(runs, number, reader, curves)
             except Exception:  # whatever this was may be over at the next look, unless the sweep was removed
                 traceback.print_exc()
+                log_bug(f"keeper of sweep {number} in {runs}")
                 more = _is_open(runs, number)
             if more:
                 time.sleep(max(LOOK_EVERY, (time.monotonic() - began) / BUSY_SHARE))

@@ -6,6 +6,7 @@ of the same combination had reached by then. Not before eight of them are comple
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,8 @@ from statistics import median
 from typing import Any
 
 from engine.contract import run_files
-from engine.contract.events import read_events
+from engine.contract.events import EvaluationDone, RunStarted, read_events
+from engine.contract.metrics import SELECTED_BY
 from handreid_tui.runs.safe_files import is_file, write_json
 from handreid_tui.sweeps.trials import TRIAL, SweepRun
 
@@ -34,11 +36,11 @@ class Curves:
         while (chunk := read_events(path / run_files.EVENTS, offset)).end > offset:
             offset = chunk.end
             for event in chunk.events:
-                epoch, value = event.get("epoch"), event.get("mAP")
-                if event["kind"] == "started" and event.get("resumed_from") is None:
+                if isinstance(event, RunStarted) and event.resumed_from is None:
                     curve = {}
-                if event["kind"] == "evaluation" and event.get("stage") == "validation" and isinstance(epoch, int):
-                    curve[epoch] = float(value) if isinstance(value, int | float) else 0.0
+                if isinstance(event, EvaluationDone) and event.stage == "validation" and event.epoch is not None:
+                    value = (event.metrics or {}).get(SELECTED_BY, math.nan)
+                    curve[event.epoch] = 0.0 if math.isnan(value) else value
         self._read[path] = offset, curve
         return curve
 

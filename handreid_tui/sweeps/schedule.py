@@ -9,20 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.contract import run_files
 from engine.contract.errors import UserError
-from handreid_tui.launch import devices, lifecycle, queue
+from handreid_tui.launch import devices, lifecycle
 from handreid_tui.runs.directory import create_all
-from handreid_tui.runs.ending import tell_ended
 from handreid_tui.runs.safe_files import read_json, write_json
 from handreid_tui.runs.state import observe
 from handreid_tui.sweeps import bayes
 from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
 from handreid_tui.sweeps.prune import Curves, behind, is_pruned, mark_pruned
 from handreid_tui.sweeps.selection import Found, search_tasks, trial_value, wanted_tasks
-from handreid_tui.sweeps.trials import CONFIRM, Reader, SweepRun, Task, equal_failures
+from handreid_tui.sweeps.trials import CONFIRM, RESUMES, Reader, SweepRun, Task, equal_failures, resumed_path
 
-RESUMES = 3  # of a lost run
 EQUAL_FAILURES = 3  # in a row pause the sweep
 
 
@@ -123,21 +120,19 @@ def _resume_lost(runs: Path, plan: SweepPlan, lost: list[SweepRun]) -> None:
     """Resume what was lost, each run three times at most; after that it counts as failed."""
     if not lost:
         return
-    counts = runs / run_files.SWEEPS / f"{plan.number:04d}.resumed"
+    counts = resumed_path(runs, plan.number)
     resumed: dict[str, Any] = read_json(counts)
     for run in lost:
         times = resumed.get(run.path.name, 0)
-        if times >= RESUMES:
-            with queue.owned(run.path):
-                tell_ended(run.path, "failed", f"It was lost {RESUMES + 1} times.")
-            continue
-        write_json(counts, resumed := resumed | {run.path.name: times + 1})
-        try:
-            lifecycle.resume([run.path], **_options(plan))
-        except UserError:
-            if run.path.is_dir() and not observe(run.path).final:
-                continue  # it came back by itself
-            raise
+        if times < RESUMES:
+            try:
+                lifecycle.resume([run.path], **_options(plan))
+            except UserError:
+                if run.path.is_dir() and not observe(run.path).final:
+                    continue  # it came back by itself
+                raise
+        resumed |= {run.path.name: times + 1}
+        write_json(counts, resumed)  # after it: killed in between, the run is resumed once more, not once less
 
 
 def _options(plan: SweepPlan) -> dict[str, Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
-from engine.contract.events import read_events
+from engine.contract.events import RunEnded, read_events
+from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.directory import list_runs
 from handreid_tui.runs.ending import TAIL, events_size
 from handreid_tui.runs.safe_files import is_file, read_json
 from handreid_tui.runs.state import observe
 
 TRIAL, SHORTLIST, CONFIRM = "trial", "shortlist", "confirm"
+RESUMES = 3  # of a lost run
 ROLES = (TRIAL, SHORTLIST, CONFIRM)
 
 
@@ -70,15 +72,23 @@ class Reader:
     def read(self) -> dict[Task, SweepRun]:
         """The runs that there are by now, in the order of their numbers."""
         found: dict[Task, SweepRun] = {}
+        resumed = read_json(resumed_path(self._runs, self._sweep))
         for path in list_runs(self._runs):
             if path not in self._tasks:
                 self._tasks[path] = read_task(path, self._sweep)
             if task := self._tasks[path]:
                 run = self._finished.get(path) or read_run(path, task)
+                if run.status == "lost" and resumed.get(path.name, 0) > RESUMES:
+                    run = replace(run, status="failed", reason=f"It was lost {RESUMES + 1} times.")
                 if run.status == "finished":
                     self._finished[path] = run
                 found.setdefault(task, run)
         return found
+
+
+def resumed_path(runs: Path, sweep: int) -> Path:
+    """Where it is noted how often each lost run of a sweep was resumed."""
+    return runs / run_files.SWEEPS / f"{sweep:04d}.resumed"
 
 
 def read_task(path: Path, sweep: int | None = None) -> Task | None:
@@ -93,25 +103,30 @@ def read_task(path: Path, sweep: int | None = None) -> Task | None:
 
 
 def read_run(path: Path, task: Task) -> SweepRun:
-    """How the run is at this moment."""
+    """How the run is at this moment. One whose trainer or shim was killed, by no user, counts as lost."""
     state = observe(path)
-    if state.status not in ("finished", "failed"):
+    if state.status not in ("finished", "failed", "stopped"):
         return SweepRun(task, path, state.status, reason=state.reason)
     ended = _last_end(path)
-    summary, reason = ended.get("summary"), ended.get("reason")
-    kind = str(reason.get("kind") or "") if isinstance(reason, dict) else ""
+    summary, kind = ended.summary, ended.reason.kind if ended.reason else ""
+    if state.status == "stopped":
+        by_shim = ended.reason is None and not Attempt.read(path).stopping  # its trainer saved as the shim died
+        return SweepRun(task, path, "lost" if by_shim else "stopped", reason=state.reason)
+    exit_status = read_json(path / run_files.EXIT).get("status")
+    if state.status == "failed" and isinstance(exit_status, int) and exit_status < 0:  # a signal
+        return SweepRun(task, path, "lost", reason=state.reason)
     if state.status == "failed":
         diverged = kind == "nan"  # a result: these settings do not train
         return SweepRun(task, path, "finished" if diverged else "failed", 0.0 if diverged else None, state.reason, kind)
     key = "mAP" if task.role == CONFIRM else "validation_mAP"
-    value = summary.get(key) if isinstance(summary, dict) else None
+    value = summary.get(key) if summary else None
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return SweepRun(task, path, "finished", number)
 
 
-def _last_end(path: Path) -> dict[str, Any]:
+def _last_end(path: Path) -> RunEnded:
     events = read_events(path / run_files.EVENTS, max(0, events_size(path) - TAIL)).events
-    return next((event for event in reversed(events) if event["kind"] == "ended"), {})
+    return next((event for event in reversed(events) if isinstance(event, RunEnded)), RunEnded())
 
 
 def equal_failures(runs: Iterable[SweepRun], count: int) -> str:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from textual.dom import DOMNode
 
 from engine.contract.errors import UserError
+from handreid_tui.text.manager_log import log_bug
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -50,6 +51,7 @@ class Latest(Generic[Request, Result]):
         except UserError as error:
             self._back(partial(self._failed, str(error)))
         except Exception as error:  # a directory deleted while it is read, a damaged file: the UI stays up
+            log_bug(f"work of {type(self._node).__name__}")
             self._back(partial(self._failed, f"It cannot be read: {error or type(error).__name__}."))
         else:
             self._back(partial(self._done, result))

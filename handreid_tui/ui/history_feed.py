@@ -11,25 +11,31 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 from textual.worker import get_current_worker
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.ledger import has_open_tasks
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.settings import Places
+from handreid_tui.text.manager_log import log_bug
 from handreid_tui.ui.device_usage import Device, Devices
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from handreid_tui.history import RunRow
 
 ACTIVE = ("running", "starting", "queued")
 TICK_ACTIVE = 0.2  # seconds between two looks at the disk while a run goes on
 TICK_IDLE = 0.4
 DEVICES_EVERY = 2.0
+SWEEPS_EVERY = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,14 @@ class Snapshot:
     settings: Mapping[int, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     devices: tuple[Device, ...] = ()
     loaded: bool = False
-    history: Any = None
+    history: Engine | None = None
+
+    @property
+    def opened(self) -> Engine:
+        """The run history, once it was opened: who has a run from a snapshot has that too."""
+        if self.history is None:
+            raise UserError("The run history is not open yet: try again.")
+        return self.history
 
 
 class RunsChanged(Message):
@@ -73,6 +86,8 @@ class Feed:
         self._closed = False
         self._failure = ""
         self._slurm: threading.Thread | None = None
+        self._sweeps: threading.Thread | None = None
+        self._looked_at_sweeps = 0.0
 
     def wake(self) -> None:
         self._woken.set()
@@ -89,14 +104,18 @@ class Feed:
             except UserError as error:
                 self._fail(str(error))
             except Exception as error:  # the UI stays up whatever the disk does
-                self._fail(f"The run history cannot be read: {error}.")
+                if self._fail(f"The run history cannot be read: {error}."):
+                    log_bug("reading the run history")
             self._woken.wait(2.0)
             self._woken.clear()
 
-    def _fail(self, text: str) -> None:
-        if text != self._failure:
-            self._failure = text
-            self._post(FeedFailed(text))
+    def _fail(self, text: str) -> bool:
+        """Report the failure, unless it is that of the last time; whether it was reported."""
+        if text == self._failure:
+            return False
+        self._failure = text
+        self._post(FeedFailed(text))
+        return True
 
     def _read_on(self) -> None:
         from handreid_tui.history import ingest, list_runs, open_history
@@ -120,6 +139,7 @@ class Feed:
                         settings = varying_settings(history)
                     snapshot = replace(snapshot, runs=runs, settings=settings, loaded=True)
                 self._ask_slurm()
+                self._look_after_sweeps()
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())
@@ -137,11 +157,36 @@ class Feed:
     def _ask_slurm(self) -> None:
         """In a thread of its own, for Slurm may take its time."""
         if has_open_tasks(self._places.runs) and (self._slurm is None or not self._slurm.is_alive()):
-            self._slurm = threading.Thread(target=take_in, args=(self._places.runs,), daemon=True)
+            self._slurm = threading.Thread(target=self._take_in, daemon=True)
             self._slurm.start()
+
+    def _take_in(self) -> None:
+        try:
+            take_in(self._places.runs)
+        except UserError as error:
+            self._post(FeedFailed(str(error)))
+        except Exception as error:  # the next look asks again
+            log_bug("asking Slurm")
+            self._post(FeedFailed(f"Slurm's answer cannot be used: {error}."))
+
+    def _look_after_sweeps(self) -> None:
+        """In a thread of its own, as it may start a process or ask Slurm."""
+        free = self._sweeps is None or not self._sweeps.is_alive()
+        if free and time.monotonic() - self._looked_at_sweeps > SWEEPS_EVERY:
+            self._looked_at_sweeps = time.monotonic()
+            if (self._places.runs / run_files.SWEEPS).is_dir():
+                self._sweeps = threading.Thread(target=_carry_on, args=(self._places.runs,), daemon=True)
+                self._sweeps.start()
 
     def _tell(self, before: Snapshot, now: Snapshot) -> None:
         numbers = before.runs.keys() | now.runs.keys()
         changed = frozenset(n for n in numbers if before.runs.get(n) != now.runs.get(n))
         if changed or before.devices != now.devices or not before.loaded:
             self._post(RunsChanged(now, changed if before.loaded else None))
+
+
+def _carry_on(runs: Path) -> None:
+    from handreid_tui.sweeps.keeper import look_after_sweeps
+
+    with suppress(UserError):  # what cannot be made now is tried again
+        look_after_sweeps(runs)

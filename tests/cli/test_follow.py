@@ -22,14 +22,19 @@ from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import State, observe
 from tests.cli.test_run import SMALL
+from tests.support.events import event
 from tests.support.run_files import Trainer, finish, make_run
 
 FAILING_TRAINER = """
-import sys
-from engine.contract.events import EventWriter
+import json, sys
+from engine.contract.events import EventWriter, parse
+
+def event(kind, **fields):
+    return parse(json.dumps({"kind": kind, **fields}))
+
 events = EventWriter(sys.argv[1] + "/events.jsonl")
-events.write("started", train_images=60)
-events.write("ended", status="failed", reason={"kind": sys.argv[0].split("-")[-1][:-3], "message": "It broke."})
+events.write(event("started", train_images=60))
+events.write(event("ended", status="failed", reason={"kind": sys.argv[0].split("-")[-1][:-3], "message": "It broke."}))
 sys.exit(1)
 """
 
@@ -98,7 +103,7 @@ def test_following_rests_ten_times_as_long_as_it_looks(tmp_path: Path, monkeypat
         rests.append(seconds)
         for path in paths:
             (path / "queued.json").unlink()
-            EventWriter(path / "events.jsonl").write("ended", status="finished", reason=None, summary=None)
+            EventWriter(path / "events.jsonl").write(event("ended", status="finished", reason=None, summary=None))
 
     monkeypatch.setattr(follow, "observe", slow)
     monkeypatch.setattr(follow.lifecycle, "ensure_supervised", lambda folders: None)

@@ -15,6 +15,7 @@ from engine.contract.events import EventWriter, read_events
 from engine.training import checkpoint_writer
 from engine.training.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
 from engine.training.checkpoint_writer import CheckpointWriter
+from tests.support.events import raw_events
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -129,7 +130,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypa
     assert loaded and torch.equal(loaded.weights["visual.weight"], torch.full((4,), 3.0))
     assert torch.equal(loaded.optimizers[0]["state"][0]["exp_avg"], torch.ones(3))
     assert torch.equal(loaded.best["visual.weight"], torch.full((4,), 2.0))
-    (event,) = read_events(tmp_path / "events.jsonl").events
+    (event,) = raw_events(tmp_path / "events.jsonl")
     assert (event["kind"], event["step"], event["path"]) == ("checkpoint", 3, "checkpoints/last")
 
 

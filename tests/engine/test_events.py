@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.contract.events import LONGEST_LINE, read_events
+from engine.contract.events import LONGEST_LINE, Event, as_object, read_events
+
+
+def kind_of(event: Event) -> str:
+    return str(as_object(event)["kind"])
+
 
 GOOD = b'{"kind":"step","step":1}\n'
 
@@ -21,7 +26,7 @@ def padded(length: int) -> bytes:
 def read_all(path: Path, limit: int) -> tuple[list[str], int, int]:
     kinds, damaged, offset = [], 0, 0
     while (chunk := read_events(path, offset, limit)).end > offset:
-        kinds, damaged, offset = kinds + [event["kind"] for event in chunk.events], damaged + chunk.damaged, chunk.end
+        kinds, damaged, offset = kinds + [kind_of(event) for event in chunk.events], damaged + chunk.damaged, chunk.end
     return kinds, damaged, offset
 
 
@@ -50,7 +55,7 @@ def test_a_line_without_an_end_takes_bounded_memory_and_is_passed_once_it_ends(t
     with path.open("ab") as file:
         file.write(b"rest of it\n" + GOOD)
     chunk = read_events(path, offset)
-    assert ([event["kind"] for event in chunk.events], chunk.damaged) == (["step"], 0)
+    assert ([kind_of(event) for event in chunk.events], chunk.damaged) == (["step"], 0)
 
 
 def test_a_short_line_without_an_end_waits(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ inner = st.sampled_from(["ce", "intra", "best_epoch", "geometry", "message"]) | 
 nested = st.dictionaries(inner, value)
 event = st.builds(
     lambda kind, fields: {"kind": kind} | fields,
-    st.sampled_from(KINDS) | st.text(max_size=4),
+    st.sampled_from(list(KINDS)) | st.text(max_size=4),
     st.dictionaries(names, value | nested, max_size=8),
 )
 line = event.map(lambda event: json.dumps(event).encode() + b"\n") | st.binary(max_size=20)

@@ -26,6 +26,7 @@ from handreid_tui.history import (
 from handreid_tui.history.schema import reading
 from handreid_tui.runs import directory
 from handreid_tui.runs.safe_files import write_json
+from tests.support.events import event as as_event
 from tests.support.run_files import Trainer, append, finish, make_run
 
 
@@ -154,7 +155,7 @@ def test_damaged_lines_and_unknown_kinds_are_left_out_and_the_rest_is_kept(histo
 
 def test_what_is_no_number_is_a_gap(history: Engine, runs: Path) -> None:
     run = make_run(runs)
-    Trainer(run).start().steps(0, 2).events.write("step", step=2, total=math.nan, terms={"ce": math.inf})
+    Trainer(run).start().steps(0, 2).events.write(as_event("step", step=2, total=math.nan, terms={"ce": math.inf}))
     append(run, b'{"kind":"step","step":3,"total":NaN}\n', b'{"kind":"step","step":4,"total":-Infinity}\n')
     ingest(history, runs)
     steps, values = curve(history, 1, "total")

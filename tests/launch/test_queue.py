@@ -277,7 +277,7 @@ def test_three_gpus_take_eight_runs_and_never_two_at_once(runs: Path, monkeypatc
     spans: dict[str, list[tuple[float, float]]] = {}
     for path in paths:
         (started,), (ended,) = events(path, "started"), events(path, "ended")
-        spans.setdefault(started["visible"], []).append((started["t"], ended["t"]))
+        spans.setdefault(started["device_name"], []).append((started["t"], ended["t"]))
     assert sorted(spans) == ["GPU-fake-0", "GPU-fake-1", "GPU-fake-2"]
     for of_one in spans.values():
         assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(of_one)))

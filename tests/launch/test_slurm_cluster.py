@@ -19,10 +19,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.contract.events import read_events
 from handreid_tui.runs.safe_files import read_json
 from handreid_tui.runs.state import observe
 from tests.support import slurm_cluster
+from tests.support.events import raw_events
 from tests.support.launch_tools import until
 
 pytestmark = [
@@ -70,7 +70,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def kinds(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(run / "events.jsonl").events if event["kind"] == kind]
+    return [event for event in raw_events(run / "events.jsonl") if event["kind"] == kind]
 
 
 def trains(run: Path) -> bool:

@@ -262,7 +262,7 @@ def test_a_trainer_that_dies_before_its_first_event_is_quoted(run: Path) -> None
     (run / "trainer.log").write_text("Traceback …\nModuleNotFoundError: No module named 'torch'\n\n")
     state = directory.observe(run)
     assert state.status == "failed"
-    assert state.reason.endswith("exit status 1: ModuleNotFoundError: No module named 'torch'")
+    assert state.reason.endswith("wrote no result: ModuleNotFoundError: No module named 'torch'")
 
 
 def test_a_run_without_its_shim_runs_until_the_trainer_is_gone_and_then_is_lost(run: Path, shim: Shim) -> None:

@@ -15,14 +15,17 @@ import pytest
 
 from engine.contract import run_files
 from engine.contract.config import resolve
-from engine.contract.events import read_events
 from handreid_tui.runs.directory import create
+from tests.support.events import raw_events
 
 PRETENDING_TRAINER = '''
 """Pretends to train: a step every few milliseconds, a checkpoint after each, and it resumes from that."""
 import json, os, signal, sys, time
 from pathlib import Path
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, parse
+
+def event(kind, **fields):
+    return parse(json.dumps({"kind": kind, **fields}))
 
 run = Path(sys.argv[1])
 plan = json.loads((run / "plan.json").read_text()) if (run / "plan.json").exists() else {}
@@ -39,27 +42,28 @@ elif not plan.get("unprepared"):
 checkpoint = run / "checkpoint.json"
 first = json.loads(checkpoint.read_text())["step"] if checkpoint.exists() else 0
 events = EventWriter(run / "events.jsonl")
-events.write("started", pid=os.getpid(), resumed_from=first or None, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+events.write(event("started", pid=os.getpid(), resumed_from=first or None, device_name=visible))
 print("hello from the trainer")
 for _ in range(plan.get("warnings", 0)):
-    events.write("message", level="warning", text="A picture of " + 100 * "x")
+    events.write(event("message", level="warning", text="A picture of " + 100 * "x"))
 for step in range(first, plan.get("steps", 5)):
     if stopping:
         if plan.get("mute"):
             sys.exit(1)
         time.sleep(plan.get("saving", 0))
         if not plan.get("full"):
-            events.write("checkpoint", step=step, path="checkpoints/last", best=False)
-        events.write("ended", status="stopped", reason=None, summary={})
+            events.write(event("checkpoint", step=step, path="checkpoints/last", best=False))
+        events.write(event("ended", status="stopped", reason=None, summary={}))
         sys.exit(0)
     time.sleep(plan.get("pause", 0.01))
-    events.write("step", step=step, total=1 / (step + 1))
+    events.write(event("step", step=step, total=1 / (step + 1)))
     fresh = run / "checkpoint.json.new"
     fresh.write_text(json.dumps({"step": step + 1}))
     fresh.rename(checkpoint)
 if plan.get("status"):
     sys.exit(plan["status"])
-events.write("ended", status="finished", reason=None, summary={"rank1": 1.0})
+events.write(event("ended", status="finished", reason=None, summary={"rank1": 1.0}))
 '''
 
 
@@ -92,7 +96,7 @@ def make_run(runs: Path, device: str = "cpu", **plan: Any) -> Path:
 
 
 def events(path: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(path / run_files.EVENTS).events if event["kind"] == kind]
+    return [event for event in raw_events(path / run_files.EVENTS) if event["kind"] == kind]
 
 
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -14,6 +14,7 @@ from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
 from engine.contract.events import EventWriter
 from handreid_tui.compare.finished_run import FinishedRun, read_run
+from tests.support.events import event
 
 TRIALS = 3
 
@@ -66,7 +67,7 @@ def _write(
     folder.mkdir(parents=True)
     config.save(directory / run_files.CONFIG)
     events = EventWriter(directory / run_files.EVENTS)
-    events.write("message", level="info", text="Decoding images: 1 of 2")
+    events.write(event("message", level="info", text="Decoding images: 1 of 2"))
     told = {
         "dataset": "planted",
         "format": "11k",
@@ -74,7 +75,7 @@ def _write(
         "gallery": "own",
         "fingerprint": "f00d" * 4,
     }
-    events.write("started", combo=config.combo, steps=40, epochs=4, **told | started)
+    events.write(event("started", combo=config.combo, steps=40, epochs=4, **told | started))
     if images:
         _pictures(images, identity)
         _curves(events, config)
@@ -104,7 +105,7 @@ def _write(
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / run_files.TRIALS)
     (folder / run_files.IMAGES).write_text(json.dumps({"root": str(images or directory / "images"), "images": listed}))
     (folder / run_files.SUMMARY).write_text(json.dumps(summary | {"before": before}))
-    events.write("ended", status="finished", reason=None, summary=summary)
+    events.write(event("ended", status="finished", reason=None, summary=summary))
     events.close()
 
 
@@ -123,12 +124,14 @@ def _curves(events: EventWriter, config: RunConfig) -> None:
     for step in range(1, 41):
         terms = dict.fromkeys(config.loss, 2.0 / step)
         total = sum(float(config.loss[term]["weight"]) * value for term, value in terms.items())
-        events.write("step", step=step, epoch=step // 10, total=total, terms=terms, lr=1e-3, images_per_s=100.0)
+        events.write(event("step", step=step, epoch=step // 10, total=total, terms=terms, lr=1e-3, images_per_s=100.0))
         if step % 10 == 0:
             rates = {"rank1": step / 50, "mAP": step / 60}
-            events.write("evaluation", step=step, epoch=step // 10, split="val", stage="validation", trials=1, **rates)
+            events.write(
+                event("evaluation", step=step, epoch=step // 10, split="val", stage="validation", trials=1, **rates)
+            )
             shape = {"intra": 1 / step, "inter": 1.0, "ratio": 1 / step, "hard_gap": -step / 40, "angle": 50 - step}
-            events.write("epoch", step=step, epoch=step // 10, seconds=1.0, total=total, geometry=shape)
+            events.write(event("epoch", step=step, epoch=step // 10, seconds=1.0, total=total, geometry=shape))
 
 
 def _rank(features: np.ndarray, number: np.ndarray, query: int, gallery: np.ndarray) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm import sync
 from handreid_tui.launch.slurm.request import Request
 from handreid_tui.runs.safe_files import write_json
+from tests.support.events import event
 from tests.support.launch_tools import make_run
 
 CONFIG = 'case "$1 $2" in "show config") printf "ClusterName = alps\\nMaxArraySize            = 1001\\n";; esac'
@@ -68,8 +69,8 @@ def running_elsewhere(path: Path, **process: Any) -> None:
     about = {"host": "node7", "boot_id": "other", "slurm": "41_0", "shim": 7, "shim_started": 7, "events": 0}
     write_json(path / "process.json", about | process)
     log = EventWriter(path / "events.jsonl")
-    log.write("started")
-    log.write("step", step=0, total=1.0)
+    log.write(event("started"))
+    log.write(event("step", step=0, total=1.0))
     log.close()
 
 

@@ -18,7 +18,10 @@ from tests.support.launch_tools import pretending
 TRAINER = """
 import hashlib, json, math, os, signal, sys, time
 from pathlib import Path
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, parse
+
+def event(kind, **fields):
+    return parse(json.dumps({"kind": kind, **fields}))
 
 run = Path(sys.argv[1])
 config = json.loads((run / "config.json").read_text())
@@ -31,28 +34,28 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 events = EventWriter(run / "events.jsonl")
 test = config["evaluation"]["test"]
-events.write("started", pid=os.getpid(), resumed_from=None, test_identities=6 if test else 0)
+events.write(event("started", pid=os.getpid(), resumed_from=None, test_identities=6 if test else 0))
 lr = config["train"]["lr"]
 noise = int(hashlib.sha256(f"{config['combo']}{config['data']['fold']}{lr}".encode()).hexdigest()[:8], 16) / 2**32
 value = 0.9 - 0.1 * math.log10(lr / 1e-3) ** 2 + 0.01 * noise
 for epoch in range(int(os.environ.get("PRETEND_EPOCHS", "2"))):
     time.sleep(float(os.environ.get("PRETEND_PAUSE", "0.01")))
     if stopping:
-        events.write("ended", status="stopped", reason=None, summary=None)
+        events.write(event("ended", status="stopped", reason=None, summary=None))
         sys.exit(0)
-    events.write("step", step=epoch, epoch=epoch, total=1.0)
+    events.write(event("step", step=epoch, epoch=epoch, total=1.0))
     reached = {"stage": "validation", "split": "val", "mAP": value * (epoch + 1) / 2}
-    events.write("evaluation", step=epoch + 1, epoch=epoch + 1, **reached)
-    events.write("epoch", step=epoch + 1, epoch=epoch + 1)
+    events.write(event("evaluation", step=epoch + 1, epoch=epoch + 1, **reached))
+    events.write(event("epoch", step=epoch + 1, epoch=epoch + 1))
 if config["combo"] in os.environ.get("PRETEND_FAILURE", "").split():
     kind = os.environ.get("PRETEND_KIND", "error")
     reason = {"kind": kind, "message": f"It cannot do that ({kind})."}
-    events.write("ended", status="failed", reason=reason, summary=None)
+    events.write(event("ended", status="failed", reason=reason, summary=None))
     sys.exit(1)
 summary = {"validation_mAP": value, "best_epoch": 2, "seconds": 1.0}
 if test:
     summary |= {"mAP": value, "rank1": value}
-events.write("ended", status="finished", reason=None, summary=summary)
+events.write(event("ended", status="finished", reason=None, summary=summary))
 """
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
-from engine.contract.events import EventWriter, read_events
+from engine.contract.events import EventWriter
 from engine.training.loop import train
 from engine.training.stopping import StopRequest
+from tests.support.events import raw_events
 
 SMALL: dict[str, Any] = {
     "model.name": "handreid-tiny",
@@ -59,4 +60,4 @@ def train_in(run: Path, config: RunConfig, stop: StopRequest | None = None) -> s
 
 
 def events_of(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(run / run_files.EVENTS).events if event["kind"] == kind]
+    return [event for event in raw_events(run / run_files.EVENTS) if event["kind"] == kind]

@@ -27,7 +27,10 @@ SPREADS = {"ce": 1.4, "ce_triplet": 1.0, "ce_arcface": 1.1}
 TRAINER = """
 import json, signal, sys, time
 from pathlib import Path
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, parse
+
+def event(kind, **fields):
+    return parse(json.dumps({"kind": kind, **fields}))
 
 run, stopping = Path(sys.argv[1]), []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
@@ -36,19 +39,19 @@ place = run / "step"
 first = int(place.read_text()) if place.exists() else 0
 events = EventWriter(run / "events.jsonl")
 told = dict(dataset="synthetic", subset="dorsal-right", gallery="own", fingerprint="f00d" * 4, device="cpu")
-events.write("started", epochs=4, steps=40, resumed_from=first or None, combo=config["combo"], **told)
+events.write(event("started", epochs=4, steps=40, resumed_from=first or None, combo=config["combo"], **told))
 print("the trainer says hello", flush=True)
 for step in range(first, 40):
     if stopping:
         place.write_text(str(step))
-        events.write("ended", status="stopped", reason=None, summary={})
+        events.write(event("ended", status="stopped", reason=None, summary={}))
         sys.exit(0)
     time.sleep(0.2 if config["combo"] == "ce" and not first else 0.02)  # time enough to stop the first one
     terms = {term: 2 / (step + 1) for term in config["loss"]}
     rates = dict(lr=1e-3, images_per_s=500.0)
-    events.write("step", step=step, epoch=step // 10 + 1, total=4 / (step + 1), terms=terms, **rates)
-events.write("evaluation", stage="final", step=40, epoch=4, rank1=0.875, mAP=0.9)
-events.write("ended", status="finished", reason=None, summary={"rank1": 0.875, "mAP": 0.9})
+    events.write(event("step", step=step, epoch=step // 10 + 1, total=4 / (step + 1), terms=terms, **rates))
+events.write(event("evaluation", stage="final", step=40, epoch=4, rank1=0.875, mAP=0.9))
+events.write(event("ended", status="finished", reason=None, summary={"rank1": 0.875, "mAP": 0.9}))
 """
 
 

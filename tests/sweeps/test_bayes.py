@@ -109,7 +109,7 @@ def trial(folder: Path, number: int, status: str, values: list[float], combo: st
     path.mkdir(parents=True)
     append(path, {"kind": "started", "resumed_from": None})
     for epoch, value in enumerate(values, 1):
-        append(path, {"kind": "evaluation", "stage": "validation", "epoch": epoch, "mAP": value})
+        append(path, {"kind": "evaluation", "stage": "validation", "step": epoch, "epoch": epoch, "mAP": value})
     return SweepRun(Task(TRIAL, combo, number, 0, 1000), path, status, values[-1] if status == "finished" else None)
 
 

@@ -63,7 +63,7 @@ def evidence(
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """How strong the evidence of a run's scores is: likelihood ratios, calibrated and bounded by its test people.
+    """Measure the strength of evidence of a run's scores: likelihood ratios, calibrated and bounded by its test people.
 
     Examples: `handreid evidence last` · `handreid evidence 3 --images 5:3` · `handreid evidence 3 --population sex`
     """
@@ -82,17 +82,23 @@ def identify(
     calibration: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|FILE", help="A run with evidence.json, or that file [default: RUN's, if it has one]."
+            metavar="RUN|FILE",
+            help="Run with an evidence.json, or that file.",
+            show_default="that of RUN, if it has one",
         ),
     ] = None,
-    aspect: Annotated[str, typer.Option(help="What the photos show, such as dorsal-right, as you see it.")] = "",
+    aspect: Annotated[
+        str, typer.Option(help="What the photos show, as you see it, such as dorsal-right.", show_default="unknown")
+    ] = "",
     length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
-    fpir: Annotated[float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.")] = None,
+    fpir: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.", show_default="no threshold")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
     pictures: Annotated[bool, typer.Option("--pictures", help="Put small copies of the photos in the report.")] = False,
     features: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the gallery's features in this file [default: in the case]."),
+        typer.Option(metavar="FILE", help="Keep the features of the gallery in this file.", show_default="in the case"),
     ] = None,
     cases: Cases = Path("cases"),
     as_json: Json = False,
@@ -132,10 +138,12 @@ def identify(
 
 def verify(
     case: Case,
-    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who compared by eye.")] = None,
-    finding: Annotated[str | None, typer.Option(metavar="TEXT", help="What they found.")] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who compared by eye.", show_default="none")] = None,
+    finding: Annotated[str | None, typer.Option(metavar="TEXT", help="What they found.", show_default="none")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check that log and files are as they were written.")] = False,
-    head: Annotated[str | None, typer.Option(metavar="HASH", help="With --check: a head noted before.")] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With --check: a head noted before.", show_default="none")
+    ] = None,
     cases: Cases = Path("cases"),
 ) -> None:
     """Add what a person found by eye to the log of a case (two people should), or check the log.

@@ -94,7 +94,10 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the queue continues in the background.")
     ] = False,
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Where the data set is now, if it moved.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Where the data set is now, if it moved.", show_default="as before"),
+    ] = None,
     db: Db = None,
     runs: Runs = None,
 ) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
-from engine.contract.events import EventWriter
+from engine.contract.events import EventWriter, TrainerMessage
 from handreid_tui.launch import queue
 from handreid_tui.launch.queue import SLURM, Waiting
 from handreid_tui.launch.slurm.client import call
@@ -129,7 +129,7 @@ class ThisTask:
                     (run / run_files.QUEUED).unlink()
                     events = EventWriter(inside(run, run_files.EVENTS))
                     text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
-                    events.write("message", level="warning", text=text)
+                    events.write(TrainerMessage("warning", text))
                     events.close()
 
 

@@ -31,7 +31,7 @@ class Edits:
     def tag(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.history import set_tags
 
-        history = self._page.handreid.snapshot.history
+        history = self._page.handreid.snapshot.opened
         common = [tag for tag in runs[0].tags if all(tag in run.tags for run in runs)]
 
         def answered(text: str | None) -> None:
@@ -51,7 +51,7 @@ class Edits:
     def note(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.history import set_note
 
-        history = self._page.handreid.snapshot.history
+        history = self._page.handreid.snapshot.opened
         notes = {run.note for run in runs}
         common = runs[0].note if len(notes) == 1 else ""
 
@@ -65,7 +65,7 @@ class Edits:
     def name(self, run: RunRow) -> None:
         from handreid_tui.history import set_name
 
-        history = self._page.handreid.snapshot.history
+        history = self._page.handreid.snapshot.opened
         own = "" if run.name == run.path.name else run.name
 
         def answered(text: str | None) -> None:
@@ -78,7 +78,7 @@ class Edits:
         from handreid_tui.history import archive
 
         hide = not all(run.archived for run in runs)
-        history = self._page.handreid.snapshot.history
+        history = self._page.handreid.snapshot.opened
         said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
         self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
