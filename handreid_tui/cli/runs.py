@@ -30,7 +30,7 @@ from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.varying import varying_settings
 from handreid_tui.launch import lifecycle, trash
 from handreid_tui.launch.dependents import dependents
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
 from handreid_tui.runs.log_text import LogReader
@@ -43,7 +43,7 @@ from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
-from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
+from handreid_tui.text.tables import BOLD, Columns, TextColumn, line, stdout
 
 
 def up_to_date(places: Places) -> Engine:
@@ -74,7 +74,7 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         return
     gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
-        Column(
+        TextColumn(
             [line(header, BOLD)],
             [[line(text)] for text in texts],
             number=header in ("run", "seed", "time", *(metric.title for metric in metrics_of("report", 1))),
@@ -186,7 +186,7 @@ def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
 
 
 def resume_runs(
-    places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool, data: Path | None = None
+    places: Places, texts: list[str], on: str | None, slurm: SlurmRequest, detach: bool, data: Path | None = None
 ) -> int:
     """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
     runs = find_runs(places.runs, texts)
