@@ -19,6 +19,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from engine.contract.events import EndReason
 from engine.contract.metrics import Stage, metrics_of
+from engine.data.wording import count
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
@@ -53,7 +54,7 @@ def up_to_date(places: Places) -> Engine:
     except UserError as error:
         print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
-    for problem in past.ingest(opened, places.runs).problems:
+    for problem in (*directory.left_out(places.runs), *past.ingest(opened, places.runs).problems):
         print(f"Note: {problem}", file=sys.stderr)
     return opened
 
@@ -265,7 +266,7 @@ def prune_runs(places: Places, yes: bool) -> None:
         print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
         return
     agree(
-        f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?",
+        f"Delete spare checkpoints of {count(len(spare), 'finished run')} ({size(sum(spare.values()))})?",
         yes,
         "Nothing was deleted.",
     )
@@ -291,7 +292,7 @@ def tag_run(places: Places, text: str, tag: str, remove: bool) -> None:
 
 def rebuild_history(places: Places) -> None:
     report = rebuild(places.db, places.runs)
-    damaged = f", {report.damaged} damaged lines left out" if report.damaged else ""
-    print(f"{places.db}: {report.runs} runs, {report.events} events{damaged}.", file=sys.stderr)
-    for problem in report.problems:
+    damaged = f", {count(report.damaged, 'damaged line')} left out" if report.damaged else ""
+    print(f"{places.db}: {count(report.runs, 'run')}, {count(report.events, 'event')}{damaged}.", file=sys.stderr)
+    for problem in (*directory.left_out(places.runs), *report.problems):
         print(f"Note: {problem}", file=sys.stderr)
