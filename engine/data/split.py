@@ -47,7 +47,7 @@ def split_catalog(catalog: Catalog, config: DataConfig) -> Split:
     else:
         train, val = hold_out(subset, config.split_seed)
         validation = []
-    what = str(catalog.root) if name == "all" else f"{name} of {catalog.root}"
+    what = _named(name, catalog.root)
     _check(subset, train, what)
     gallery = config.gallery if has_merged_gallery(subset) else "own" if name in ASPECTS else "all"
     trials = draw_trials(subset, gallery, config.split_seed, config.trials)
@@ -147,7 +147,7 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     if len(split.classes) < 2:
         half = ", half of which are for testing" if LAYOUTS[split.format].drawn else ""
         raise UserError(
-            f"A loss needs 2 or more identities to train on, but {split.subset} of {split.root} has "
+            f"A loss needs 2 or more identities to train on, but {_named(split.subset, split.root)} has "
             f"{len(split.classes)}: add identities{half}."
         )
     if ids_per_batch > len(split.classes):
@@ -270,6 +270,10 @@ def notes(subset: Subset) -> list[str]:
     if single := test.count(1):
         said.append(f"{_of(single, len(test), 'test identity')} one image, which is in the gallery and never a query.")
     return said
+
+
+def _named(subset: str, root: Path) -> str:
+    return str(root) if subset == "all" else f"{subset} of {root}"
 
 
 def _of(part: int, total: int, what: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,10 +79,15 @@ def _choose(wanted: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def cpu_capabilities() -> dict[str, Any]:
+    """What PyTorch reports of the CPU: its name and instruction sets; empty in versions that do not report it."""
+    return dict(getattr(torch.cpu, "get_capabilities", dict)())
+
+
 def _compute_type(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    fast = torch.cpu.get_capabilities()
+    fast = cpu_capabilities()
     return torch.bfloat16 if fast.get("avx512_bf16") or fast.get("amx_bf16") else torch.float32

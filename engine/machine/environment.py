@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from engine.machine.device import Device
+from engine.machine.device import Device, cpu_capabilities
 
 PACKAGES = ("handreid", "torch", "torchvision", "open_clip_torch", "numpy", "pillow", "safetensors")
 
@@ -24,7 +24,7 @@ def describe_environment(device: Device) -> dict[str, Any]:
         "code": _git_state(Path(__file__).parent),
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
+        "cpu": cpu_capabilities().get("cpu_name") or platform.processor(),
         "threads": torch.get_num_threads(),
         "device": device.name,
         "compute": str(device.compute).removeprefix("torch."),

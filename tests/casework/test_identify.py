@@ -45,6 +45,7 @@ def test_an_enrolled_person_comes_first_with_a_ratio_and_the_gallerys_own_rate(d
     assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o600}
 
 
+@pytest.mark.long
 def test_what_is_printed_never_says_match(desk: Path) -> None:
     done = identify(desk, f"../photos/{photo(desk).name}", "--aspect", "dorsal-right")
     assert "An investigative lead. Compare by eye before anything follows. Best of 12 searched" in done.stdout
@@ -64,11 +65,13 @@ def test_a_person_who_is_not_enrolled_gets_candidates_and_the_rate_that_says_so(
     assert case["candidates"][0]["false_candidates"] > 0
 
 
+@pytest.mark.long
 def test_pictures_are_in_the_report_only_when_asked_for(desk: Path) -> None:
     identify(desk, f"../photos/{photo(desk).name}", "--pictures")
     assert 'src="data:image/jpeg;base64,' in next((desk / "desk/cases").glob("0001-*/report.html")).read_text()
 
 
+@pytest.mark.long
 def test_several_photos_are_one_template_and_cases_are_numbered(desk: Path) -> None:
     name = photo(desk).name
     shutil.copy(desk / "photos" / name, desk / "photos" / "again.jpg")
@@ -129,6 +132,7 @@ def test_the_photo_itself_in_the_gallery_is_left_out_and_a_copy_is_noted(desk: P
     assert len(case["candidates"][0]["references"]) == 4
 
 
+@pytest.mark.long
 def test_a_gallery_of_one_has_no_ranking(desk: Path) -> None:
     for person in sorted((desk / "gallery").iterdir())[1:]:
         shutil.rmtree(person)
@@ -138,6 +142,7 @@ def test_a_gallery_of_one_has_no_ranking(desk: Path) -> None:
     assert 0 <= case["candidates"][0]["false_candidates"] <= 1
 
 
+@pytest.mark.long
 def test_equal_people_share_a_rank_and_a_list_never_cuts_a_tie(desk: Path) -> None:
     person = desk / "gallery" / f"known-{photo(desk).stem}"
     for copy in ("twin-a", "twin-b"):
@@ -153,6 +158,7 @@ def test_an_empty_gallery_is_one_sentence(desk: Path) -> None:
     assert "holds no folder with images" in identify(desk, f"../photos/{photo(desk).name}").stderr
 
 
+@pytest.mark.long
 def test_features_of_a_gallery_are_kept_by_hash_in_a_file_of_the_users(desk: Path) -> None:
     words = (f"../photos/{photo(desk).name}", "--features", "known.safetensors")
     first = identify(desk, *words)

@@ -102,7 +102,7 @@ def test_folders_that_may_be_one_identity_are_named(tmp_path: Path, folders: lis
         ({"a": 3}, "It cannot be trained on: {} has no test identities: choose another subset, or add identities."),
         (
             {"a": 3, "b": 3},
-            "It cannot be trained on: A loss needs 2 or more identities to train on, but all of {} has 1: add "
+            "It cannot be trained on: A loss needs 2 or more identities to train on, but {} has 1: add "
             "identities, half of which are for testing.",
         ),
         ({"a": 1, "b": 1, "c": 1, "d": 1}, "It cannot be trained on: Each training identity of {} has 1 image"),

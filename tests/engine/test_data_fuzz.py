@@ -190,9 +190,11 @@ def folder(
         for parents, name, suffix, kind in strange:
             _write(root, parents, name + suffix, contents()[kind])
         for parents, name, target in linked:
-            with suppress(OSError):
-                root.joinpath(*parents).mkdir(parents=True, exist_ok=True)
-                root.joinpath(*parents, name).symlink_to(name if target == "itself" else target)
+            inside = root.joinpath(*parents)
+            with suppress(OSError, RuntimeError):
+                if inside.resolve().is_relative_to(root.resolve()):  # not through a link that was made before
+                    inside.mkdir(parents=True, exist_ok=True)
+                    (inside / name).symlink_to(name if target == "itself" else target)
         if pipe:
             with suppress(OSError):
                 os.mkfifo(root / "pipe.jpg")

@@ -11,6 +11,45 @@ from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores, template
 from handreid_tui.evidence.people import People
 from tests.evidence.scores import hands_of
 
+DIMS, NOISE, TRAINED, OTHERS, IMAGES = 300, 1.3, 72, 60, 8
+
+
+def _discriminants(features: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Linear discriminant analysis with hardly any regularisation: it fits its own people too well. [D, 71]."""
+    means = np.stack([features[number == n].mean(axis=0) for n in range(TRAINED)])
+    within = np.cov((features - means[number]).T) + 1e-6 * np.eye(DIMS)
+    values, axes = np.linalg.eigh(within)
+    white = axes / np.sqrt(values)
+    _, _, between = np.linalg.svd((means - means.mean(axis=0)) @ white, full_matrices=False)
+    projection: np.ndarray = white @ between[: TRAINED - 1].T
+    return projection
+
+
+def _costs(seed: int) -> list[float]:
+    """Cllr on new people, calibrated on the people that the metric was fitted to, and on others."""
+    random, people = np.random.default_rng(seed), TRAINED + 2 * OTHERS
+    number = np.repeat(np.arange(people), IMAGES)
+    raw = random.normal(size=(people, DIMS))[number] + NOISE * random.normal(size=(len(number), DIMS))
+    seen, others, tested = (
+        number < TRAINED,
+        (number >= TRAINED) & (number < TRAINED + OTHERS),
+        number >= people - OTHERS,
+    )
+    features = (raw - raw[seen].mean(axis=0)) @ _discriminants(raw[seen], number[seen])
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+
+    def pairs(chosen: np.ndarray) -> Pairs:
+        return pair_scores(features[chosen], People.of(number[chosen].astype(str)), Shape())
+
+    new = pairs(tested)
+    return [cllr(calibrate(pairs(each)).calibrator(new.score), new.same, new.weight) for each in (seen, others)]
+
+
+def test_a_metric_calibrated_on_its_own_people_misleads() -> None:  # oracle 12
+    own, others = np.mean([_costs(seed) for seed in range(5)], axis=0)
+    assert own > 1  # worse than no evidence at all
+    assert others < 0.4
+
 
 def test_the_ratios_of_several_photos_must_not_be_added() -> None:  # oracle 13
     random = np.random.default_rng(0)

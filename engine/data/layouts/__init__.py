@@ -66,12 +66,12 @@ def _nothing_known(root: Path, options: Options) -> tuple[str, str]:
         there, advice = f"{count(len(listing.files), 'image')} outside of any folder", suggest(listing.files)
     else:
         there, advice = _images_below(root)
+    if advice:
+        return f"{root} holds {there}: {advice}.", "data.identity_pattern"
     links = f", {count(len(listing.links_out), 'link')} out of it" if listing.links_out else ""
     needs = [layout.needs for layout in LAYOUTS.values()]
-    known = (
-        f"{root} is no data set that is known ({there}{links}): it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
-    )
-    return f"{known} {advice}".strip(), "data.identity_pattern" if advice else ""
+    may_hold = f"it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
+    return f"{root} is no data set that is known ({there}{links}): {may_hold}", ""
 
 
 def _data_set_below(root: Path, folders: tuple[str, ...], options: Options) -> Path | None:
@@ -90,7 +90,7 @@ def _images_below(root: Path) -> tuple[str, str]:
     if not paths:
         return "no images", ""
     pattern = r"^[^/]+/([^/]+)/"
-    advice = f"If the second folder of a path is the identity, set the identity pattern to '{pattern}'."
+    advice = f"if the second folder of a path is the identity, set the identity pattern to '{pattern}'"
     return f"{count(len(paths), 'image')} in folders inside folders, first {paths[0]}", advice
 
 

@@ -98,4 +98,4 @@ def doubts(images: Sequence[Image]) -> list[str]:
     listed = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
     looks = f"{count(len(names), 'folder')} ({listed}) with {count(len(images), 'image')}"
     advice = suggest([image.path.rpartition("/")[2] for image in images])
-    return [f"{looks} may be sessions or sets, not identities. {advice}".strip()]
+    return [f"{looks} may be sessions or sets, not identities{f': {advice}' if advice else ''}."]

@@ -31,14 +31,11 @@ def identity_of(pattern: re.Pattern[str], path: str) -> str | None:
 
 
 def suggest(names: Sequence[str]) -> str:
-    """A sentence that offers the first pattern that fits `names` and gives several images of several identities.
-
-    Empty where none fits.
-    """
+    """An offer of the first pattern that fits `names` and gives several images of several identities; else empty."""
     for text in SUGGESTIONS:
         pattern = re.compile(text)
         found = Counter(identity for name in names if (identity := identity_of(pattern, name)))
         if found.total() >= FITS * len(names) and len(found) > 1 and found.total() >= 2 * len(found):
             some = f"{count(len(found), 'identity')}: {', '.join(sorted(found)[:3])} …"
-            return f"If the names hold the identity, set the identity pattern to '{text}' ({some})."
+            return f"if the names hold the identity, set the identity pattern to '{text}' ({some})"
     return ""
