@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,8 @@ async def test_the_true_match_is_beside_the_best_whatever_its_rank_and_the_galle
     plant(tmp_path / "runs", 1, "ce", clusters(identity, 6.0), identity)
     async with opened(Places(tmp_path / "runs.db", tmp_path / "runs"), "retrieval", size) as (app, pilot):
         await shows(pilot, "trial 1 of 3")
-        found = app.screen._answer
+        screen: Any = app.screen
+        found = screen._answer
         shown = 6 if size[0] == 80 else 10
         assert found.rank > shown and len(found.gallery) == shown
         true = app.screen.query_one("#match", Tile)
@@ -54,7 +57,7 @@ async def test_the_true_match_is_beside_the_best_whatever_its_rank_and_the_galle
         assert words in " ".join(text_of(app).split())
         await pilot.press("right_square_bracket")
         await shows(pilot, f" {shown + 1} ")
-        assert app.screen._answer.gallery[0].score <= found.gallery[-1].score
-        assert app.screen._answer.query == found.query
+        assert screen._answer.gallery[0].score <= found.gallery[-1].score
+        assert screen._answer.query == found.query
         await pilot.press("n")
-        await until(pilot, lambda: app.screen._answer.before == 0)
+        await until(pilot, lambda: screen._answer.before == 0)

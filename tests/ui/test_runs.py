@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,8 @@ async def test_many_runs_are_marked_at_once_and_a_click_on_the_mark_marks(places
         await until(pilot, lambda: "marked" not in str(table.border_subtitle))
         await pilot.press("g", "space", "j", "V")
         await shows(pilot, "3 marked · 8")
-        assert {run.number for run in app.screen.selected()} == {8, 7, 6}
+        screen: Any = app.screen
+        assert {run.number for run in screen.selected()} == {8, 7, 6}
         await pilot.click(RowTable, offset=(2, 2))
         await shows(pilot, "2 marked · 8")
-        assert {run.number for run in app.screen.selected()} == {7, 6}
+        assert {run.number for run in screen.selected()} == {7, 6}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from handreid_tui.launch.seeds import read_seeds
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import UserFile
 from handreid_tui.ui.screens.launch.form import ENTRIES, SLURM, of_field, read_entry, reason_against
 from handreid_tui.ui.screens.launch.request import Order
@@ -56,7 +56,7 @@ def judge(typed: Typed) -> Judged:
         settings = dict(typed.user.settings)
         for entry in ENTRIES:
             settings |= read_entry(entry, typed.texts[entry.id])
-        slurm = (typed.user.slurm or Request()) if typed.texts["device"] == SLURM else None
+        slurm = (typed.user.slurm or SlurmRequest()) if typed.texts["device"] == SLURM else None
         seeds, tags = read_seeds(typed.texts["seeds"]), typed.texts["tags"].replace(",", " ").split()
         order = Order(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm)
         config = order.first_config()

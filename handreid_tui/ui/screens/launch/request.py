@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.ui.screens.launch.estimate import estimate
 from handreid_tui.ui.screens.launch.form import naming_fields
 
@@ -29,7 +29,7 @@ class Order:
     settings: dict[str, Any]
     own: dict[str, Combo]
     tags: list[str]
-    slurm: Request | None = None
+    slurm: SlurmRequest | None = None
 
     @property
     def count(self) -> int:

@@ -31,7 +31,7 @@ EMPTY = "No finished run yet. Press 1 to launch one: its queries and what it fou
 
 
 @dataclass(frozen=True)
-class Request:
+class RetrievalRequest:
     """What to show: a query, and a page of the gallery with `shown` images."""
 
     run: Path
@@ -83,7 +83,7 @@ class Retrieval(Page):
         self._trial = self._place = self._page = 0
         self._identity = ""
         self._answer: Answer | None = None
-        self._reader: Latest[Request, Answer | None] = Latest(self, _read, self._draw, self._cannot)
+        self._reader: Latest[RetrievalRequest, Answer | None] = Latest(self, _read, self._draw, self._cannot)
 
     def body(self) -> ComposeResult:
         with Vertical():
@@ -133,7 +133,7 @@ class Retrieval(Page):
         run = self._snapshot.runs.get(self._run)
         if run:
             shown = SHOWN_NARROW if self.has_class("-narrow") else SHOWN
-            self._reader.ask(Request(run.path, self._trial, self._place, self._identity, self._page, shown))
+            self._reader.ask(RetrievalRequest(run.path, self._trial, self._place, self._identity, self._page, shown))
 
     def _draw(self, found: Answer | None) -> None:
         run = self._snapshot.runs.get(self._run)
@@ -237,7 +237,7 @@ class Retrieval(Page):
             self.say("Copied the path.")
 
 
-def _read(request: Request) -> Answer | None:
+def _read(request: RetrievalRequest) -> Answer | None:
     try:
         stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
