@@ -30,7 +30,6 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
-        self.trunk = visual  # before the projection: an optimizer's state in a checkpoint goes by this order
         self.cut = _cut(visual)
         self.trunk = visual  # before the projection: checkpoints hold the optimizer's state by the order of the weights
         self.projection: nn.Module | None = None
