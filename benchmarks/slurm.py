@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from handreid_tui.history import ingest, open_history
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm import ledger, sync
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.directory import create_all, list_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.settings import Places
@@ -55,7 +55,7 @@ def measure(folder: Path, count: int) -> None:
     print(f"\n{count:,} runs")
     timed("run directories", lambda: create_all(runs, configs))
     paths = list_runs(runs)
-    timed("queued and submitted", lambda: lifecycle.launch(paths, slurm=Request(options=("--hold",))))
+    timed("queued and submitted", lambda: lifecycle.launch(paths, slurm=SlurmRequest(options=("--hold",))))
     print(f"  {'arrays':<50}{len(list(ledger.folder(runs).glob('[0-9]*.json'))):>9}")
     timed("one look at squeue, nothing new", lambda: sync.take_in(runs, every=0))
     history = open_history(db)

@@ -62,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        print("Error: The disk is full, or the limit on the size of files is reached: make room.", file=sys.stderr)
+        return 2
 
 
 def _train(run: Path) -> int:
@@ -124,8 +129,10 @@ def _what_would_fit(config: RunConfig) -> tuple[str, str]:
 
 def _is_full(error: Exception) -> bool:
     """A full disk; torch and safetensors tell it in their text alone."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return getattr(error, "errno", None) in codes or any(os.strerror(code) in str(error) for code in codes)
+    codes, text = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
+    if getattr(error, "errno", None) in codes or any(os.strerror(code) in text for code in codes):
+        return True
+    return "No usable temporary directory" in text  # Python's tempfile could write in none
 
 
 if __name__ == "__main__":

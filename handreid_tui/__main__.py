@@ -55,6 +55,10 @@ def _status() -> int:
     except BrokenPipeError:  # `handreid runs | head`: nobody reads on
         _discard_stdout()
         return 1
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # as pathlib says it of `~`
+            raise
+        return _complain("Your home directory is not known, so `~` means nothing: set HOME, or write the path out.")
     except OSError as error:
         if error.errno not in REFUSED:
             raise

@@ -15,7 +15,7 @@ from typing import Any
 from engine.contract.combos import COMBOS, Combo, title_of
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS, term_called
-from handreid_tui.launch.slurm.request import Request, read_request
+from handreid_tui.launch.slurm.request import SlurmRequest, read_request
 
 FILE = Path("handreid.toml")
 
@@ -44,7 +44,7 @@ class UserFile:
     places: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
-    slurm: Request | None = None
+    slurm: SlurmRequest | None = None
 
 
 def read_user_file(path: Path = FILE) -> UserFile:

@@ -79,3 +79,13 @@ def test_a_screen_is_a_page_and_no_tower(file: Path) -> None:
     ]
     assert any([ast.unparse(base) for base in page.bases] == ["Page"] for page in pages)
     assert len(file.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("package", ["engine", "handreid_tui"])
+def test_no_two_public_classes_of_a_package_share_a_name(package: str) -> None:
+    places: dict[str, list[str]] = {}
+    for file in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

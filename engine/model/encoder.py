@@ -31,6 +31,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.cut = _cut(visual)
+        self.trunk = visual  # before the projection: checkpoints hold the optimizer's state by the order of the weights
         self.projection: nn.Module | None = None
         if self.cut:
             parent, _, name = self.cut.rpartition(".")
@@ -38,7 +39,6 @@ class ImageEncoder(nn.Module):
             projection = getattr(holder, name)
             setattr(holder, name, None if name == "proj" else nn.Identity())
             self.projection = Projection(projection) if isinstance(projection, nn.Parameter) else projection
-        self.trunk = visual
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         hidden = self.trunk(images)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from engine.contract.config import TrainConfig
+from engine.contract.errors import UserError
 from engine.losses.objective import Objective
 from engine.model.depth import depths
 from engine.model.encoder import ImageEncoder
@@ -45,9 +46,12 @@ class Optimizers:
         return [optimizer.state_dict() for optimizer in self]
 
     def load_state(self, states: list[dict[str, Any]]) -> None:
-        """The inverse of `state`, of an objective with the same terms."""
+        """The inverse of `state`, of an objective with the same terms. Raises UserError where a state does not fit."""
         for optimizer, state in zip(self, states, strict=True):
             optimizer.load_state_dict(state)
+            for weight, kept in optimizer.state.items():  # a fused step would write beyond a smaller state
+                if any(value.dim() and value.shape != weight.shape for value in _tensors(kept)):
+                    raise UserError("The checkpoint belongs to a model of another shape, so the run cannot be resumed.")
 
 
 def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> Optimizers:
@@ -87,6 +91,10 @@ def _encoder_rates(config: TrainConfig, encoder: ImageEncoder) -> list[tuple[lis
         )
         for at in range(depth.blocks + 2)
     ]
+
+
+def _tensors(state: dict[str, Any]) -> list[torch.Tensor]:
+    return [value for value in state.values() if isinstance(value, torch.Tensor)]
 
 
 def _group(weights: list[nn.Parameter], rate: float, decay: float) -> dict[str, Any]:

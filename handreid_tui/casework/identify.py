@@ -36,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class IdentifyRequest:
     """What to search for, where, and with what. `calibration`: an evidence.json, None for no likelihood ratios.
 
     `features`: the user's file of gallery features, None to keep them in the case. `fpir`: draw a line there.
@@ -64,7 +64,7 @@ class Made:
     head: str
 
 
-def identify(request: Request, progress: Progress) -> Made:
+def identify(request: IdentifyRequest, progress: Progress) -> Made:
     """Search, and write the case folder, whole or not at all.
 
     Raises UserError where a photo cannot be decoded, the gallery has nobody to search, or the run has no model.
@@ -101,7 +101,7 @@ def identify(request: Request, progress: Progress) -> Made:
     return Made(made.path, case, head)
 
 
-def _photos(request: Request, scratch: Path) -> Embedded:
+def _photos(request: IdentifyRequest, scratch: Path) -> Embedded:
     """The photos of the unknown person, each once."""
     for path in request.photos:
         if not path.is_file():
@@ -117,7 +117,12 @@ def _photos(request: Request, scratch: Path) -> Embedded:
 
 
 def _search(
-    request: Request, weights: str, photos: Embedded, gallery: Gallery, features: Features, source: Source | None
+    request: IdentifyRequest,
+    weights: str,
+    photos: Embedded,
+    gallery: Gallery,
+    features: Features,
+    source: Source | None,
 ) -> Case:
     references = gallery.searched
     enrolled = enrol([each.person for each in references], features)
@@ -215,7 +220,9 @@ def _candidate(
     )
 
 
-def _notes(request: Request, photos: Embedded, gallery: Gallery, features: Features, enrolled: Enrolled) -> list[str]:
+def _notes(
+    request: IdentifyRequest, photos: Embedded, gallery: Gallery, features: Features, enrolled: Enrolled
+) -> list[str]:
     found = []
     if len(photos.files) < len(request.photos):
         found.append(f"{len(request.photos) - len(photos.files)} photos were given twice and taken once.")

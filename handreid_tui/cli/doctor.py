@@ -15,9 +15,9 @@ from rich.text import Text
 from engine.contract.errors import UserError
 from engine.contract.hub import hub_reachable
 from engine.data.cache_dir import cache_folder
-from handreid_tui.cli.finding import Finding
+from handreid_tui.cli.finding import Check
 from handreid_tui.cli.slurm_doctor import examine_slurm
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import Places
 from handreid_tui.text.manager_log import log_file
 from handreid_tui.text.numbers import size
@@ -31,7 +31,7 @@ print(json.dumps({"torch": torch.__version__, "open_clip": open_clip.__version__
 """
 
 
-def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
+def examine(places: Places, slurm: SlurmRequest | None, as_json: bool) -> int:
     """Look at everything and print it; returns 1 where something that training needs does not work.
 
     With `slurm`, at the cluster too, from one of its nodes.
@@ -50,39 +50,39 @@ def examine(places: Places, slurm: Request | None, as_json: bool) -> int:
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 
-def _python() -> Finding:
-    return Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])
+def _python() -> Check:
+    return Check("python", sys.version_info >= (3, 11), sys.version.split()[0])
 
 
-def _torch() -> list[Finding]:
+def _torch() -> list[Check]:
     """Asked in a process of its own: the manager never imports torch."""
     try:
         asked = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=120, check=True)
         found = json.loads(asked.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        return [Finding("torch", False, f"torch and open_clip cannot be imported: {said.strip().splitlines()[-1]}")]
+        return [Check("torch", False, f"torch and open_clip cannot be imported: {said.strip().splitlines()[-1]}")]
     gpus = ", ".join(found["gpus"])
     fast = "bfloat16 is fast on this CPU" if found["bfloat16"] else "this CPU computes in float32"
     return [
-        Finding("torch", True, found["torch"]),
-        Finding("open_clip", True, found["open_clip"]),
-        Finding("GPU", True if gpus else None, gpus or f"none; training runs on the CPU ({fast})"),
+        Check("torch", True, found["torch"]),
+        Check("open_clip", True, found["open_clip"]),
+        Check("GPU", True if gpus else None, gpus or f"none; training runs on the CPU ({fast})"),
     ]
 
 
-def _hub() -> Finding:
+def _hub() -> Check:
     if hub_reachable():
-        return Finding("hub", True, "reachable: pretrained tags can be fetched")
-    return Finding("hub", None, "not reachable: use --pretrained FILE, an earlier RUN, or none")
+        return Check("hub", True, "reachable: pretrained tags can be fetched")
+    return Check("hub", None, "not reachable: use --pretrained FILE, an earlier RUN, or none")
 
 
-def _disk(folder: Path, what: str) -> Finding:
+def _disk(folder: Path, what: str) -> Check:
     there = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(there).free
     writable = _works(lambda: _write_probe(there))
     text = f"{folder}: {size(free)} free" + ("" if writable else ", but cannot be written")
-    return Finding(what, writable and free > 1e9, text)
+    return Check(what, writable and free > 1e9, text)
 
 
 def _write_probe(folder: Path) -> None:
@@ -91,21 +91,21 @@ def _write_probe(folder: Path) -> None:
     probe.unlink()
 
 
-def _log() -> Finding:
+def _log() -> Check:
     path = log_file()
     text = f"{size(path.stat().st_size)} of tracebacks" if path.exists() else "empty: no bug was met"
-    return Finding("log", True, f"{path}: {text}")
+    return Check("log", True, f"{path}: {text}")
 
 
-def _database(places: Places) -> Finding:
+def _database(places: Places) -> Check:
     if not places.db.exists():
-        return Finding("database", None, f"{places.db}: not there yet, made by the first run")
+        return Check("database", None, f"{places.db}: not there yet, made by the first run")
     from handreid_tui.history import list_runs, open_history
 
     try:
-        return Finding("database", True, f"{places.db}: {len(list_runs(open_history(places.db), archived=True))} runs")
+        return Check("database", True, f"{places.db}: {len(list_runs(open_history(places.db), archived=True))} runs")
     except UserError as error:
-        return Finding("database", False, str(error))
+        return Check("database", False, str(error))
 
 
 def _works(action: Callable[[], None]) -> bool:

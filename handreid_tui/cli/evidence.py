@@ -11,10 +11,16 @@ from rich.table import Table
 
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
 from handreid_tui.compare.finished_run import read_run
-from handreid_tui.evidence.calibration import Calibration, Figure, make_calibration, weights_hash, write_calibration
+from handreid_tui.evidence.calibration import (
+    Calibration,
+    CalibrationFigure,
+    make_calibration,
+    weights_hash,
+    write_calibration,
+)
 from handreid_tui.evidence.evidence import Evidence, weigh
 from handreid_tui.evidence.pairs import Shape
-from handreid_tui.evidence.resamples import Estimate
+from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.evidence.trained_on import trained_people
 from handreid_tui.evidence.words import in_words
 from handreid_tui.runs.select import find_run
@@ -26,7 +32,7 @@ NOT_MEASURED = "–"
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvidenceRequest:
     """Images a template, the population of different people, labels to group by, and whether to add words."""
 
     shape: Shape
@@ -35,7 +41,7 @@ class Asked:
     words: bool
 
 
-def show_evidence(places: Places, name: str, other: str | None, asked: Asked, as_json: bool) -> None:
+def show_evidence(places: Places, name: str, other: str | None, asked: EvidenceRequest, as_json: bool) -> None:
     """Measure, write `evidence.json`, and print. Raises UserError below 20 people with enough images."""
     run = find_run(places.runs, name)
     evaluation = read_evaluation(run, other)
@@ -125,15 +131,15 @@ def _warnings(c: Calibration, evaluation: Evaluation) -> list[str]:
     return found
 
 
-def _between(figure: Figure | Estimate, digits: int) -> str:
+def _between(figure: CalibrationFigure | ResampledEstimate, digits: int) -> str:
     if figure.low is None or figure.high is None or figure.low != figure.low:
         return NOT_MEASURED
     return f"[{max(0.0, figure.low):.{digits}f}, {figure.high:.{digits}f}]"
 
 
-def _percents(figure: Figure) -> str:
+def _percents(figure: CalibrationFigure) -> str:
     return f"[{percent(figure.low)}, {percent(figure.high)}]"
 
 
-def _rate(figure: Figure) -> str:
+def _rate(figure: CalibrationFigure) -> str:
     return f"{percent(figure.value, 2)} % {_percents(figure)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing looked at: `ok` is None where it is no fault, only a limit."""
 
     what: str

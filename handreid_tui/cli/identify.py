@@ -13,7 +13,7 @@ from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS
 from handreid_tui.casework import log
 from handreid_tui.casework.case import Case
-from handreid_tui.casework.identify import Made, Request, identify
+from handreid_tui.casework.identify import IdentifyRequest, Made, identify
 from handreid_tui.casework.report import basis, lead, rate
 from handreid_tui.evidence.calibration import hash_file
 from handreid_tui.runs.select import find_run
@@ -40,7 +40,7 @@ def check_aspect(text: str) -> str:
     return text
 
 
-def show_search(request: Request, as_json: bool) -> None:
+def show_search(request: IdentifyRequest, as_json: bool) -> None:
     """Search, and print the candidates. Raises UserError as `identify` does."""
 
     def progress(done: int, total: int) -> None:

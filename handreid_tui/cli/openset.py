@@ -10,7 +10,7 @@ from rich.table import Table
 from engine.contract.errors import UserError
 from handreid_tui.compare.evaluation import read_evaluation
 from handreid_tui.evidence.open_set_report import AtRate, OpenSetReport, report_open_set
-from handreid_tui.evidence.resamples import Estimate
+from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.runs.select import find_runs
 from handreid_tui.settings import Places
 from handreid_tui.text.numbers import percent
@@ -18,7 +18,7 @@ from handreid_tui.text.tables import stdout
 
 
 @dataclass(frozen=True)
-class Asked:
+class OpenSetRequest:
     """What to report: rates of false positives, lengths of candidate lists, people enrolled, labels to group by."""
 
     fpirs: list[float]
@@ -27,7 +27,7 @@ class Asked:
     by: list[str]
 
 
-def show_open_set(places: Places, names: list[str], other: str | None, asked: Asked, as_json: bool) -> None:
+def show_open_set(places: Places, names: list[str], other: str | None, asked: OpenSetRequest, as_json: bool) -> None:
     """Print the open-set rates of runs. Raises UserError where one has no evaluation."""
     runs = find_runs(places.runs, names)
     found = [
@@ -62,7 +62,7 @@ def parse_ranks(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: ResampledEstimate) -> str:
     """A rate's 95 % interval in percent."""
     if estimate.low != estimate.low:
         return "(no interval)"

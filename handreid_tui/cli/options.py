@@ -10,7 +10,7 @@ import typer
 from engine.contract.choices import Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import Places, UserFile, choose_places, read_user_file
 
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
@@ -153,10 +153,10 @@ Settings = Annotated[
 ]
 
 
-def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> Request | None:
+def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> SlurmRequest | None:
     """What to ask of Slurm; None for runs on this machine."""
     if on == "slurm":
-        return (user.slurm or Request()).changed(gpus, options or [])
+        return (user.slurm or SlurmRequest()).changed(gpus, options or [])
     if options:
         raise UserError("--sbatch is for runs on Slurm: add --on slurm.")
     return None

@@ -10,7 +10,7 @@ from handreid_tui.launch.slurm.sync import why_waiting as slurm_words
 from handreid_tui.runs import directory
 from handreid_tui.runs.select import find_run
 from handreid_tui.settings import Places
-from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
+from handreid_tui.text.tables import BOLD, Columns, TextColumn, line, stdout
 
 
 def change_order(places: Places, text: str, up: bool, down: bool, priority: int | None) -> None:
@@ -37,7 +37,7 @@ def show_queue(places: Places, as_json: bool) -> None:
         return
     headers = ("run", "name", "priority", "waits for")
     columns = [
-        Column([line(header, BOLD)], [[line(str(value))] for value in values], number=header in ("run", "priority"))
+        TextColumn([line(header, BOLD)], [[line(str(value))] for value in values], number=header in ("run", "priority"))
         for header, values in zip(headers, zip(*rows, strict=True), strict=True)
     ]
     stdout().print(Columns(columns))

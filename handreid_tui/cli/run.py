@@ -19,7 +19,7 @@ from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.grid import Axes
 from handreid_tui.launch.plan import check_device, plan
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs import directory
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.tags import check_tags
@@ -43,7 +43,7 @@ def run(
     gpus: float = 1.0,
     priority: int = 0,
     parallel: int = 1,
-    slurm: Request | None = None,
+    slurm: SlurmRequest | None = None,
     detach: bool = False,
     as_json: bool = False,
 ) -> int:

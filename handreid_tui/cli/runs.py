@@ -19,6 +19,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from engine.contract.events import EndReason
 from engine.contract.metrics import Stage, metrics_of
+from engine.data.wording import count
 from handreid_tui import history as past
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow, how_ended
@@ -29,7 +30,7 @@ from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.varying import varying_settings
 from handreid_tui.launch import lifecycle, trash
 from handreid_tui.launch.dependents import dependents
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
 from handreid_tui.runs.log_text import LogReader
@@ -42,7 +43,7 @@ from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
-from handreid_tui.text.tables import BOLD, Column, Columns, line, stdout
+from handreid_tui.text.tables import BOLD, Columns, TextColumn, line, stdout
 
 
 def up_to_date(places: Places) -> Engine:
@@ -53,7 +54,7 @@ def up_to_date(places: Places) -> Engine:
     except UserError as error:
         print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
-    for problem in past.ingest(opened, places.runs).problems:
+    for problem in (*directory.left_out(places.runs), *past.ingest(opened, places.runs).problems):
         print(f"Note: {problem}", file=sys.stderr)
     return opened
 
@@ -73,7 +74,7 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         return
     gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
-        Column(
+        TextColumn(
             [line(header, BOLD)],
             [[line(text)] for text in texts],
             number=header in ("run", "seed", "time", *(metric.title for metric in metrics_of("report", 1))),
@@ -185,7 +186,7 @@ def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
 
 
 def resume_runs(
-    places: Places, texts: list[str], on: str | None, slurm: Request, detach: bool, data: Path | None = None
+    places: Places, texts: list[str], on: str | None, slurm: SlurmRequest, detach: bool, data: Path | None = None
 ) -> int:
     """Resume where each run was, or all `on` slurm or here. Of several runs, those that can be resumed."""
     runs = find_runs(places.runs, texts)
@@ -265,7 +266,7 @@ def prune_runs(places: Places, yes: bool) -> None:
         print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
         return
     agree(
-        f"Delete spare checkpoints of {len(spare)} finished runs ({size(sum(spare.values()))})?",
+        f"Delete spare checkpoints of {count(len(spare), 'finished run')} ({size(sum(spare.values()))})?",
         yes,
         "Nothing was deleted.",
     )
@@ -291,7 +292,7 @@ def tag_run(places: Places, text: str, tag: str, remove: bool) -> None:
 
 def rebuild_history(places: Places) -> None:
     report = rebuild(places.db, places.runs)
-    damaged = f", {report.damaged} damaged lines left out" if report.damaged else ""
-    print(f"{places.db}: {report.runs} runs, {report.events} events{damaged}.", file=sys.stderr)
-    for problem in report.problems:
+    damaged = f", {count(report.damaged, 'damaged line')} left out" if report.damaged else ""
+    print(f"{places.db}: {count(report.runs, 'run')}, {count(report.events, 'event')}{damaged}.", file=sys.stderr)
+    for problem in (*directory.left_out(places.runs), *report.problems):
         print(f"Note: {problem}", file=sys.stderr)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.contract.errors import UserError
-from handreid_tui.cli.finding import Finding
+from handreid_tui.cli.finding import Check
 from handreid_tui.launch.slurm.client import call
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.submit import this_cluster
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
@@ -25,7 +25,7 @@ print(json.dumps({"host": socket.gethostname(), "torch": torch.__version__, "mar
 """
 
 
-def examine_slurm(runs: Path, request: Request) -> list[Finding]:
+def examine_slurm(runs: Path, request: SlurmRequest) -> list[Check]:
     """Commands, partition, and from a node of the partition: the folder of runs, torch and GPUs."""
     versions = [_command(name) for name in COMMANDS]
     if missing := [finding for finding in versions if not finding.ok]:
@@ -33,32 +33,32 @@ def examine_slurm(runs: Path, request: Request) -> list[Finding]:
     return [versions[0], _partition(request), _arrays(), *_node(runs, request)]
 
 
-def _command(name: str) -> Finding:
+def _command(name: str) -> Check:
     try:
-        return Finding("slurm", True, call([name, "--version"]).strip())
+        return Check("slurm", True, call([name, "--version"]).strip())
     except UserError as error:
-        return Finding("slurm", False, str(error))
+        return Check("slurm", False, str(error))
 
 
-def _partition(request: Request) -> Finding:
+def _partition(request: SlurmRequest) -> Check:
     words = ["sinfo", "--noheader", "--format=%P %a %l %D nodes, %G"]
     try:
         said = call([*words, *([f"--partition={request.partition}"] if request.partition else [])]).splitlines()
     except UserError as error:
-        return Finding("partition", False, str(error))
+        return Check("partition", False, str(error))
     if not said:
-        return Finding("partition", False, f"there is no partition {request.partition!r}; `sinfo` lists them")
-    return Finding("partition", True, "; ".join(" ".join(line.split()) for line in said[:4]))
+        return Check("partition", False, f"there is no partition {request.partition!r}; `sinfo` lists them")
+    return Check("partition", True, "; ".join(" ".join(line.split()) for line in said[:4]))
 
 
-def _arrays() -> Finding:
+def _arrays() -> Check:
     try:
-        return Finding("arrays", True, f"up to {this_cluster().largest:,} runs in one")
+        return Check("arrays", True, f"up to {this_cluster().largest:,} runs in one")
     except UserError as error:
-        return Finding("arrays", False, str(error))
+        return Check("arrays", False, str(error))
 
 
-def _node(runs: Path, request: Request) -> list[Finding]:
+def _node(runs: Path, request: SlurmRequest) -> list[Check]:
     """Asked on a node, with what a run asks for. The folder of runs must be the same there."""
     runs = runs.absolute()
     folder = runs if runs.is_dir() else runs.parent
@@ -73,15 +73,15 @@ def _node(runs: Path, request: Request) -> list[Finding]:
         said = call(command, seconds=PATIENCE + 60)
         found = json.loads(said.strip().splitlines()[-1])
     except UserError as error:
-        return [Finding("node", False, f"{error} Try it with: {shlex.join(command[:-5])} hostname")]
+        return [Check("node", False, f"{error} Try it with: {shlex.join(command[:-5])} hostname")]
     except (OSError, ValueError, IndexError) as error:
-        return [Finding("node", False, f"its answer cannot be read: {error}")]
+        return [Check("node", False, f"its answer cannot be read: {error}")]
     finally:
         with suppress(OSError):
             marker.unlink(missing_ok=True)
     gpus = ", ".join(found["gpus"])
     return [
-        Finding("node", True, f"{found['host']}: torch {found['torch']} with this Python"),
-        Finding("GPU", bool(gpus) if request.gpus else None, gpus or "torch sees none there"),
-        Finding("runs", found["marker"], f"{folder} is {'' if found['marker'] else 'not '}the same folder there"),
+        Check("node", True, f"{found['host']}: torch {found['torch']} with this Python"),
+        Check("GPU", bool(gpus) if request.gpus else None, gpus or "torch sees none there"),
+        Check("runs", found["marker"], f"{folder} is {'' if found['marker'] else 'not '}the same folder there"),
     ]

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.contract.errors import UserError
+from engine.data.wording import count
 from handreid_tui.cli.agree import agree
 from handreid_tui.compare.configuration import show
 from handreid_tui.launch import lifecycle
@@ -86,19 +87,19 @@ def sweep_line(status: SweepStatus) -> str:
 
 
 def stop_sweep(places: Places, number: int) -> None:
-    count = actions.stop(places.runs, number)
-    print(f"Sweep @{number} stopped ({count} runs). `handreid resume @{number}` continues it.", file=sys.stderr)
+    runs = actions.stop(places.runs, number)
+    print(f"Sweep @{number} stopped ({count(runs, 'run')}). `handreid resume @{number}` continues it.", file=sys.stderr)
 
 
 def resume_sweep(places: Places, number: int) -> None:
-    count = actions.resume(places.runs, number)
-    print(f"Sweep @{number} continues ({count} runs resumed).", file=sys.stderr)
+    runs = actions.resume(places.runs, number)
+    print(f"Sweep @{number} continues ({count(runs, 'run')} resumed).", file=sys.stderr)
 
 
 def remove_sweep(places: Places, number: int, yes: bool) -> None:
     found = Reader(places.runs, read_plan(places.runs, number).number).read()
     freed = size(sum(lifecycle.size(run.path) for run in found.values()))
-    agree(f"Delete sweep @{number} with its {len(found)} runs ({freed})?", yes, "Nothing was deleted.")
+    agree(f"Delete sweep @{number} with its {count(len(found), 'run')} ({freed})?", yes, "Nothing was deleted.")
     print(f"Deleted sweep @{number}: {size(actions.remove(places.runs, number))} freed.", file=sys.stderr)
 
 

@@ -15,7 +15,7 @@ from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.sweeps import number_of, show_sweeps, sweep_line
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
 from handreid_tui.sweeps import actions
@@ -43,7 +43,7 @@ def tune(
     how: dict[str, Any],
     tags: list[str],
     launch: dict[str, Any],
-    slurm: Request | None,
+    slurm: SlurmRequest | None,
     detach: bool,
     yes: bool,
     as_json: bool,
@@ -59,7 +59,7 @@ def tune(
     if launch["parallel"] > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // launch["parallel"])} | settings
     asked = replace(
-        actions.Asked(combos, settings, own, read_over(over)),
+        actions.SweepRequest(combos, settings, own, read_over(over)),
         trials=TRIALS if trials is None else trials,
         launch=launch,
         slurm=slurm,
@@ -116,7 +116,7 @@ def _follow(places: Places, number: int, detach: bool, as_json: bool) -> int:
     return 0 if status.phase == "finished" else 1
 
 
-def _trials_within(budget: str, recipes: SweepPlan, asked: actions.Asked, places: Places) -> int:
+def _trials_within(budget: str, recipes: SweepPlan, asked: actions.SweepRequest, places: Places) -> int:
     """An equal whole number of trials a combination, from the time of the latest comparable run."""
     from handreid_tui.cli.runs import up_to_date
     from handreid_tui.history import list_runs

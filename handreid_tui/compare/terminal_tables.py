@@ -11,7 +11,7 @@ from rich.text import Text
 
 from handreid_tui.compare.comparison import Comparison
 from handreid_tui.compare.sheets import Cell, Sheet, sheets
-from handreid_tui.text.tables import BOLD, DIM, Column, Columns, Line, joined, line, printable
+from handreid_tui.text.tables import BOLD, DIM, Columns, StyledLine, TextColumn, joined, line, printable
 
 GAP = 1  # between columns where room is short
 
@@ -41,7 +41,7 @@ def _side_by_side(sheet: Sheet) -> Columns:
     """Every cell on one line, its detail behind its text."""
     return Columns(
         [
-            Column([line(header, DIM)], [[_line(cell)] for cell in cells], number)
+            TextColumn([line(header, DIM)], [[_line(cell)] for cell in cells], number)
             for header, cells, number in _columns(sheet)
         ]
     )
@@ -59,15 +59,15 @@ def _stacked(sheet: Sheet, width: int) -> Iterator[Columns]:
     yield Columns(shown, GAP, fold=True)
 
 
-def _groups(sheet: Sheet) -> list[list[Column]]:
+def _groups(sheet: Sheet) -> list[list[TextColumn]]:
     """The columns of a sheet; a verdict stays with the difference that it is on."""
-    groups: list[list[Column]] = []
+    groups: list[list[TextColumn]] = []
     for header, cells, number in _columns(sheet):
         title = [line(part, DIM) for part in header.replace(" %", "\n%").split("\n")]
         texts = [_lines(cell) for cell in cells]
         whole = max((each.length for lines in texts for each in lines), default=0) if number else 0
         least = max(whole, *map(_longest_word, title), *(_longest_word(each) for lines in texts for each in lines))
-        column = Column(title, texts, number, least)
+        column = TextColumn(title, texts, number, least)
         if header == "verdict":
             groups[-1].append(column)
         else:
@@ -75,7 +75,7 @@ def _groups(sheet: Sheet) -> list[list[Column]]:
     return groups
 
 
-def _longest_word(words: Line) -> int:
+def _longest_word(words: StyledLine) -> int:
     return max((cell_len(word) for text, _ in words.parts for word in text.split()), default=0)
 
 
@@ -84,13 +84,13 @@ def _columns(sheet: Sheet) -> Iterator[tuple[str, tuple[Cell, ...], bool]]:
     return zip(sheet.headers, cells, sheet.numeric, strict=True)
 
 
-def _line(cell: Cell) -> Line:
+def _line(cell: Cell) -> StyledLine:
     return joined(_text(cell), line(f" {cell.detail}", DIM)) if cell.detail else _text(cell)
 
 
-def _lines(cell: Cell) -> list[Line]:
+def _lines(cell: Cell) -> list[StyledLine]:
     return [_text(cell), line(cell.detail.replace("± ", "±"), DIM)] if cell.detail else [_text(cell)]
 
 
-def _text(cell: Cell) -> Line:
+def _text(cell: Cell) -> StyledLine:
     return line(cell.text, BOLD if cell.bold else None)

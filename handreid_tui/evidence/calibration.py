@@ -18,13 +18,13 @@ from handreid_tui.evidence.evidence import Evidence, typical_range
 from handreid_tui.evidence.likelihood_ratio import RIDGE, Calibrator
 from handreid_tui.evidence.pairs import Shape
 from handreid_tui.evidence.people import person_of
-from handreid_tui.evidence.resamples import Estimate
+from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.runs.safe_files import explain, inside, read_bytes, write_json
 
 _LARGEST = 64 << 20
 
 
-class Figure(BaseModel):
+class CalibrationFigure(BaseModel):
     """An estimate; bounds of the 95 % interval are None where there is none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,12 +64,12 @@ class Calibration(BaseModel):
     trained_people: list[str] | None
     weights: str
     features: str
-    cllr: Figure
+    cllr: CalibrationFigure
     cllr_min: float
-    misleading_same: Figure
-    misleading_different: Figure
-    too_strong: dict[int, Figure]
-    mean_ratio_different: Figure
+    misleading_same: CalibrationFigure
+    misleading_different: CalibrationFigure
+    too_strong: dict[int, CalibrationFigure]
+    mean_ratio_different: CalibrationFigure
 
     @property
     def calibrated(self) -> Calibrated:
@@ -169,6 +169,6 @@ def hash_person(name: str) -> str:
     return hashlib.sha256(plain.encode(errors="surrogatepass")).hexdigest()
 
 
-def _figure(estimate: Estimate) -> Figure:
+def _figure(estimate: ResampledEstimate) -> CalibrationFigure:
     low, high = (bound if math.isfinite(bound) else None for bound in (estimate.low, estimate.high))
-    return Figure(value=estimate.value, low=low, high=high)
+    return CalibrationFigure(value=estimate.value, low=low, high=high)

@@ -15,7 +15,7 @@ from handreid_tui.evidence.groups import LEAST_PEOPLE, read_labels
 from handreid_tui.evidence.measures import STRENGTHS, cllr_min, cost
 from handreid_tui.evidence.pairs import Pairs, Shape, enough, pair_scores
 from handreid_tui.evidence.people import People, aspect_tested
-from handreid_tui.evidence.resamples import Estimate
+from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.evidence.searches import Floats, finite_features
 
 NEAREST = 10  # images of other people that say how typical an image is
@@ -36,12 +36,12 @@ class Material:
 class Worth:
     """How good the cross-fitted likelihood ratios are. Strengths: P(LR >= k | different people) for each k."""
 
-    cllr: Estimate
+    cllr: ResampledEstimate
     cllr_min: float
-    misleading_same: Estimate
-    misleading_different: Estimate
-    too_strong: dict[int, Estimate]
-    mean_ratio_different: Estimate
+    misleading_same: ResampledEstimate
+    misleading_different: ResampledEstimate
+    too_strong: dict[int, ResampledEstimate]
+    mean_ratio_different: ResampledEstimate
 
     @property
     def cllr_cal(self) -> float:
@@ -55,7 +55,7 @@ class GroupCost:
     label: str
     group: str
     people: int
-    cllr: Estimate | None
+    cllr: ResampledEstimate | None
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,11 @@ def worth_of(pairs: Pairs, log_ratio: Floats) -> Worth:
     )
 
 
-def _share(pairs: Pairs, marked: NDArray[np.bool_], same: bool) -> Estimate:
+def _share(pairs: Pairs, marked: NDArray[np.bool_], same: bool) -> ResampledEstimate:
     """A share of a class with its interval cut to [0, 1]; none at all reaches 3 / people."""
     found = pairs.mean(marked.astype(float), same)
     high = min(1.0, 3 / found.people) if found.value <= 0 else min(1.0, found.high)
-    return Estimate(found.value, max(0.0, found.low), high, found.people)
+    return ResampledEstimate(found.value, max(0.0, found.low), high, found.people)
 
 
 def nearness(features: Floats, person: NDArray[np.int64], other: Floats, other_person: NDArray[np.int64]) -> Floats:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from handreid_tui.evidence.resamples import Estimate, quotient, rate, weights
+from handreid_tui.evidence.resamples import ResampledEstimate, quotient, rate, weights
 from handreid_tui.evidence.searches import ROUNDING, Floats, Searches
 
 GRID = 1_000  # thresholds that the bootstrap looks at
@@ -209,7 +209,7 @@ class OpenSet:
             quotient(drawn @ missed, np.broadcast_to((drawn @ mated)[:, None], (len(drawn), missed.shape[1]))),
         )
 
-    def false_negatives_at(self, fpir: float) -> Estimate:
+    def false_negatives_at(self, fpir: float) -> ResampledEstimate:
         """FNIR at the threshold where FPIR is at most `fpir`."""
         value = false_negative_rate(self.searches, threshold_at(self.searches, fpir, self.size))
         return rate(value, self._replicates(fpir), self._mated_people)
@@ -223,14 +223,14 @@ class OpenSet:
     def _mated_people(self) -> int:
         return int(np.count_nonzero(self._sums[3]))
 
-    def missed_within(self, rank: int) -> Estimate:
+    def missed_within(self, rank: int) -> ResampledEstimate:
         """FNIR without a threshold: the person is not among the first `rank` (investigation mode)."""
         missed = np.where(self.searches.mated, 1 - _listed(self.searches, rank, self.size), 0.0)
         drawn, mated = weights(len(self.people)), self._sums[3]
         value = false_negative_rate(self.searches, rank=rank, size=self.size)
         return rate(value, quotient(drawn @ self._by_person(missed), drawn @ mated), self._mated_people)
 
-    def of_group(self, members: NDArray[np.bool_], fpir: float) -> tuple[Estimate, Estimate]:
+    def of_group(self, members: NDArray[np.bool_], fpir: float) -> tuple[ResampledEstimate, ResampledEstimate]:
         """FNIR and FPIR of the people marked in `members` [I], at the one threshold of all people."""
         positive, searched, missed, mated = self._sums
         threshold, drawn = threshold_at(self.searches, fpir, self.size), weights(len(self.people)) * members
@@ -246,6 +246,6 @@ class OpenSet:
         count, mated_count = int(members.sum()), int(np.count_nonzero(mated * members))
         return rate(fnir, replicates[0], mated_count), rate(fpir_of, replicates[1], count)
 
-    def curve(self, rates: Floats) -> list[Estimate]:
+    def curve(self, rates: Floats) -> list[ResampledEstimate]:
         """FNIR with its interval at each of `rates` (FPIR): a DET curve and its band."""
         return [self.false_negatives_at(float(each)) for each in rates]

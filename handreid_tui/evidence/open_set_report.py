@@ -20,7 +20,7 @@ from handreid_tui.evidence.open_set import (
     threshold_at,
 )
 from handreid_tui.evidence.people import People
-from handreid_tui.evidence.resamples import Estimate
+from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.evidence.searches import Searches, searches_of_trials
 
 
@@ -30,7 +30,7 @@ class AtRate:
 
     fpir: float
     threshold: float
-    fnir: Estimate
+    fnir: ResampledEstimate
     selectivity: float
     beyond: bool
 
@@ -40,7 +40,7 @@ class InList:
     """FNIR without a threshold: the person is not among the first `rank`."""
 
     rank: int
-    fnir: Estimate
+    fnir: ResampledEstimate
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class OfGroup:
     group: str
     people: int
     fpir: float
-    fnir_at: Estimate | None
-    fpir_at: Estimate | None
+    fnir_at: ResampledEstimate | None
+    fpir_at: ResampledEstimate | None
 
 
 @dataclass(frozen=True)

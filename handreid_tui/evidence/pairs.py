@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handreid_tui.evidence.people import Ints, People
-from handreid_tui.evidence.resamples import Estimate, figure, quotient, weights
+from handreid_tui.evidence.resamples import ResampledEstimate, figure, quotient, weights
 from handreid_tui.evidence.searches import Floats, Searches, assemble
 
 DRAWS = 20  # of probe and reference images, where a template is of several
@@ -57,11 +57,11 @@ class Pairs:
         """The marked ones, with weights of their own."""
         return Pairs(self.people, self.a[kept], self.b[kept], self.score[kept])
 
-    def mean(self, values: Floats, same: bool) -> Estimate:
+    def mean(self, values: Floats, same: bool) -> ResampledEstimate:
         """Weighted mean of `values` [n] over one class, with an interval by person."""
         return figure(*self._resampled(values, same), self.persons)
 
-    def balanced_mean(self, values: Floats) -> Estimate:
+    def balanced_mean(self, values: Floats) -> ResampledEstimate:
         """Mean of the weighted means of `values` [n] over the two classes, with an interval by person."""
         (one, drawn), (other, drawn_others) = self._resampled(values, True), self._resampled(values, False)
         return figure((one + other) / 2, (drawn + drawn_others) / 2, self.persons)

@@ -16,7 +16,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ResampledEstimate:
     """A figure with its 95 % interval; NaN bounds where fewer than two people give none."""
 
     value: float
@@ -31,7 +31,7 @@ def weights(people: int, seed: int = 0) -> Floats:
     return drawn
 
 
-def rate(value: float, replicates: Floats, people: int) -> Estimate:
+def rate(value: float, replicates: Floats, people: int) -> ResampledEstimate:
     """A fraction: its interval is cut to [0, 1]; where all or none of `people` err, it reaches 3 / people."""
     found = figure(value, replicates, people)
     low, high = max(0.0, found.low), min(1.0, found.high)
@@ -39,18 +39,18 @@ def rate(value: float, replicates: Floats, people: int) -> Estimate:
         high = min(1.0, 3 / people)
     if value >= 1:
         low = max(0.0, 1 - 3 / people)
-    return Estimate(value, low, high, people)
+    return ResampledEstimate(value, low, high, people)
 
 
-def figure(value: float, replicates: Floats, people: int) -> Estimate:
+def figure(value: float, replicates: Floats, people: int) -> ResampledEstimate:
     """A figure from its bootstrap `replicates` [RESAMPLES]; resamples without a value (NaN) are left out."""
     from scipy.special import stdtrit  # late: the command line must start without it
 
     drawn = replicates[np.isfinite(replicates)]
     if people < 2 or len(drawn) < 2 or not math.isfinite(value):
-        return Estimate(value, math.nan, math.nan, people)
+        return ResampledEstimate(value, math.nan, math.nan, people)
     half = float(stdtrit(people - 1, 1 - ALPHA / 2) * drawn.std() * math.sqrt(people / (people - 1)))
-    return Estimate(value, value - half, value + half, people)
+    return ResampledEstimate(value, value - half, value + half, people)
 
 
 def quotient(numerator: Floats, denominator: Floats) -> Floats:

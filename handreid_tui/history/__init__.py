@@ -2,7 +2,7 @@
 
 from handreid_tui.history.curves import curve
 from handreid_tui.history.edit import add_tag, archive, remove_tag, set_name, set_note, set_tags
-from handreid_tui.history.ingest import Report, ingest, ingest_run
+from handreid_tui.history.ingest import IngestReport, ingest, ingest_run
 from handreid_tui.history.queries import (
     Message,
     RunRow,
@@ -19,8 +19,8 @@ from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.schema import open_history
 
 __all__ = [
+    "IngestReport",
     "Message",
-    "Report",
     "RunRow",
     "Summary",
     "add_tag",

@@ -32,7 +32,7 @@ SETTLED = 2.0  # seconds after which a file's time of change can be trusted to s
 
 
 @dataclass
-class Report:
+class IngestReport:
     """What an ingest did: run directories seen, events added, lines left out, runs that changed or went away."""
 
     runs: int = 0
@@ -61,9 +61,9 @@ class Known(NamedTuple):
     stamp: Stamp
 
 
-def ingest(history: Engine, runs: Path) -> Report:
+def ingest(history: Engine, runs: Path) -> IngestReport:
     """Read what is new in the run directories of `runs`; forget the runs whose directory is gone."""
-    report = Report()
+    report = IngestReport()
     seen: dict[int, Path] = {}
     known = _known(history)  # before looking at the disk: a run made meanwhile must not look removed
     for path in directory.list_runs(runs.resolve()):
@@ -82,15 +82,15 @@ def ingest(history: Engine, runs: Path) -> Report:
     return report
 
 
-def ingest_run(history: Engine, path: Path) -> Report:
+def ingest_run(history: Engine, path: Path) -> IngestReport:
     """Read what is new in one run directory."""
-    path, report = path.resolve(), Report(runs=1)
+    path, report = path.resolve(), IngestReport(runs=1)
     number = directory.number(path)
     _ingest(history, path, number, _known(history, number).get(number), report)
     return report
 
 
-def _ingest(history: Engine, path: Path, number: int, known: Known | None, report: Report) -> None:
+def _ingest(history: Engine, path: Path, number: int, known: Known | None, report: IngestReport) -> None:
     more = True
     while more:
         with collector_paused():
@@ -98,7 +98,7 @@ def _ingest(history: Engine, path: Path, number: int, known: Known | None, repor
 
 
 def _advance(
-    history: Engine, path: Path, number: int, known: Known | None, report: Report
+    history: Engine, path: Path, number: int, known: Known | None, report: IngestReport
 ) -> tuple[Known | None, bool]:
     """Read on by one chunk; returns what the history holds then, and whether to come again.
 
@@ -168,7 +168,7 @@ def _stamp(path: Path) -> Stamp:
     return Stamp(events.st_size, events.st_mtime_ns, folder.st_mtime_ns)
 
 
-def _read(path: Path, start: int, stamp: Stamp, report: Report) -> Chunk:
+def _read(path: Path, start: int, stamp: Stamp, report: IngestReport) -> Chunk:
     events = path / run_files.EVENTS
     if stamp.size > start and is_file(events):  # a link could lead anywhere, a pipe would never end
         try:

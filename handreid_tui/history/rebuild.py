@@ -7,11 +7,11 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from handreid_tui.history.apply import forget
-from handreid_tui.history.ingest import Report, ingest
+from handreid_tui.history.ingest import IngestReport, ingest
 from handreid_tui.history.schema import APPLICATION, Damaged, explained, open_history, writing
 
 
-def rebuild(db: Path, runs: Path) -> Report:
+def rebuild(db: Path, runs: Path) -> IngestReport:
     """Empty the history in `db`, replacing the file where it is damaged, and read every run directory of `runs` again.
 
     Raises UserError, leaving the file as it is, where it never was a run history or cannot be written.

@@ -129,8 +129,9 @@ def explained(where: Engine | Path) -> Iterator[None]:
     db = where if isinstance(where, Path) else Path(where.url.database or "")
     try:
         yield
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    except (DBAPIError, sqlite3.Error) as error:  # the second: of statements past SQLAlchemy
+        original = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(original, "sqlite_errorcode", 0) & 0xFF
         if code not in SENTENCES:
             raise
         kind = Damaged if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else UserError

@@ -24,7 +24,7 @@ from handreid_tui.launch.dependents import check_not_needed
 from handreid_tui.launch.resumed_data import follow_data
 from handreid_tui.launch.slurm import ledger, sync
 from handreid_tui.launch.slurm import stop as on_slurm
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.stop import Stopped
 from handreid_tui.launch.slurm.submit import submit
 from handreid_tui.launch.supervisor import look_after
@@ -57,7 +57,7 @@ def launch(
     priority: int = 0,
     gpus: float = 1.0,
     parallel: int = 1,
-    slurm: Request | None = None,
+    slurm: SlurmRequest | None = None,
 ) -> None:
     """Queue new runs, in this order, and see to it that they are started. Returns at once.
 
@@ -82,7 +82,7 @@ def resume(
     priority: int = 0,
     gpus: float = 1.0,
     parallel: int = 1,
-    slurm: Request | None = None,
+    slurm: SlurmRequest | None = None,
     data: Path | None = None,
 ) -> list[str]:
     """Queue runs that were stopped, failed or lost; each continues from its last good checkpoint. Returns at once.
@@ -291,7 +291,7 @@ def _one_at_a_time(runs: list[Path]) -> Iterator[None]:
         yield
 
 
-def _submit(runs: list[Path], request: Request, *, resume: bool) -> None:
+def _submit(runs: list[Path], request: SlurmRequest, *, resume: bool) -> None:
     """Queue the runs on Slurm: first in their directories, for a task may start at once. All or none."""
     groups: dict[tuple[Path, bool], list[Path]] = {}
     for path in runs:

@@ -32,6 +32,7 @@ from handreid_tui.runs.ending import events_size, has_checkpoint, how_ended, tel
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import boot_id, claim, process_started
 
+CPU_NICENESS = 10  # of a trainer on the CPU: the keys of whoever works here go first
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume goes on from the one before, if there is one."
 TIME_SHORT = "Slurm's time limit was near before a first checkpoint: ask for more time, then resume."
@@ -60,7 +61,8 @@ def main() -> int:
     started_at = events_size(run)
     about = whoami(options.device, started_at) | ({"device": task.device, "slurm": task.id} if task else {})
     write_json(run / run_files.PROCESS, about)
-    trainer = start_trainer(run, [owned, *options.hold], task.gpus if task else options.processes, task)
+    niceness = CPU_NICENESS if options.device == "CPU" else 0
+    trainer = start_trainer(run, [owned, *options.hold], task.gpus if task else options.processes, task, niceness)
     about |= {"trainer": trainer.pid, "trainer_started": process_started(trainer.pid)}
     with suppress(OSError):  # a full disk must not stop a run that trains
         write_json(run / run_files.PROCESS, about)
@@ -112,7 +114,9 @@ def whoami(device: str, events: int) -> dict[str, Any]:
     }
 
 
-def start_trainer(run: Path, inherited: list[int], processes: int, task: ThisTask | None) -> subprocess.Popen[bytes]:
+def start_trainer(
+    run: Path, inherited: list[int], processes: int, task: ThisTask | None, niceness: int = 0
+) -> subprocess.Popen[bytes]:
     # -P: a folder called `engine` where the user stands is not ours
     python, script = [sys.executable, "-P"], os.environ.get("HANDREID_TRAINER")
     if task and task.nodes > 1:
@@ -128,6 +132,7 @@ def start_trainer(run: Path, inherited: list[int], processes: int, task: ThisTas
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != shim:
             os._exit(1)  # the shim died before it could be watched
+        os.nice(niceness)
 
     return subprocess.Popen(
         [*python, *what, str(run)],

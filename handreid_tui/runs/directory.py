@@ -127,6 +127,23 @@ def list_runs(runs: Path) -> list[Path]:
     return [runs / name for _, name in sorted(found)]
 
 
+def left_out(runs: Path) -> list[str]:
+    """A sentence for each folder in `runs` that holds a run and is not listed: renamed, or a link."""
+    try:
+        with os.scandir(runs) as entries:
+            found = sorted((each.name, each.is_symlink()) for each in entries if not each.name.startswith("."))
+    except OSError:
+        return []
+    said = []
+    for name, is_link in found:
+        if is_link and (_FOLDER.fullmatch(name) or (runs / name / run_files.CONFIG).is_file()):
+            where = "a link; runs are not read through links. Move the directory itself here"
+            said.append(f"{runs / name} is {where}.")
+        elif not is_link and not _FOLDER.fullmatch(name) and (runs / name / run_files.CONFIG).is_file():
+            said.append(f"{runs / name} holds a run, but its name is not like 0012-ce: rename it, and it is listed.")
+    return said
+
+
 def _next_number(runs: Path, count: int) -> int:
     """The first of `count` numbers that no run has had."""
     for leftover in runs.glob(f"{run_files.NEW_PREFIX}*"):  # of a process killed in `create`: we hold the lock

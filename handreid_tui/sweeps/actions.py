@@ -16,7 +16,7 @@ from engine.contract.errors import UserError
 from engine.data.split import check_batch, open_split
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.plan import Plan, check_device, plan
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps.bayes import STARTUP, check_installed
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import (
@@ -39,7 +39,7 @@ OWN_KEYS = ("data.validation", "data.folds", "data.fold", "evaluation.test")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """What a user asks of a sweep. trials: of each combination, its recipe among them."""
 
     combos: list[str]
@@ -54,11 +54,11 @@ class Asked:
     shortlist: int = 3
     confirm: int = 3
     launch: dict[str, Any] | None = None
-    slurm: Request | None = None
+    slurm: SlurmRequest | None = None
     tags: tuple[str, ...] = ()
 
 
-def prepare(asked: Asked, runs: Path, tell: Callable[[str], None]) -> tuple[SweepPlan, Plan]:
+def prepare(asked: SweepRequest, runs: Path, tell: Callable[[str], None]) -> tuple[SweepPlan, Plan]:
     """The plan of a sweep without its number, every point checked, and the launch plan of its recipes.
 
     Nothing is made. Raises UserError for whatever is known to fail at any point.
@@ -207,7 +207,7 @@ def _check_points(made: SweepPlan) -> None:
             check_batch(split, ids_per_batch, images_per_id)
 
 
-def _check_method(asked: Asked) -> None:
+def _check_method(asked: SweepRequest) -> None:
     if asked.method == "bayes":
         check_installed("--method bayes")
         if asked.slurm:
@@ -219,7 +219,7 @@ def _check_method(asked: Asked) -> None:
         raise UserError("--prune needs the keeper on this machine: leave it out on Slurm.")
 
 
-def _check_numbers(asked: Asked) -> None:
+def _check_numbers(asked: SweepRequest) -> None:
     limits = {"--trials": (asked.trials, 1, 10_000), "--confirm": (asked.confirm, 1, 100)}
     limits |= {"--shortlist": (asked.shortlist, 1, asked.trials)}
     for name, (value, low, high) in limits.items():

@@ -21,7 +21,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
-from handreid_tui.sweeps.prune import Curves
+from handreid_tui.sweeps.prune import ValidationCurves
 from handreid_tui.sweeps.schedule import advance
 from handreid_tui.sweeps.trials import Reader
 from handreid_tui.text.manager_log import log_bug
@@ -80,7 +80,7 @@ def keep(runs: Path, number: int) -> None:
         lock = file_locks.take(_lock(runs, number))
         if lock is None:
             return
-        reader, curves, more = Reader(runs, number), Curves(), True
+        reader, curves, more = Reader(runs, number), ValidationCurves(), True
         while more:
             began = time.monotonic()
             try:

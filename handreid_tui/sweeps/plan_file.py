@@ -16,7 +16,7 @@ from engine.contract import run_files
 from engine.contract.config import RunConfig, with_settings
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.safe_files import explain, read_bytes, read_json, replace_file, write_json
 from handreid_tui.sweeps.points import Point
 from handreid_tui.sweeps.space import Dimension
@@ -48,7 +48,7 @@ class SweepPlan:
     shortlist: int = 3
     confirm: int = 3
     launch: dict[str, Any] = field(default_factory=dict)
-    slurm: Request | None = None
+    slurm: SlurmRequest | None = None
     tags: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
@@ -104,7 +104,7 @@ def read_plan(runs: Path, number: int) -> SweepPlan:
             | {
                 "bases": {combo: RunConfig.model_validate(config) for combo, config in raw["bases"].items()},
                 "spaces": {combo: [Dimension.of_json(one) for one in space] for combo, space in raw["spaces"].items()},
-                "slurm": Request(**slurm | {"options": tuple(slurm["options"])}) if slurm else None,
+                "slurm": SlurmRequest(**slurm | {"options": tuple(slurm["options"])}) if slurm else None,
                 "tags": tuple(raw["tags"]),
             }
         )

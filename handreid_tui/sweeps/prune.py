@@ -25,7 +25,7 @@ SHARE_BEFORE = 0.5  # of the epochs
 Curve = dict[int, float]
 
 
-class Curves:
+class ValidationCurves:
     """The validation mAP of runs by epoch. What was read of a run is not read again."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def is_pruned(path: Path) -> bool:
     return is_file(path / run_files.PRUNED)
 
 
-def behind(runs: Iterable[SweepRun], curves: Curves, epochs: int) -> list[tuple[SweepRun, dict[str, Any]]]:
+def behind(runs: Iterable[SweepRun], curves: ValidationCurves, epochs: int) -> list[tuple[SweepRun, dict[str, Any]]]:
     """The running trials to stop, each with the reason that its pruned.json tells."""
     trials = [run for run in runs if run.task.role == TRIAL]
     found = []

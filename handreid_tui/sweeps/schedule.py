@@ -16,14 +16,14 @@ from handreid_tui.runs.safe_files import read_json, write_json
 from handreid_tui.runs.state import observe
 from handreid_tui.sweeps import bayes
 from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
-from handreid_tui.sweeps.prune import Curves, behind, is_pruned, mark_pruned
+from handreid_tui.sweeps.prune import ValidationCurves, behind, is_pruned, mark_pruned
 from handreid_tui.sweeps.selection import Found, search_tasks, trial_value, wanted_tasks
-from handreid_tui.sweeps.trials import CONFIRM, RESUMES, Reader, SweepRun, Task, equal_failures, resumed_path
+from handreid_tui.sweeps.trials import CONFIRM, RESUMES, Reader, SweepRun, TrialTask, equal_failures, resumed_path
 
 EQUAL_FAILURES = 3  # in a row pause the sweep
 
 
-def advance(runs: Path, number: int, reader: Reader, curves: Curves | None = None) -> bool:
+def advance(runs: Path, number: int, reader: Reader, curves: ValidationCurves | None = None) -> bool:
     """Take a step. Whether there is more to do later: not where the sweep has finished, or is stopped.
 
     Raises UserError where a run cannot be made or queued; the next step tries again.
@@ -37,7 +37,7 @@ def advance(runs: Path, number: int, reader: Reader, curves: Curves | None = Non
             pause(runs, plan, found, f"{EQUAL_FAILURES} runs in a row failed: {reason}")
             return False
         if plan.prune:
-            _prune(plan, found, curves or Curves())
+            _prune(plan, found, curves or ValidationCurves())
         plan = _with_proposals(runs, plan, found)
         wanted = wanted_tasks(plan, found)
         if missing := [task for task in wanted if task not in found]:
@@ -84,7 +84,7 @@ def _with_proposals(runs: Path, plan: SweepPlan, found: Found) -> SweepPlan:
     return plan
 
 
-def _prune(plan: SweepPlan, found: Found, curves: Curves) -> None:
+def _prune(plan: SweepPlan, found: Found, curves: ValidationCurves) -> None:
     """Stop the trials that fell behind, and those that were to be stopped by a step that was killed."""
     epochs = next(iter(plan.bases.values())).train.epochs
     for run, reason in behind(found.values(), curves, epochs):
@@ -94,7 +94,7 @@ def _prune(plan: SweepPlan, found: Found, curves: Curves) -> None:
     lifecycle.stop_all(path for path in marked if not lifecycle.is_stopping(path))
 
 
-def make(runs: Path, plan: SweepPlan, tasks: list[Task]) -> None:
+def make(runs: Path, plan: SweepPlan, tasks: list[TrialTask]) -> None:
     """The run directories of `tasks`, in their order. Raises UserError with none made."""
     configs, sweeps = [], []
     for task in tasks:

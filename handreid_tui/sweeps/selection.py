@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import Any
 
 from handreid_tui.sweeps.plan_file import FOLDS, TRIAL_SEED, SweepPlan
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, Task
+from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, TrialTask
 
-Found = Mapping[Task, SweepRun]
+Found = Mapping[TrialTask, SweepRun]
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Choice:
     other_folds: float | None
 
 
-def search_tasks(plan: SweepPlan) -> list[Task]:
+def search_tasks(plan: SweepPlan) -> list[TrialTask]:
     """Every trial, in turns over the combinations: cut anywhere, their numbers differ by at most one."""
     trials = [
-        Task(TRIAL, combo, trial, fold, TRIAL_SEED)
+        TrialTask(TRIAL, combo, trial, fold, TRIAL_SEED)
         for trial, fold, combo in product(range(plan.trials), range(plan.folds), plan.combos)
     ]
     return [task for task in trials if task.trial < len(plan.points[task.combo])]
 
 
-def wanted_tasks(plan: SweepPlan, found: Found) -> list[Task]:
+def wanted_tasks(plan: SweepPlan, found: Found) -> list[TrialTask]:
     """All trainings of the phases that can be planned by now, in the order in which they are to be trained."""
     tasks = search_tasks(plan)
     if any(len(plan.points[combo]) < plan.trials for combo in plan.combos) or not _settled(tasks, found):
@@ -48,12 +48,14 @@ def wanted_tasks(plan: SweepPlan, found: Found) -> list[Task]:
     for trial, combo in product(range(plan.shortlist), plan.combos):
         shortlist = shortlisted(plan, found, combo)
         if trial < len(shortlist):
-            tasks += [Task(SHORTLIST, combo, shortlist[trial], fold, TRIAL_SEED) for fold in range(plan.folds, FOLDS)]
+            tasks += [
+                TrialTask(SHORTLIST, combo, shortlist[trial], fold, TRIAL_SEED) for fold in range(plan.folds, FOLDS)
+            ]
     if not _settled(tasks, found):
         return tasks
     for seed, combo in product(range(plan.confirm), plan.combos):
         if choice := choose(plan, found, combo):
-            tasks.append(Task(CONFIRM, combo, choice.trial, -1, seed))
+            tasks.append(TrialTask(CONFIRM, combo, choice.trial, -1, seed))
     return tasks
 
 
@@ -87,7 +89,7 @@ def choose(plan: SweepPlan, found: Found, combo: str) -> Choice | None:
     best: tuple[float, Choice] | None = None
     for trial in shortlisted(plan, found, combo):
         validation = trial_value(plan, found, combo, trial)
-        others = [found.get(Task(SHORTLIST, combo, trial, fold, TRIAL_SEED)) for fold in range(plan.folds, FOLDS)]
+        others = [found.get(TrialTask(SHORTLIST, combo, trial, fold, TRIAL_SEED)) for fold in range(plan.folds, FOLDS)]
         elsewhere = _mean(others)
         if validation is None or (others and elsewhere is None):
             continue
@@ -109,11 +111,11 @@ def expected_best(values: list[float]) -> list[float]:
     ]
 
 
-def _task(combo: str, trial: int, fold: int) -> Task:
-    return Task(TRIAL, combo, trial, fold, TRIAL_SEED)
+def _task(combo: str, trial: int, fold: int) -> TrialTask:
+    return TrialTask(TRIAL, combo, trial, fold, TRIAL_SEED)
 
 
-def _settled(tasks: list[Task], found: Found) -> bool:
+def _settled(tasks: list[TrialTask], found: Found) -> bool:
     return all(task in found and found[task].settled for task in tasks)
 
 

@@ -21,7 +21,7 @@ ROLES = (TRIAL, SHORTLIST, CONFIRM)
 
 
 @dataclass(frozen=True, order=True)
-class Task:
+class TrialTask:
     """One training that a sweep asks for. fold: the held-out part of the people, -1 for a confirmation."""
 
     role: str
@@ -41,7 +41,7 @@ class SweepRun:
     failure: the kind of reason of a failed run, such as `out_of_memory`.
     """
 
-    task: Task
+    task: TrialTask
     path: Path
     status: str
     value: float | None = None
@@ -66,12 +66,12 @@ class Reader:
 
     def __init__(self, runs: Path, sweep: int) -> None:
         self._runs, self._sweep = runs, sweep
-        self._tasks: dict[Path, Task | None] = {}
+        self._tasks: dict[Path, TrialTask | None] = {}
         self._finished: dict[Path, SweepRun] = {}
 
-    def read(self) -> dict[Task, SweepRun]:
+    def read(self) -> dict[TrialTask, SweepRun]:
         """The runs that there are by now, in the order of their numbers."""
-        found: dict[Task, SweepRun] = {}
+        found: dict[TrialTask, SweepRun] = {}
         resumed = read_json(resumed_path(self._runs, self._sweep))
         for path in list_runs(self._runs):
             if path not in self._tasks:
@@ -91,7 +91,7 @@ def resumed_path(runs: Path, sweep: int) -> Path:
     return runs / run_files.SWEEPS / f"{sweep:04d}.resumed"
 
 
-def read_task(path: Path, sweep: int | None = None) -> Task | None:
+def read_task(path: Path, sweep: int | None = None) -> TrialTask | None:
     """What the run is for in its sweep; None where it is of none, or of another than `sweep`."""
     raw = read_json(path / run_files.SWEEP)
     if not raw or (sweep is not None and raw.get("sweep") != sweep) or raw.get("role") not in ROLES:
@@ -99,10 +99,10 @@ def read_task(path: Path, sweep: int | None = None) -> Task | None:
     trial, fold, seed = (raw.get(key) for key in ("trial", "fold", "seed"))
     if not (isinstance(trial, int) and isinstance(fold, int) and isinstance(seed, int)):
         return None
-    return Task(raw["role"], str(raw.get("combo")), trial, fold, seed)
+    return TrialTask(raw["role"], str(raw.get("combo")), trial, fold, seed)
 
 
-def read_run(path: Path, task: Task) -> SweepRun:
+def read_run(path: Path, task: TrialTask) -> SweepRun:
     """How the run is at this moment. One whose trainer or shim was killed, by no user, counts as lost."""
     state = observe(path)
     if state.status not in ("finished", "failed", "stopped"):

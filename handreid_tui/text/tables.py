@@ -38,41 +38,41 @@ def stderr() -> Console:
     return LiteralConsole(stderr=True)
 
 
-class Line(NamedTuple):
+class StyledLine(NamedTuple):
     """Text and style of each part, and the cells of the terminal that all of them take."""
 
     parts: tuple[tuple[str, Style | None], ...]
     length: int
 
 
-Cells = Sequence[Sequence[Line]]
+Cells = Sequence[Sequence[StyledLine]]
 
 
-def line(text: str, style: Style | None = None) -> Line:
+def line(text: str, style: Style | None = None) -> StyledLine:
     """A line of one style. What would move the cursor or start a line becomes a blank: texts may come from someone
     else's files."""
     text = printable(text)
-    return Line(((text, style),), len(text) if text.isascii() else cell_len(text))
+    return StyledLine(((text, style),), len(text) if text.isascii() else cell_len(text))
 
 
-def joined(first: Line, second: Line) -> Line:
-    return Line(first.parts + second.parts, first.length + second.length)
+def joined(first: StyledLine, second: StyledLine) -> StyledLine:
+    return StyledLine(first.parts + second.parts, first.length + second.length)
 
 
 def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
-EMPTY = Line((), 0)
+EMPTY = StyledLine((), 0)
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A header and cells, each of some lines. `least`: how narrow it may become where the table is too wide; columns
     without it give way only after those that have one, and numbers last. Where text is cut, those that have one are
     left out then, the first one first."""
 
-    header: Sequence[Line]
+    header: Sequence[StyledLine]
     cells: Cells
     number: bool = False
     least: int | None = None
@@ -90,7 +90,7 @@ class Columns:
     What is longer than its column is cut with an ellipsis, or, with `fold`, goes on in the next line.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[TextColumn]
     gap: int = 2
     fold: bool = False
 
@@ -104,17 +104,17 @@ class Columns:
             columns, shorter = _left(columns, self.gap, options.max_width), _cut
         if (excess := _width(columns, self.gap) - options.max_width) > 0:
             columns = [
-                Column(shorter([column.header], width)[0], shorter(column.cells, width), column.number)
+                TextColumn(shorter([column.header], width)[0], shorter(column.cells, width), column.number)
                 for column, width in zip(columns, _narrowed(columns, excess), strict=True)
             ]
         yield from _drawn(columns, " " * self.gap)
 
 
-def _width(columns: Sequence[Column], gap: int) -> int:
+def _width(columns: Sequence[TextColumn], gap: int) -> int:
     return sum(column.width for column in columns) + gap * (len(columns) - 1)
 
 
-def _left(columns: Sequence[Column], gap: int, width: int) -> Sequence[Column]:
+def _left(columns: Sequence[TextColumn], gap: int, width: int) -> Sequence[TextColumn]:
     """Without the columns that would be of no use at their narrowest."""
     left = list(columns)
     for column in (each for each in columns if each.least is not None):
@@ -124,7 +124,7 @@ def _left(columns: Sequence[Column], gap: int, width: int) -> Sequence[Column]:
     return left
 
 
-def _drawn(columns: Sequence[Column], gap: str) -> Iterable[Segment]:
+def _drawn(columns: Sequence[TextColumn], gap: str) -> Iterable[Segment]:
     """Parts of one style after another are one segment: thousands of rows have many."""
     sides = [(column.width, column.number) for column in columns]
     end = Segment.line()
@@ -152,7 +152,7 @@ def _drawn(columns: Sequence[Column], gap: str) -> Iterable[Segment]:
             yield end
 
 
-def _narrowed(columns: Sequence[Column], excess: int) -> list[int]:
+def _narrowed(columns: Sequence[TextColumn], excess: int) -> list[int]:
     """Widths that are `excess` less together; as near to it as can be."""
     widths = [column.width for column in columns]
     limits = (
@@ -169,7 +169,7 @@ def _narrowed(columns: Sequence[Column], excess: int) -> list[int]:
 
 
 def _cut(cells: Cells, width: int) -> Cells:
-    def cut(one: Line) -> Line:
+    def cut(one: StyledLine) -> StyledLine:
         text = "".join(text for text, _ in one.parts)
         return line(set_cell_size(text, width - 1) + "…", one.parts[0][1]) if one.length > width else one
 
@@ -177,7 +177,7 @@ def _cut(cells: Cells, width: int) -> Cells:
 
 
 def _folded(cells: Cells, width: int) -> Cells:
-    def folded(one: Line) -> list[Line]:
+    def folded(one: StyledLine) -> list[StyledLine]:
         if one.length <= width:
             return [one]
         return [line(part, style) for text, style in one.parts for part in _wrapped(text, width)]

@@ -58,6 +58,7 @@ class HandreidApp(App[int]):
         ),
         Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; `fg` in the shell continues"),
         Binding("q", "quit", "Quit", tooltip="Quit; trainers go on"),
     ]
 
@@ -88,7 +89,16 @@ class HandreidApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from commands(self, screen)
-        yield from (c for c in super().get_system_commands(screen) if c.title in ("Theme", "Screenshot"))
+        yield from (c for c in super().get_system_commands(screen) if c.title == "Theme")
+        yield SystemCommand("Screenshot", "Save the screen as SVG in the working folder", self._save_picture)
+
+    def _save_picture(self) -> None:
+        try:
+            path = Path(self.save_screenshot(path=str(Path.cwd())))
+        except OSError as error:
+            self.notify(f"{Path.cwd()} cannot be written: {error.strerror}.", severity="error", markup=False)
+        else:
+            self.notify(f"Saved {path}.", markup=False)
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))

@@ -12,6 +12,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
+from engine.data.cache_dir import folder_without_home
 from handreid_tui.runs.safe_files import replace_file
 
 LOOKS = ("theme", "axis", "smoothing", "log", "details", "view")  # first words of names
@@ -20,7 +21,10 @@ HISTORIES = 100  # that are kept; the one left alone for longest goes first
 
 def default_file() -> Path:
     """`ui.json` in the user's configuration folder."""
-    return user_config_path("handreid", appauthor=False) / "ui.json"
+    try:
+        return user_config_path("handreid", appauthor=False) / "ui.json"
+    except RuntimeError:  # no HOME, and no entry for the user
+        return folder_without_home() / "ui.json"
 
 
 class Remembered:

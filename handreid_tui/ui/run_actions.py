@@ -76,7 +76,7 @@ def _stop(runs: Sequence[RunRow]) -> str:
 
 def _resume(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import lifecycle
-    from handreid_tui.launch.slurm.request import Request
+    from handreid_tui.launch.slurm.request import SlurmRequest
     from handreid_tui.settings import read_user_file
 
     there = {run.path for run in runs if lifecycle.was_on_slurm(run.path)}
@@ -84,7 +84,7 @@ def _resume(runs: Sequence[RunRow]) -> str:
     notes = []
     if there:
         notes += lifecycle.resume(
-            [run.path for run in runs if run.path in there], slurm=read_user_file().slurm or Request()
+            [run.path for run in runs if run.path in there], slurm=read_user_file().slurm or SlurmRequest()
         )
     if here:
         notes += lifecycle.resume(here)

@@ -77,6 +77,13 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
             super().__init__(table)
             self.column = column
 
+    class CellClicked(News):
+        """A row was clicked, in this column."""
+
+        def __init__(self, table: RowTable[Any], column: str) -> None:
+            super().__init__(table)
+            self.column = column
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -273,17 +280,24 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
+        column = self._column_at(offset.x)
         if offset.y == 0:
-            at = 0
-            for column, size in self.columns_in_sight():
-                if at <= offset.x < at + size + 2:
-                    self.post_message(self.HeaderClicked(self, column.id))
-                    return
-                at += size + 2
+            if column:
+                self.post_message(self.HeaderClicked(self, column))
         elif offset.y - 1 + self.scroll_offset.y < len(self._keys):
             self.move_to(offset.y - 1 + self.scroll_offset.y)
+            if column:
+                self.post_message(self.CellClicked(self, column))
             if event.chain == 2:
                 self.post_message(self.Opened(self))
+
+    def _column_at(self, x: int) -> str:
+        at = 0
+        for column, size in self.columns_in_sight():
+            if at <= x < at + size + 2:
+                return column.id
+            at += size + 2
+        return ""
 
 
 def _fit(text: str, width: int, right: bool) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from handreid_tui.compare import compare, render
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.sheets import MOST_COLUMNS, configuration_sheet
-from handreid_tui.text.tables import Column, Columns, line
+from handreid_tui.text.tables import Columns, TextColumn, line
 from tests.support.planted_runs import clusters, identities, plant
 
 IDENTITY = identities(10)
@@ -69,9 +69,9 @@ def test_a_name_cannot_move_the_cursor_or_start_a_line(planted):
 def test_columns_that_may_give_way_do_so_first_and_numbers_last():
     table = Columns(
         [
-            Column([line("number")], [[line("1234567")]], number=True),
-            Column([line("name")], [[line("a name of a run")]]),
-            Column([line("tags")], [[line("many words here")]], least=4),
+            TextColumn([line("number")], [[line("1234567")]], number=True),
+            TextColumn([line("name")], [[line("a name of a run")]]),
+            TextColumn([line("tags")], [[line("many words here")]], least=4),
         ]
     )
     assert drawn(table, 80) == [
@@ -84,7 +84,9 @@ def test_columns_that_may_give_way_do_so_first_and_numbers_last():
 
 
 def test_wide_characters_keep_the_columns_straight():
-    table = Columns([Column([line("data")], [[line("手")], [line("hand")]]), Column([line("x")], [[line("1")]] * 2)])
+    table = Columns(
+        [TextColumn([line("data")], [[line("手")], [line("hand")]]), TextColumn([line("x")], [[line("1")]] * 2)]
+    )
     assert drawn(table, 80) == ["data  x", "手    1", "hand  1"]
 
 

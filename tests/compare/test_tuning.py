@@ -21,7 +21,7 @@ from handreid_tui.compare.tuning import Tuning, best_by_validation, unequal, wit
 from handreid_tui.history import ingest, open_history
 from handreid_tui.sweeps.plan_file import FOLDS, TRIAL_SEED, SweepPlan, changing_sweeps
 from handreid_tui.sweeps.space import Dimension
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, Task
+from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, TrialTask
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.run_files import append
 
@@ -42,8 +42,8 @@ def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: 
         plan.write(runs)
     at = first
     for combo in combos:
-        tasks = [Task(TRIAL, combo, trial, 0, TRIAL_SEED) for trial in range(trials)]
-        tasks += [Task(SHORTLIST, combo, 1, fold, TRIAL_SEED) for fold in range(1, FOLDS)]
+        tasks = [TrialTask(TRIAL, combo, trial, 0, TRIAL_SEED) for trial in range(trials)]
+        tasks += [TrialTask(SHORTLIST, combo, 1, fold, TRIAL_SEED) for fold in range(1, FOLDS)]
         for task in tasks:
             path = runs / f"{at:04}-{combo}"
             path.mkdir()
@@ -57,7 +57,7 @@ def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: 
         for seed in range(3):
             features = clusters(IDENTITY, spread, seed=100 * number + 10 * combos.index(combo) + seed)
             run = plant(runs, at, combo, features, IDENTITY, seed, **points[1])
-            task = Task(CONFIRM, combo, 1, -1, seed)
+            task = TrialTask(CONFIRM, combo, 1, -1, seed)
             (run.directory / run_files.SWEEP).write_text(json.dumps(task.as_json(number, points[1])))
             at += 1
     return at

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ LINES = {
 
 @pytest.mark.parametrize("kind", events.KINDS)
 def test_an_event_is_written_as_it_was_read(kind: str, tmp_path: Path) -> None:
-    fields = LINES[kind]
+    fields: Any = LINES[kind]
     read = parse(json.dumps({"v": 1, "t": 5.0, "kind": kind, "unknown": ["of a newer version"]} | fields))
     assert type(read) is events.KINDS[kind] and read.t == 5.0
     writer = EventWriter(tmp_path / "events.jsonl")

@@ -160,6 +160,25 @@ def test_a_text_tower_of_transformers_is_not_needed_without_a_tag(monkeypatch: p
         build_model(ModelConfig(name=name, pretrained="laion5b_s13b_b90k"), 0)
 
 
+def test_the_order_of_the_weights_is_that_of_checkpoints() -> None:
+    """An optimizer's state names no weight: it goes by their order, and so does the state in earlier checkpoints."""
+    names = [
+        name for name, _ in build_model(ModelConfig(name="handreid-tiny", pretrained="none"), 0).named_parameters()
+    ]
+    assert names[:3] == [
+        "encoder.trunk.class_embedding",
+        "encoder.trunk.positional_embedding",
+        "encoder.trunk.conv1.weight",
+    ]
+    assert names[-5:] == [
+        "encoder.projection.weight",
+        "necks.0.weight",
+        "necks.0.bias",
+        "necks.1.weight",
+        "necks.1.bias",
+    ]
+
+
 def test_the_recipe_follows_the_family() -> None:
     data = {"data.source": "/hands"}
     clip, resnet = (resolve("ce", **data, **{"model.name": name}).train for name in ("ViT-L-14", "RN50"))

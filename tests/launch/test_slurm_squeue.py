@@ -13,7 +13,7 @@ import pytest
 
 from handreid_tui.launch import lifecycle, queue
 from handreid_tui.launch.slurm import ledger, sync
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import observe
 from tests.support.launch_tools import events, until
@@ -107,7 +107,7 @@ def test_a_task_that_slurm_has_forgotten_is_over(runs: Path, slurm: Slurm, monke
     monkeypatch.setattr(sync, "FORGOTTEN_AFTER", 0.0)
     look_now(runs)
     assert (observe(path).status, "cancelled from outside" in observe(path).reason) == ("stopped", True)
-    lifecycle.resume([path], slurm=Request())
+    lifecycle.resume([path], slurm=SlurmRequest())
     running_elsewhere(path)
     look_now(runs)
     assert "does not know" in observe(path).reason
@@ -173,7 +173,7 @@ def test_what_slurm_says_of_an_old_task_does_not_touch_a_run_that_was_resumed(ru
         task.terminate()
         task.wait(20)
     slurm.says("sbatch", "cat > /dev/null; echo 42")
-    lifecycle.resume([one], slurm=Request())
+    lifecycle.resume([one], slurm=SlurmRequest())
     queue.enqueue_all([two], resume=True)  # here, and not started yet
     slurm.squeue("41|0|COMPLETED|None", "41|1|COMPLETED|None", "42|0|PENDING|Priority")
     look_now(runs)

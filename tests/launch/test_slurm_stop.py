@@ -14,7 +14,7 @@ import pytest
 from engine.contract.errors import UserError
 from handreid_tui.launch import lifecycle, queue
 from handreid_tui.launch.slurm import client, ledger, sync
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.state import observe
 from tests.support.launch_tools import events, make_run, until
 from tests.support.slurm_commands import Slurm, kills, look_now, queued, running_elsewhere, start_task
@@ -142,7 +142,7 @@ def test_where_slurm_hangs_nobody_waits_long(runs: Path, slurm: Slurm, monkeypat
 def test_a_stop_that_comes_while_sbatch_works_is_not_lost(runs: Path, slurm: Slurm) -> None:
     path = make_run(runs)
     slurm.says("sbatch", "cat > /dev/null; sleep 1.5; echo 41")
-    launching = threading.Thread(target=lambda: lifecycle.launch([path], slurm=Request()))
+    launching = threading.Thread(target=lambda: lifecycle.launch([path], slurm=SlurmRequest()))
     launching.start()
     until(lambda: (path / "queued.json").exists())
     assert lifecycle.stop(path) == "withdrawn"

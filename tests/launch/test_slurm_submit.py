@@ -14,7 +14,7 @@ import pytest
 from engine.contract.errors import UserError
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm import ledger
-from handreid_tui.launch.slurm.request import Request, read_request
+from handreid_tui.launch.slurm.request import SlurmRequest, read_request
 from handreid_tui.launch.slurm.submit import sbatch_command, script
 from tests.support.launch_tools import make_run, until
 from tests.support.slurm_commands import CONFIG, Slurm
@@ -62,7 +62,7 @@ def test_more_runs_than_an_array_holds_become_several_one_after_the_other(runs: 
     slurm.says("scontrol", CONFIG.replace("1001", "2"))
     slurm.says("sbatch", 'cat > /dev/null; echo "4$(grep -c ^sbatch $(dirname $0)/calls);alps"')
     paths = [make_run(runs) for _ in range(5)]
-    lifecycle.launch(paths, slurm=Request(running=2))
+    lifecycle.launch(paths, slurm=SlurmRequest(running=2))
     calls = slurm.calls("sbatch")
     assert ["--array=0-1%2" in calls[0], "--array=0-1%2" in calls[1], "--array=0-0%2" in calls[2]] == [True] * 3
     assert "--dependency" not in calls[0]
@@ -77,7 +77,7 @@ def test_a_refusal_is_told_in_the_words_of_slurm_and_leaves_nothing(runs: Path, 
     slurm.says("sbatch", f"cat > /dev/null; {only_once} || {{ echo no such qos >&2; exit 1; }}")
     paths = [make_run(runs) for _ in range(3)]
     with pytest.raises(UserError, match="sbatch refused: no such qos"):
-        lifecycle.launch(paths, slurm=Request())
+        lifecycle.launch(paths, slurm=SlurmRequest())
     name = slurm.calls("sbatch")[0].partition("--job-name=")[2].split()[0]
     assert slurm.calls("scancel") == [f"scancel --name={name}"]
     assert all("--hold" in call for call in slurm.calls("sbatch"))  # so that none began before all were taken
@@ -118,7 +118,7 @@ def test_a_sweep_of_which_slurm_takes_a_part_leaves_nothing_and_says_what_slurm_
 
 
 def test_runs_on_the_cpu_ask_for_no_gpu_and_the_others_for_theirs(runs: Path, slurm: Slurm) -> None:
-    lifecycle.launch([make_run(runs, device="cpu"), make_run(runs, device="auto")], slurm=Request(gpus=2))
+    lifecycle.launch([make_run(runs, device="cpu"), make_run(runs, device="auto")], slurm=SlurmRequest(gpus=2))
     assert ["--gres=gpu:2" in call for call in slurm.calls("sbatch")] == [False, True]
     assert "scontrol release 41 41" in slurm.calls("scontrol")
 
@@ -127,7 +127,7 @@ def test_where_the_runs_on_the_gpu_are_refused_those_on_the_cpu_do_not_wait(runs
     one, two = make_run(runs, device="cpu"), make_run(runs, device="auto")
     slurm.says("sbatch", 'cat > /dev/null; case "$*" in *gres*) echo no gpu >&2; exit 1;; esac; echo 41')
     with pytest.raises(UserError, match="no gpu"):
-        lifecycle.launch([one, two], slurm=Request())
+        lifecycle.launch([one, two], slurm=SlurmRequest())
     assert all("--hold" in call for call in slurm.calls("sbatch"))
     assert len(slurm.calls("scancel")) == 1
     assert not ledger.has_open_tasks(runs)
@@ -135,10 +135,10 @@ def test_where_the_runs_on_the_gpu_are_refused_those_on_the_cpu_do_not_wait(runs
 
 
 def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) -> None:
-    assert Request(gpus=2).changed(0, []).gpus == 0
+    assert SlurmRequest(gpus=2).changed(0, []).gpus == 0
     for wrong in (0.5, float("nan"), float("inf"), -1):
         with pytest.raises(UserError):
-            Request().changed(wrong, [])
+            SlurmRequest().changed(wrong, [])
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_gpus_of_the_command_line_may_be_none_and_must_be_whole(tmp_path: Path) 
 )
 def test_an_option_that_would_undo_the_array_is_refused(option: str) -> None:
     with pytest.raises(UserError, match="set by handreid"):
-        Request().changed(None, [option])
-    assert Request().changed(None, ["-H", "-pgpu", "--mem=1G"]).options == ("-H", "-pgpu", "--mem=1G")
+        SlurmRequest().changed(None, [option])
+    assert SlurmRequest().changed(None, ["-H", "-pgpu", "--mem=1G"]).options == ("-H", "-pgpu", "--mem=1G")
 
 
 def test_a_percent_sign_in_the_folder_is_no_pattern_of_slurm(tmp_path: Path) -> None:
-    assert any("50%%a" in word for word in sbatch_command(tmp_path / "50%a", 1, Request(), "handreid"))
+    assert any("50%%a" in word for word in sbatch_command(tmp_path / "50%a", 1, SlurmRequest(), "handreid"))

@@ -11,7 +11,7 @@ import pytest
 
 from engine.contract.errors import UserError
 from handreid_tui.launch import lifecycle, queue
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.supervisor import supervise
 from handreid_tui.runs.safe_files import read_json, write_json
 from handreid_tui.runs.state import observe
@@ -80,7 +80,7 @@ def test_a_late_refusal_to_queue_again_leaves_alone_what_a_user_did_since(runs: 
     task.send_signal(signal.SIGUSR1)
     until(asks.exists)
     lifecycle.stop(path)
-    lifecycle.resume([path], slurm=Request())
+    lifecycle.resume([path], slurm=SlurmRequest())
     refuses.touch()
     task.wait(20)
     assert observe(path).status == "queued"

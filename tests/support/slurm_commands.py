@@ -12,7 +12,7 @@ from typing import Any
 from engine.contract.events import EventWriter
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.slurm import sync
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.safe_files import write_json
 from tests.support.events import event
 from tests.support.launch_tools import make_run
@@ -48,7 +48,7 @@ class Slurm:
 
 def queued(runs: Path, count: int = 1, **plan: Any) -> list[Path]:
     paths = [make_run(runs, **plan) for _ in range(count)]
-    lifecycle.launch(paths, slurm=Request())
+    lifecycle.launch(paths, slurm=SlurmRequest())
     return paths
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handreid_tui.sweeps.actions import Asked, prepare
+from handreid_tui.sweeps.actions import SweepRequest, prepare
 from handreid_tui.sweeps.plan_file import SweepPlan
 from handreid_tui.sweeps.space import read_over
 from tests.support.launch_tools import pretending
@@ -67,13 +67,13 @@ def pretending_sweeps(folder: Path) -> Iterator[Path]:
         yield runs
 
 
-def asked(hands: Path, *combos: str, **changes: Any) -> Asked:
+def asked(hands: Path, *combos: str, **changes: Any) -> SweepRequest:
     """A small search over the learning rate on the small folder of hands."""
     settings: dict[str, Any] = {"data.source": str(hands), "model.name": "handreid-tiny", "device": "cpu"}
     settings |= {"data.trials": 2, "train.ids_per_batch": 5}
     over = read_over(changes.pop("over", ["train.lr=1e-5..1e-1:log"]))
     usual: dict[str, Any] = {"trials": 4, "shortlist": 2, "confirm": 2, "launch": {"gpus": 1.0, "parallel": 4}}
-    return Asked(list(combos), settings, {}, over, **usual | changes)
+    return SweepRequest(list(combos), settings, {}, over, **usual | changes)
 
 
 def planned(hands: Path, runs: Path, *combos: str, **changes: Any) -> SweepPlan:

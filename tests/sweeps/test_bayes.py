@@ -14,10 +14,10 @@ from engine.contract.errors import UserError
 from handreid_tui.sweeps import actions, bayes
 from handreid_tui.sweeps.plan_file import read_plan
 from handreid_tui.sweeps.points import quasi_points
-from handreid_tui.sweeps.prune import Curves, behind
+from handreid_tui.sweeps.prune import ValidationCurves, behind
 from handreid_tui.sweeps.space import read_over
 from handreid_tui.sweeps.status import as_object, read_status
-from handreid_tui.sweeps.trials import TRIAL, Reader, SweepRun, Task
+from handreid_tui.sweeps.trials import TRIAL, Reader, SweepRun, TrialTask
 from tests.support.launch_tools import until
 from tests.support.run_files import append
 from tests.support.sweep_tools import asked, planned, sweep_runs
@@ -110,7 +110,9 @@ def trial(folder: Path, number: int, status: str, values: list[float], combo: st
     append(path, {"kind": "started", "resumed_from": None})
     for epoch, value in enumerate(values, 1):
         append(path, {"kind": "evaluation", "stage": "validation", "step": epoch, "epoch": epoch, "mAP": value})
-    return SweepRun(Task(TRIAL, combo, number, 0, 1000), path, status, values[-1] if status == "finished" else None)
+    return SweepRun(
+        TrialTask(TRIAL, combo, number, 0, 1000), path, status, values[-1] if status == "finished" else None
+    )
 
 
 def test_a_trial_below_the_median_of_its_own_combination_is_stopped(tmp_path: Path) -> None:
@@ -120,11 +122,11 @@ def test_a_trial_below_the_median_of_its_own_combination_is_stopped(tmp_path: Pa
     good = trial(tmp_path, 11, "running", [0.6, 0.1])  # its best so far counts
     early = trial(tmp_path, 12, "running", [0.0])
     runs = [*complete, *others, slow, good, early]
-    ((stopped, reason),) = behind(runs, Curves(), epochs=4)
+    ((stopped, reason),) = behind(runs, ValidationCurves(), epochs=4)
     assert stopped == slow
     assert {key: reason[key] for key in ("epoch", "value", "count")} == {"epoch": 2, "value": 0.2, "count": 8}
     assert reason["median"] == pytest.approx(0.35)
-    assert not behind([*complete[1:], *others, slow], Curves(), epochs=4)  # seven are too few
+    assert not behind([*complete[1:], *others, slow], ValidationCurves(), epochs=4)  # seven are too few
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ from handreid_tui.sweeps import selection
 from handreid_tui.sweeps.plan_file import FOLDS, SweepPlan
 from handreid_tui.sweeps.points import quasi_points
 from handreid_tui.sweeps.space import Dimension, default_space, read_over, recipe_values, space_of
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, Task
+from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, TrialTask
 
 RATE = [Dimension("train.lr", 1e-5, 1e-1, log=True)]
 
@@ -29,11 +29,11 @@ def plan(
     return SweepPlan(1, 0.0, bases, dict.fromkeys(combos, RATE), points, trials, folds=folds, shortlist=shortlist)
 
 
-def value(task: Task) -> float:
+def value(task: TrialTask) -> float:
     return 0.5 + 0.05 * task.trial - 0.2 * (task.trial == 5 and task.role == SHORTLIST)
 
 
-def done(tasks: list[Task], status: str = "finished") -> dict[Task, SweepRun]:
+def done(tasks: list[TrialTask], status: str = "finished") -> dict[TrialTask, SweepRun]:
     return {task: SweepRun(task, Path("x"), status, value(task) if status == "finished" else None) for task in tasks}
 
 
@@ -52,7 +52,7 @@ def test_the_phases_follow_each_other_and_nothing_is_asked_for_twice() -> None:
     assert selection.wanted_tasks(made, done(search[:-1])) == search
     short = selection.wanted_tasks(made, done(search))
     assert [task for task in short if task.role == SHORTLIST and task.combo == "ce"] == [
-        Task(SHORTLIST, "ce", trial, fold, search[0].seed) for trial in (5, 4) for fold in (1, 2, 3)
+        TrialTask(SHORTLIST, "ce", trial, fold, search[0].seed) for trial in (5, 4) for fold in (1, 2, 3)
     ]
     everything = selection.wanted_tasks(made, done(short))
     confirmations = [task for task in everything if task.role == CONFIRM]
@@ -67,7 +67,7 @@ def test_the_choice_is_made_from_the_first_trials_that_all_combinations_complete
     found = done([task for task in selection.search_tasks(made) if task.combo == "ce" or task.trial < 3])
     assert selection.used_trials(made, found) == 3
     assert selection.shortlisted(made, found, "ce") == [2, 1]
-    del found[Task(TRIAL, "ce", 0, 0, 1000)]
+    del found[TrialTask(TRIAL, "ce", 0, 0, 1000)]
     assert selection.used_trials(made, found) == 0
     assert selection.choose(made, found, "ce") is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.contract import run_files
 from handreid_tui.launch.slurm import sync
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.status import read_status
@@ -41,7 +41,7 @@ def finish_all(runs: Path) -> None:
 def test_72_trials_are_one_array_and_confirmation_follows_a_look(hands: Path, tmp_path: Path, slurm: Slurm) -> None:
     runs = tmp_path / "runs"
     combos = ("ce", "ce_triplet", "ce_arcface")
-    made = planned(hands, runs, *combos, trials=24, shortlist=2, confirm=3, slurm=Request())
+    made = planned(hands, runs, *combos, trials=24, shortlist=2, confirm=3, slurm=SlurmRequest())
     actions.start(made, runs)
     (array,) = slurm.calls("sbatch")
     assert "--array=0-71" in array

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.contract.config import resolve
 from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Confirm, Prompt
+from handreid_tui.ui.screens.launch.form import ENTRIES, Form
+from handreid_tui.ui.screens.launch.judge import Judged, Typed
 from handreid_tui.ui.screens.live.run_list import RunList
 from handreid_tui.ui.table import RowTable
 from tests.support.launch_tools import pretending
+from tests.support.run_files import finish
 from tests.support.slurm_commands import Slurm
 from tests.support.tui_tools import TRAINER, opened, shows, text_of, until, write_history
 
@@ -31,7 +37,7 @@ async def test_choose_two_combinations_launch_watch_stop_and_resume(tmp_path, ha
         async with opened(places) as (app, pilot):
             await pilot.press("j", "space", "j", "space", "f", *str(hands), "tab", "tab", "tab", *"handreid-tiny")
             await pilot.press(*["tab"] * 3, *"2x2")
-            await shows(pilot, "2 runs", "dorsal-right", "Launch 2 runs")
+            await shows(pilot, "2 runs", "dorsal-right", "Launch 2 runs", seconds=150)
             await pilot.press("ctrl+r")
             await until(pilot, lambda: app.current_mode == "live")
             await until(pilot, lambda: "running" in states(app).values())
@@ -52,6 +58,48 @@ async def test_choose_two_combinations_launch_watch_stop_and_resume(tmp_path, ha
         configs = [json.loads((path / "config.json").read_text()) for path in directory.list_runs(runs)]
         assert [config["combo"] for config in configs] == ["ce", "ce_triplet"]
         assert all(config["train"]["ids_per_batch"] == 2 for config in configs)
+
+
+async def test_a_launch_again_asks_about_a_run_that_exists_and_values_out_of_range(tmp_path, hands):
+    with pretending(tmp_path) as runs:
+        settings = {"model.name": "handreid-tiny", "loss.triplet.margin": 0.5, "data.source": str(hands)}
+        config = resolve("ce_triplet", 0, **settings | {"train.ids_per_batch": 2, "data.subset": "dorsal-right"})
+        finish(directory.create(runs, config))
+        async with opened(Places(tmp_path / "runs.db", runs), "runs") as (app, pilot):
+            await pilot.press("L")
+            await until(pilot, lambda: app.current_mode == "launch")
+            await shows(pilot, "ce_triplet (edited)", "Launch 1 run")
+            fields = app.screen.query_one(Form).fields
+            assert (fields["seeds"].text, fields["batch"].text, fields["lr"].text) == ("1", "2x4", "0.001")
+            assert fields["seeds"].input.has_focus
+            await pilot.press("backspace", "0", "ctrl+r")  # not judged yet: launched as soon as it is
+            await shows(pilot, "1 of 1 exist already with these settings and seeds: run 1.")
+            await pilot.press("escape")
+            fields["lr"].input.value = "5"
+            await pilot.press("backspace", "3")
+            await shows(pilot, "Launch 1 run")
+            await pilot.press("ctrl+r")
+            await shows(pilot, "The learning rate is 5. Launch all the same?")
+            await pilot.press("enter")
+            await until(pilot, lambda: not isinstance(app.screen, Confirm))
+        assert len(directory.list_runs(runs)) == 1
+
+
+async def test_keys_do_not_wait_for_the_judgement_of_a_field(tmp_path, monkeypatch):
+    judging = threading.Event()
+
+    def slow(typed: Typed) -> Judged:
+        judging.set()
+        time.sleep(1.0)
+        return Judged({entry.id: "" for entry in ENTRIES})
+
+    monkeypatch.setattr("handreid_tui.ui.screens.launch.screen.judge", slow)
+    async with opened(Places(tmp_path / "runs.db", tmp_path / "runs")) as (app, pilot):
+        await until(pilot, judging.is_set)
+        fields = app.screen.query_one(Form).fields
+        fields["batch"].input.focus()
+        await pilot.press(*"8x2", "tab", *"5e-4", "tab", *"0,1")
+        assert [fields[name].text for name in ("batch", "lr", "seeds")] == ["8x2", "5e-4", "0,1"]
 
 
 async def test_slurm_as_the_device_queues_there_and_says_why_a_run_waits(tmp_path, hands, monkeypatch):

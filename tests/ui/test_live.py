@@ -10,6 +10,7 @@ from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.screens.live.run_list import RunList
+from tests.support.events import event
 from tests.support.run_files import Trainer, make_run
 from tests.support.tui_tools import opened, shows, text_of, until
 
@@ -23,7 +24,7 @@ def places(tmp_path):
     for step in range(100):
         terms = {"ce": 2.0 / (step + 1), "triplet": 0.3, "center": 40.0}
         total = sum(weight[term] * value for term, value in terms.items())
-        trainer.events.write("step", step=step, epoch=step + 1, total=total, terms=terms, lr=1e-3)
+        trainer.events.write(event("step", step=step, epoch=step + 1, total=total, terms=terms, lr=1e-3))
     for step in range(10, 101, 10):
         rate = 0.9 - abs(step - 60) / 100
         trainer.evaluate("validation", step, rate, rate)

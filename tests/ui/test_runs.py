@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,21 @@ async def test_a_stop_says_that_a_waiting_run_only_leaves_the_queue(tmp_path):
         await shows(pilot, "Stop run 1 ce s0? It finishes its step")
         await pilot.press("escape", "space", "k", "space", "s")
         await shows(pilot, "Each one that runs", "only leaves the queue")
+
+
+async def test_many_runs_are_marked_at_once_and_a_click_on_the_mark_marks(places):
+    async with opened(places, "runs") as (app, pilot):
+        table = app.screen.query_one(RowTable)
+        await pilot.press("slash", *"seed:1", "enter", "ctrl+a")
+        await shows(pilot, "3 marked · 3 of 8")
+        await pilot.press("escape", "asterisk")
+        await shows(pilot, "5 marked · 8")
+        await pilot.press("ctrl+a", "ctrl+a")
+        await until(pilot, lambda: "marked" not in str(table.border_subtitle))
+        await pilot.press("g", "space", "j", "V")
+        await shows(pilot, "3 marked · 8")
+        screen: Any = app.screen
+        assert {run.number for run in screen.selected()} == {8, 7, 6}
+        await pilot.click(RowTable, offset=(2, 2))
+        await shows(pilot, "2 marked · 8")
+        assert {run.number for run in screen.selected()} == {7, 6}

@@ -43,7 +43,7 @@ DEMO = Plan(train_identities=128, test_identities=48, images=9, seed=0)
 
 
 @dataclass(frozen=True)
-class Picture:
+class SyntheticPicture:
     identity: int
     aspect: str
     index: int
@@ -112,11 +112,11 @@ def _write(folder: Path, plan: Plan) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def pictures(plan: Plan) -> list[Picture]:
+def pictures(plan: Plan) -> list[SyntheticPicture]:
     """Every picture of the plan, in the order of its file name."""
     people = [*range(1, plan.train_identities + 1), *range(FIRST_TEST, FIRST_TEST + plan.test_identities)]
     places = [(who, aspect, index) for who in people for aspect in plan.aspects for index in range(plan.images)]
-    return [Picture(*place, f"Hand_{number:07d}.jpg") for number, place in enumerate(places, 1)]
+    return [SyntheticPicture(*place, f"Hand_{number:07d}.jpg") for number, place in enumerate(places, 1)]
 
 
 def _draw_all(folder: Path, plan: Plan) -> None:
@@ -151,7 +151,7 @@ def draw_share(folder: Path, plan: Plan, share: int, shares: int) -> None:
         image.save(folder / picture.name, quality=92)
 
 
-def _row(picture: Picture, seed: int) -> str:
+def _row(picture: SyntheticPicture, seed: int) -> str:
     who = person(seed, picture.identity)
     about = f'"{picture.identity:07d}",{who.age},"{who.gender}","{who.skin_name}",0,{int(who.polish is not None)}'
     return f'{about},"{picture.aspect}","{picture.name}",0\n'

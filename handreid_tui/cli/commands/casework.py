@@ -44,10 +44,10 @@ def openset(
 
     Examples: `handreid openset last` · `handreid openset 3 7 --size 20` · `handreid openset 3 --by sex,age`
     """
-    from handreid_tui.cli.openset import Asked, parse_ranks, parse_rates, show_open_set
+    from handreid_tui.cli.openset import OpenSetRequest, parse_ranks, parse_rates, show_open_set
     from handreid_tui.evidence.groups import parse_by
 
-    asked = Asked(parse_rates(fpir), parse_ranks(list_), size, parse_by(by) if by else [])
+    asked = OpenSetRequest(parse_rates(fpir), parse_ranks(list_), size, parse_by(by) if by else [])
     show_open_set(places(None, runs), runs_, evaluation, asked, as_json)
 
 
@@ -67,11 +67,11 @@ def evidence(
 
     Examples: `handreid evidence last` · `handreid evidence 3 --images 5:3` · `handreid evidence 3 --population sex`
     """
-    from handreid_tui.cli.evidence import Asked, show_evidence
+    from handreid_tui.cli.evidence import EvidenceRequest, show_evidence
     from handreid_tui.evidence.evidence import parse_population, parse_shape
     from handreid_tui.evidence.groups import parse_by
 
-    asked = Asked(parse_shape(images), parse_population(population), parse_by(by) if by else [], words)
+    asked = EvidenceRequest(parse_shape(images), parse_population(population), parse_by(by) if by else [], words)
     show_evidence(places(None, runs), run, evaluation, asked, as_json)
 
 
@@ -111,7 +111,7 @@ def identify(
     Examples: `handreid identify 3 photo.jpg --gallery known --aspect dorsal-right`
     · `handreid identify 3 a.jpg b.jpg --gallery known --name "case 7"`
     """
-    from handreid_tui.casework.identify import Request
+    from handreid_tui.casework.identify import IdentifyRequest
     from handreid_tui.cli.identify import calibration_file, check_aspect, show_search
     from handreid_tui.runs.select import find_run
 
@@ -120,7 +120,7 @@ def identify(
     found = places(None, runs)
     directory = find_run(found.runs, run)
     source = calibration_file(found, directory, calibration)
-    request = Request(
+    request = IdentifyRequest(
         run=directory,
         photos=photos,
         gallery=gallery,

@@ -21,7 +21,7 @@ from handreid_tui.cli.options import (
     runs_there_are,
     slurm_request,
 )
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import read_user_file
 
 
@@ -114,7 +114,7 @@ def resume(
     if not others:
         return
     slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
-    slurm = (user.slurm or Request()).changed(None, sbatch or [])
+    slurm = (user.slurm or SlurmRequest()).changed(None, sbatch or [])
     raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach, data))
 
 

@@ -20,7 +20,7 @@ LARGEST = 64 << 20  # bytes of a JSON file here: some have a line for each of ve
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """One element of an array of jobs; `since`: when it was submitted, in Unix seconds, by `user` to `cluster`."""
 
     job: int
@@ -68,9 +68,9 @@ def has_open_tasks(runs: Path) -> bool:
     return bool(_files(runs))
 
 
-def open_tasks(runs: Path) -> dict[str, Task]:
+def open_tasks(runs: Path) -> dict[str, SlurmTask]:
     """The tasks that are not over by the name of their run; of several for one run, the newest."""
-    found: dict[str, Task] = {}
+    found: dict[str, SlurmTask] = {}
     for path in _files(runs):
         raw = read_json(path, LARGEST)
         since, user, cluster = raw.get("t"), raw.get("user"), raw.get("cluster")
@@ -78,7 +78,7 @@ def open_tasks(runs: Path) -> dict[str, Task]:
             continue  # damaged
         for name, index in _indices(raw).items():
             if name not in found or found[name].since < since:
-                found[name] = Task(int(path.stem), index, float(since), str(cluster), user)
+                found[name] = SlurmTask(int(path.stem), index, float(since), str(cluster), user)
     return found
 
 

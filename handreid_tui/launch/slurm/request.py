@@ -23,7 +23,7 @@ OURS = ("array", "clusters", "job-name", "output", "parsable", "wait", "wrap")
 
 
 @dataclass(frozen=True)
-class Request:
+class SlurmRequest:
     """gpus: whole ones, on each node of a run. running: how many runs at once, 0 for no limit.
 
     options: for sbatch, as they are; they come last, so they win.
@@ -37,7 +37,7 @@ class Request:
     running: int = 0
     options: tuple[str, ...] = ()
 
-    def changed(self, gpus: float | None, options: list[str]) -> Request:
+    def changed(self, gpus: float | None, options: list[str]) -> SlurmRequest:
         """This request with what the command line says. Raises UserError for a part of a GPU."""
         if gpus is not None and not (math.isfinite(gpus) and gpus == int(gpus)):
             raise UserError(f"A run on Slurm takes whole GPUs, but got {gpus:g}; for parts, --gpus 0 and --sbatch.")
@@ -45,11 +45,11 @@ class Request:
         return check(replace(asked, options=(*asked.options, *options)))
 
 
-def read_request(table: Any, where: str) -> Request:
+def read_request(table: Any, where: str) -> SlurmRequest:
     """The section [slurm], read from TOML. Raises UserError on a mistake in it."""
     if not isinstance(table, dict):
         raise UserError(f"{where} is a section with partition, time, gpus, …")
-    known = {field.name: field for field in fields(Request)}
+    known = {field.name: field for field in fields(SlurmRequest)}
     if unknown := table.keys() - known:
         raise UserError(f"{where} has no setting {min(unknown)!r}, only {', '.join(known)}.")
     for name, value in table.items():
@@ -60,10 +60,10 @@ def read_request(table: Any, where: str) -> Request:
         elif not isinstance(value, wanted) or isinstance(value, bool):
             kind = "text in quotes" if wanted is str else "a whole number"
             raise UserError(f"{where}: {name} is {kind}, but got {value!r}.")
-    return check(replace(Request(), **(table | {"options": tuple(table.get("options", ()))})))
+    return check(replace(SlurmRequest(), **(table | {"options": tuple(table.get("options", ()))})))
 
 
-def check(request: Request) -> Request:
+def check(request: SlurmRequest) -> SlurmRequest:
     """The request, if Slurm could make sense of it. Raises UserError otherwise."""
     if request.gpus < 0 or request.nodes < 1 or request.running < 0:
         raise UserError("On Slurm, gpus and running are 0 or more, and nodes is 1 or more.")

@@ -17,7 +17,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm import ledger
 from handreid_tui.launch.slurm.client import call
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.safe_files import explain
 
 GRACE = 60  # seconds between USR1 and the time limit, to write a checkpoint
@@ -32,7 +32,7 @@ class Cluster:
     largest: int
 
 
-def submit(groups: list[tuple[list[Path], Request]]) -> None:
+def submit(groups: list[tuple[list[Path], SlurmRequest]]) -> None:
     """Submit the runs, in this order, each group of one folder with what it asks for; all or none.
 
     For the holder of the locks of their tasks. Raises UserError in Slurm's words.
@@ -68,7 +68,7 @@ def _arrays(paths: list[Path], largest: int) -> list[list[Path]]:
     return [paths[start : start + largest] for start in range(0, len(paths), largest)]
 
 
-def _close_all(groups: list[tuple[list[Path], Request]]) -> None:
+def _close_all(groups: list[tuple[list[Path], SlurmRequest]]) -> None:
     for paths, _ in groups:
         ledger.close(paths[0].parent, [path.name for path in paths])
 
@@ -85,7 +85,7 @@ def script(runs: Path, names: list[str]) -> str:
 
 
 def sbatch_command(
-    runs: Path, count: int, request: Request, label: str, after: int | None = None, held: bool = False
+    runs: Path, count: int, request: SlurmRequest, label: str, after: int | None = None, held: bool = False
 ) -> list[str]:
     """The words of sbatch for `count` runs, which reads the script from its standard input."""
     limit = f"%{request.running}" if request.running else ""

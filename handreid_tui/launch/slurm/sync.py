@@ -19,7 +19,7 @@ from engine.contract.errors import UserError
 from handreid_tui.launch import queue
 from handreid_tui.launch.slurm import ledger
 from handreid_tui.launch.slurm.client import SOON, call, cancel
-from handreid_tui.launch.slurm.ledger import Task
+from handreid_tui.launch.slurm.ledger import SlurmTask
 from handreid_tui.launch.slurm.submit import this_cluster
 from handreid_tui.runs.attempt import Attempt, note_task, was_asked_to_stop
 from handreid_tui.runs.ending import events_size, tell_ended
@@ -128,7 +128,7 @@ def _unlisted(path: Path) -> str:
     return "GONE" if is_file(path / run_files.QUEUED) and not is_claimed(path) else ""
 
 
-def _is_waited_for(path: Path, task: Task, asked: float) -> bool:
+def _is_waited_for(path: Path, task: SlurmTask, asked: float) -> bool:
     """Whether the run of a task that waits still wants it; not where scancel failed as the run was stopped or removed.
 
     Slurm starts a task again by itself after a node failed or another job had to pass: then its run waits, too.
@@ -148,7 +148,7 @@ def _is_resumable(path: Path) -> bool:
     return _is_there(path) and observe(path).status != "finished" and not was_asked_to_stop(path)
 
 
-def _end(path: Path, task: Task, state: str) -> bool:
+def _end(path: Path, task: SlurmTask, state: str) -> bool:
     """Write down the end that no shim could; whether the task is known to be over now."""
     if not _is_there(path) or observe(path).final or not _is_of(path, task):
         return True
@@ -168,7 +168,7 @@ def _end(path: Path, task: Task, state: str) -> bool:
     return True
 
 
-def _see(path: Path, task: Task) -> str:
+def _see(path: Path, task: SlurmTask) -> str:
     """Where to read what the task printed: trainer.log from the moment that its shim had the run, JOB.out before."""
     log, out = path / run_files.LOG, ledger.folder(path.parent) / f"{task.job}{run_files.SLURM_OUTPUT}"
     lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
@@ -179,7 +179,7 @@ def _see(path: Path, task: Task) -> str:
     return f"; see {' and '.join(said)}" if said else ""
 
 
-def _is_of(path: Path, task: Task) -> bool:
+def _is_of(path: Path, task: SlurmTask) -> bool:
     """Whether the run waits for this task or goes on in it; it may have been resumed elsewhere."""
     if is_file(path / run_files.QUEUED):
         return queue.read(path).on == queue.SLURM

@@ -14,7 +14,7 @@ from engine.contract.metrics import metric, metrics_of
 from handreid_tui.ui.chart import ticks
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
-from handreid_tui.ui.screens.live.panels import View, sign
+from handreid_tui.ui.screens.live.panels import ChartView, sign
 
 if TYPE_CHECKING:
     from handreid_tui.compare import Comparison, FinishedRun
@@ -29,13 +29,13 @@ _CURVES = {
     "distance between identities": metric("inter"),
 }
 VIEWS = tuple(
-    View(name, {one.curve("validation"): ""}, ticks.percent if one.unit == "fraction" else ticks.short, sign(one))
+    ChartView(name, {one.curve("validation"): ""}, ticks.percent if one.unit == "fraction" else ticks.short, sign(one))
     for name, one in _CURVES.items()
 )
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonRequest:
     """What to compare. `numbers`: these runs, or all finished ones where empty."""
 
     history: Any
@@ -50,21 +50,21 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reading:
-    request: Request
+class ComparisonReading:
+    request: ComparisonRequest
     comparison: Comparison
     section: int
     lines: list[Line]
 
 
-class Reader:
+class ComparisonReader:
     """Reads comparisons; keeps the last one, so that another curve or protocol costs no statistics."""
 
     def __init__(self) -> None:
         self._curves = Curves()
         self._known: tuple[object, Comparison] | None = None
 
-    def read(self, request: Request) -> Reading:
+    def read(self, request: ComparisonRequest) -> ComparisonReading:
         """Raises UserError where there is nothing to compare."""
         from handreid_tui.compare import compare_history
 
@@ -95,9 +95,9 @@ class Reader:
             points = self._mean(request, row, next(iter(view.metrics)))
             if points is not None:
                 lines.append(Line(row.label, *points, slot))
-        return Reading(request, comparison, section, lines)
+        return ComparisonReading(request, comparison, section, lines)
 
-    def _mean(self, request: Request, row: Row, key: str) -> Points | None:
+    def _mean(self, request: ComparisonRequest, row: Row, key: str) -> Points | None:
         """The curve of a row: the mean over its runs, at the steps of the longest, where all have values."""
         found = [self._curve(request, run, key) for run in row.runs]
         curves = [points for points in found if points is not None]
@@ -107,7 +107,7 @@ class Reader:
         values = [np.interp(steps, *points, left=np.nan, right=np.nan) for points in curves]
         return steps, np.mean(values, axis=0)
 
-    def _curve(self, request: Request, run: FinishedRun, key: str) -> Points | None:
+    def _curve(self, request: ComparisonRequest, run: FinishedRun, key: str) -> Points | None:
         if run.number not in request.runs:
             return None
         return self._curves.read(request.history, request.runs[run.number], [key]).get(key)

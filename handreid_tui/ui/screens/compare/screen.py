@@ -21,7 +21,12 @@ from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
-from handreid_tui.ui.screens.compare.comparison_data import VIEWS, Reader, Reading, Request
+from handreid_tui.ui.screens.compare.comparison_data import (
+    VIEWS,
+    ComparisonReader,
+    ComparisonReading,
+    ComparisonRequest,
+)
 
 SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
@@ -68,9 +73,9 @@ class Compare(Page):
     def __init__(self) -> None:
         super().__init__()
         self._snapshot = Snapshot()
-        reader = Reader()
-        self._reader: Latest[Request, Reading] = Latest(self, reader.read, self._draw, self._cannot)
-        self._last: Reading | None = None
+        reader = ComparisonReader()
+        self._reader: Latest[ComparisonRequest, ComparisonReading] = Latest(self, reader.read, self._draw, self._cannot)
+        self._last: ComparisonReading | None = None
         self._by = ("combo", False)
         self._baseline = "ce"
         self._claims = self._published = False
@@ -119,7 +124,7 @@ class Compare(Page):
         numbers = self._marked if marked_only else ()
         self.query_one(Tables).border_subtitle = "computing …"
         self._reader.ask(
-            Request(
+            ComparisonRequest(
                 self._snapshot.history,
                 self._snapshot.runs,
                 numbers,
@@ -132,7 +137,7 @@ class Compare(Page):
             )
         )
 
-    def _draw(self, reading: Reading) -> None:
+    def _draw(self, reading: ComparisonReading) -> None:
         from handreid_tui.compare import render
 
         self._last = reading

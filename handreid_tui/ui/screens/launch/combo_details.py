@@ -25,7 +25,7 @@ def about(combo: Combo, result: Result | None) -> Content:
     if not combo.weights:
         lines.append(Content.assemble(("No training: the encoder that the others start from.", "$secondary")))
     lines.append(Content(""))
-    if result:
+    if result and result.seeds:
         seeds = f"{result.seeds} seed{'s' if result.seeds != 1 else ''}"
         lines.append(Content.assemble(("So far, with these settings  ", "$secondary"), f"{seeds}, {result.data}"))
         lines.append(Content.assemble(("validation  ", "$secondary"), f"mAP {percent(result.val_mAP)}"))

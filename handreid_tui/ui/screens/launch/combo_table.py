@@ -90,6 +90,21 @@ class ComboTable(RowTable[str]):
         self.update()
         return True
 
+    @property
+    def results(self) -> Mapping[str, Result]:
+        return self._best
+
+    def set_again(self, name: str, combo: Combo) -> None:
+        """Choose this combination alone, with these terms."""
+        if name not in self.combos:
+            self.added[name] = Combo(combo.title, combo.does, combo.weights)
+        plain = self.combos[name]
+        self._edited.pop(name, None)
+        if self.combos[name].weights != combo.weights or _options(self.combos[name]) != _options(combo):
+            self._edited[name] = Combo(plain.title, plain.does, combo.weights, combo.options)
+        self.chosen = {name: None}
+        self.update(name)
+
     def best_of(self, name: str) -> Result | None:
         return self._best.get(name)
 
@@ -162,7 +177,7 @@ class ComboTable(RowTable[str]):
         combo, best = self.combos[name], self._best.get(name)
         chosen = name in self.chosen
         numbers: list[Cell] = ["", ""]
-        if best:
+        if best and best.seeds:
             numbers = [percent(best.val_mAP), (str(best.seeds), "secondary")]
         return (
             ("✓", "success bold") if chosen else " ",

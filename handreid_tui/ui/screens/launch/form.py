@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ class Field(Horizontal):
 
 
 class Form(Widget):
-    """All fields. `settings`, `seeds` and `tags` are what they say; an empty field leaves the recipe's value."""
+    """All fields; an empty one leaves the recipe's value."""
 
     DEFAULT_CSS = """
     Form { height: auto; border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
@@ -133,13 +133,22 @@ class Form(Widget):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.check()
         self.post_message(self.Changed())
 
-    def check(self) -> None:
+    @property
+    def texts(self) -> dict[str, str]:
+        """What every field holds."""
+        return {name: field.text for name, field in self.fields.items()}
+
+    def show_reasons(self, reasons: Mapping[str, str]) -> None:
         """Mark the fields whose value is wrong."""
-        for field in self.query(Field):
-            field.judge(reason_against(field.entry, field.text))
+        for name, field in self.fields.items():
+            field.judge(reasons[name])
+
+    def fill(self, texts: Mapping[str, str]) -> None:
+        """Put these texts into the fields."""
+        for name, text in texts.items():
+            self.fields[name].input.value = text
 
     def show_defaults(self, config: RunConfig) -> None:
         """Say in each empty field what will be taken."""
@@ -157,23 +166,6 @@ class Form(Widget):
         }
         for name, text in shown.items():
             self.fields[name].input.placeholder = text
-
-    def settings(self) -> dict[str, Any]:
-        """The configuration keys that the fields set. Raises UserError where a value is wrong."""
-        merged: dict[str, Any] = {}
-        for field in self.query(Field):
-            merged |= read_entry(field.entry, field.text)
-        return merged
-
-    def seeds(self) -> list[int]:
-        return read_seeds(self.fields["seeds"].text)
-
-    @property
-    def on_slurm(self) -> bool:
-        return self.fields["device"].text == SLURM
-
-    def tags(self) -> list[str]:
-        return self.fields["tags"].text.replace(",", " ").split()
 
 
 def read_entry(entry: Entry, text: str) -> dict[str, Any]:

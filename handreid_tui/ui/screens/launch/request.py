@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
-from engine.contract.errors import UserError
-from handreid_tui.launch.slurm.request import Request
+from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.ui.screens.launch.estimate import estimate
 from handreid_tui.ui.screens.launch.form import naming_fields
 
@@ -30,7 +29,7 @@ class Order:
     settings: dict[str, Any]
     own: dict[str, Combo]
     tags: list[str]
-    slurm: Request | None = None
+    slurm: SlurmRequest | None = None
 
     @property
     def count(self) -> int:
@@ -43,14 +42,8 @@ class Order:
         return resolve(self.combos[0] if self.combos else "ce", 0, self.own, **self.settings)
 
 
-def time_needed(order: Order, runs: Iterable[RunRow], at_once: int) -> str:
+def time_needed(configs: Sequence[RunConfig], runs: Iterable[RunRow], at_once: int) -> str:
     """How long the runs will take, in words, from the history."""
-    from engine.contract.config import resolve
-
-    try:
-        configs = [resolve(combo, 0, order.own, **order.settings) for combo in order.combos for _ in order.seeds]
-    except UserError:
-        return ""
     found = estimate(configs, runs, at_once)
     return str(found) if found else "no comparable run to estimate from"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,26 +10,27 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Button, Static
 
-from engine.contract.combos import COMBOS, Combo
-from engine.contract.errors import UserError
+from engine.contract.combos import Combo
 from engine.contract.terms import TERMS
-from handreid_tui.launch.save_combo import check_combo_name, save_combo
-from handreid_tui.launch.slurm.request import Request
 from handreid_tui.settings import UserFile, read_user_file
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.dialogs import Prompt
+from handreid_tui.ui.dialogs import Confirm, Prompt
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
+from handreid_tui.ui.screens.launch.again import Again, again
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.ui.screens.launch.edit_terms import EditTerms
-from handreid_tui.ui.screens.launch.form import Form, of_field
+from handreid_tui.ui.screens.launch.form import Form
+from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, headline, launch, time_needed
+from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
 from handreid_tui.ui.table import RowTable
 
@@ -43,6 +42,7 @@ ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
 LOWEST_WITH_QUEUE = 24
+JUDGE_AFTER = 0.15  # seconds without a key
 TERMS_HINT = f"terms: {', '.join(TERMS)}"
 
 
@@ -87,6 +87,11 @@ class Launch(Page):
         self._snapshot = Snapshot()
         self._user = UserFile()
         self._headline = self._problem = ""
+        self._judged = Judged({})
+        self._judging = self._launch_after = False
+        self._later: Timer | None = None
+        self._judge = Latest[Typed, Judged](self, judge, self._show_judged, self._misfits)
+        self._again = Latest[tuple[Path, set[int]], Again](self, lambda asked: again(*asked), self._fill, self._failed)
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
@@ -122,7 +127,6 @@ class Launch(Page):
         def done(user: UserFile) -> None:
             self._user = user
             self._table.set_user(user.combos)
-            self.query_one(Form).check()
             self._reckon()
 
         reader: Latest[None, UserFile] = Latest(self, read, done, self._misfits)
@@ -154,10 +158,8 @@ class Launch(Page):
 
     def _ask_results(self) -> None:
         """What these configurations reached: to be asked again when settings, combinations or runs change."""
-        if self._snapshot.loaded:
-            with suppress(UserError):
-                settings = self._user.settings | self.query_one(Form).settings()
-                self._results.ask(Wanted(self._snapshot, dict(self._table.combos), settings))
+        if self._snapshot.loaded and self._judged.order:
+            self._results.ask(Wanted(self._snapshot, dict(self._table.combos), self._judged.order.settings))
 
     def _show_best(self, best: dict[str, Result]) -> None:
         if self._table.set_best(best):
@@ -207,18 +209,14 @@ class Launch(Page):
 
     # --- what will be launched
 
-    def _order(self) -> Order:
-        """Raises UserError where a field is wrong."""
-        form, table = self.query_one(Form), self._table
-        settings = self._user.settings | form.settings()
-        slurm = (self._user.slurm or Request()) if form.on_slurm else None
-        chosen = [name for name in table.chosen if name in table.combos]
-        return Order(chosen, form.seeds(), settings, table.own, form.tags(), slurm)
-
     @on(Form.Changed)
     def _fields_changed(self) -> None:
+        """Judged when no key came for a moment: a key never waits for it."""
         self.remember("fields", self.query_one(Form).values)
-        self._reckon()
+        self._checked, self._judging = None, True
+        if self._later:
+            self._later.stop()
+        self._later = self.set_timer(JUDGE_AFTER, self._reckon)
 
     def _choice_changed(self) -> None:
         self.remember("chosen", list(self._table.chosen))
@@ -228,20 +226,27 @@ class Launch(Page):
         self._reckon()
 
     def _reckon(self) -> None:
-        """Judge what was chosen: the settings at once, data and model in a thread."""
-        self._ask_results()
+        """Judge what was typed and chosen, in a thread."""
+        table = self._table
+        chosen = tuple(name for name in table.chosen if name in table.combos)
+        self._judging = True
+        self._judge.ask(Typed(self.query_one(Form).texts, chosen, table.own, self._user))
+
+    def _show_judged(self, judged: Judged) -> None:
         form = self.query_one(Form)
-        self._problem, self._checked = "", None
-        try:
-            order = self._order()
-            form.show_defaults(order.first_config())
-        except UserError as error:
-            self._problem = "" if form.wrong else of_field(error)
-        else:
-            if order.count and not form.wrong:
-                self._checked = order
-                self._check.ask(order)
+        self._judging, self._judged = False, judged
+        self._problem, self._checked = judged.problem, None
+        form.show_reasons(judged.reasons)
+        if judged.config:
+            form.show_defaults(judged.config)
+        if judged.order and judged.order.count:
+            self._checked = judged.order
+            self._check.ask(judged.order)
         self._show_word()
+        self._ask_results()
+        if self._launch_after:
+            self._launch_after = False
+            self.action_launch()
 
     def _show_word(self) -> None:
         """Below the settings: what is wrong, or what will be launched."""
@@ -257,7 +262,7 @@ class Launch(Page):
         else:
             runs = f"{order.count} run{'s' if order.count > 1 else ''}"
             at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
-            time = time_needed(order, self._snapshot.runs.values(), at_once)
+            time = time_needed(self._judged.configs, self._snapshot.runs.values(), at_once)
             text = Content.assemble((runs, "bold $foreground"), f" · {time}\n{self._headline}")
             runs = f"Launch {runs}"
         word.update(text)
@@ -332,25 +337,14 @@ class Launch(Page):
             self.say("Choose a combination with terms to save.")
             return
 
-        def answered(new: str | None) -> None:
-            if new:
-                job: Latest[str, UserFile] = Latest(self, save, partial(saved, new.strip()), self._failed)
-                job.ask(new.strip())
-
-        def save(new: str) -> UserFile:
-            save_combo(new, combo)
-            return read_user_file()
-
         def saved(new: str, user: UserFile) -> None:
             self._user = user
-            self._table.saved(str(name), new, user.combos)
+            self._table.saved(name, new, user.combos)
             self._choice_changed()
             self._show_about()
             self.say(f"Saved as {new} in handreid.toml.")
 
-        given = "" if name in COMBOS or "+" in name or ":" in name else name
-        hint = "letters, digits, - and _; one of handreid.toml is replaced"
-        self.app.push_screen(Prompt(f"Save {name} as", given, hint, check_combo_name), answered)
+        ask_and_save(self, name, combo, saved)
 
     def action_remove(self) -> None:
         name = self._table.current
@@ -369,13 +363,36 @@ class Launch(Page):
     @on(Button.Pressed, "#launch")
     def action_launch(self) -> None:
         button = self.query_one("#launch", Button)
-        if self.query_one(Form).wrong:
+        if self._judging:
+            self._launch_after = True  # as soon as the last key is judged
+        elif self.query_one(Form).wrong:
             self.say("Fix the highlighted field first.", wrong=True)
         elif not self._table.chosen:
             self.say("Choose combinations with space first.", wrong=True)
-        elif self._checked and not button.loading:
-            button.loading = True
-            self._start.ask(self._checked)
+        elif (order := self._checked) and not button.loading:
+            if questions := doubts(self._judged, self._table.results):
+                text = f"{' '.join(questions)} Launch all the same?"
+                self.app.push_screen(Confirm("Launch", text, "Launch"), lambda yes: self._begin(order) if yes else None)
+            else:
+                self._begin(order)
+
+    def _begin(self, order: Order) -> None:
+        self.query_one("#launch", Button).loading = True
+        self._start.ask(order)
+
+    def open_runs(self, numbers: list[int]) -> None:
+        """Set the page up to launch again like the first of these runs, with the next seed."""
+        runs = self.handreid.snapshot.runs
+        if run := runs.get(numbers[0]):
+            used = {each.seed for each in runs.values() if each.combo == run.combo}
+            self._again.ask((run.path, used))
+
+    def _fill(self, found: Again) -> None:
+        self.query_one(Form).fill(found.fields)
+        self._table.set_again(found.combo, found.terms)
+        self._choice_changed()
+        self._show_about()
+        self.query_one(Form).fields["seeds"].input.focus()
 
 
 def make() -> Launch:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 # What a launch may fill in: which names the same configuration all the same
+COUNTED = ("finished", "running", "starting", "queued")
 FILLED_IN = ("data.format", "data.source", "data.subset", "train.ids_per_batch")
 
 
@@ -30,13 +31,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Result:
-    """Means over the seeds of one configuration, as fractions; None where nothing was measured."""
+    """Means over the `seeds` finished seeds of one configuration, as fractions; None where nothing was measured.
+
+    runs: the run of each seed that finished, is running or is queued.
+    """
 
     val_mAP: float | None
     rank1: float | None
     mAP: float | None
     seeds: int
     data: str
+    runs: Mapping[int, int]
 
 
 class Results:
@@ -50,17 +55,17 @@ class Results:
         from engine.contract.config import flatten, resolve
         from handreid_tui.history import configuration
 
-        finished = [run for run in wanted.snapshot.runs.values() if run.status == "finished" and not run.archived]
-        for run in finished:
+        known = [run for run in wanted.snapshot.runs.values() if run.status in COUNTED and not run.archived]
+        for run in known:
             if run.number not in self._known:
                 self._known[run.number] = configuration(wanted.snapshot.opened, run.number)
         found = {}
-        for name in wanted.combos if finished else ():
+        for name in wanted.combos if known else ():
             try:
                 asked = flatten(resolve(name, 0, dict(wanted.combos), **wanted.settings))
             except UserError:
                 continue  # the form says what is wrong
-            alike = [run for run in finished if _same(asked, self._known[run.number], wanted.settings)]
+            alike = [run for run in known if _same(asked, self._known[run.number], wanted.settings)]
             if alike:
                 found[name] = _result(alike)
         return found
@@ -85,14 +90,16 @@ def _place(source: str) -> str:
 
 def _result(runs: list[RunRow]) -> Result:
     """Of runs with one configuration: those of the last one's protocol, and of each seed the last."""
-    last = runs[-1]
-    seeds = {run.seed: run for run in runs if run.protocol == last.protocol}
+    finished = [run for run in runs if run.status == "finished"]
+    last = (finished or runs)[-1]
+    seeds = {run.seed: run for run in finished if run.protocol == last.protocol}
     return Result(
         _mean([run.metrics["best_val_mAP"] for run in seeds.values()]),
         _mean([run.metrics["rank1"] for run in seeds.values()]),
         _mean([run.metrics["mAP"] for run in seeds.values()]),
         len(seeds),
         f"{last.dataset.rpartition('/')[2]} {last.subset}",
+        {run.seed: run.number for run in runs},
     )
 
 

@@ -17,7 +17,7 @@ from handreid_tui.ui.screens.live.panels import (
     TERM,
     VALIDATION,
     WEIGHTED,
-    View,
+    ChartView,
     loss_panel,
     usable,
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class ChartRequest:
     """What to read. `view_at`: for a panel, how many views further than its first. `window`: in steps, if zoomed.
 
     labels: what to call each run.
@@ -46,19 +46,19 @@ class Request:
 class Shown:
     """What a panel is to show: the view, its number among how many, and its lines."""
 
-    view: View
+    view: ChartView
     place: str
     lines: list[Line]
 
 
 @dataclass(frozen=True)
-class Reading:
-    request: Request
+class ChartReading:
+    request: ChartRequest
     panels: dict[str, Shown]
     log: list[str]
 
 
-def read(curves: Curves, request: Request) -> Reading:
+def read(curves: Curves, request: ChartRequest) -> ChartReading:
     """Read the curves that `request` asks for. Raises UserError where the history cannot be read."""
     keys = {key for run in request.runs for key in curves.keys(request.history, run)}
     shown = {}
@@ -69,10 +69,10 @@ def read(curves: Curves, request: Request) -> Reading:
         name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
         place = f"{name} ({at + 1}/{len(views)})" if len(views) > 1 else ""
         shown[panel.id] = Shown(views[at], place, _lines(curves, request, views[at]))
-    return Reading(request, shown, request.log.read() if request.log else [])
+    return ChartReading(request, shown, request.log.read() if request.log else [])
 
 
-def _lines(curves: Curves, request: Request, view: View) -> list[Line]:
+def _lines(curves: Curves, request: ChartRequest, view: ChartView) -> list[Line]:
     lines = []
     several = len(request.runs) > 1
     for slot, run in enumerate(request.runs):
@@ -92,7 +92,7 @@ def _lines(curves: Curves, request: Request, view: View) -> list[Line]:
     return lines
 
 
-def _read(curves: Curves, request: Request, run: RunRow, wanted: list[str]) -> dict[str, Points]:
+def _read(curves: Curves, request: ChartRequest, run: RunRow, wanted: list[str]) -> dict[str, Points]:
     """The curves of these keys; `weighted/<term>` is `term/<term>` times the weight of the term."""
     source = {key: key.replace(WEIGHTED, TERM) for key in wanted}
     found = curves.read(request.history, run, list(source.values()))
@@ -106,7 +106,7 @@ def _read(curves: Curves, request: Request, run: RunRow, wanted: list[str]) -> d
     return read
 
 
-def _closer(curves: Curves, request: Request, run: RunRow, key: str, points: Points) -> Points:
+def _closer(curves: Curves, request: ChartRequest, run: RunRow, key: str, points: Points) -> Points:
     """The same curve, with more points inside the window where it was thinned."""
     assert request.window
     x0, x1 = request.window
@@ -121,7 +121,7 @@ def _closer(curves: Curves, request: Request, run: RunRow, key: str, points: Poi
     return x, np.concatenate([points[1][before], values[inside], points[1][after]])
 
 
-def _seconds(curves: Curves, request: Request, run: RunRow) -> Points | None:
+def _seconds(curves: Curves, request: ChartRequest, run: RunRow) -> Points | None:
     """Training time at steps, from the seconds of each epoch; beyond the last epoch at the pace so far."""
     found = curves.read(request.history, run, ["epoch/seconds"]).get("epoch/seconds")
     if found is None:

@@ -13,7 +13,7 @@ Text = Callable[[float, float], str]
 
 
 @dataclass(frozen=True)
-class View:
+class ChartView:
     """Metrics that share an axis: database key to the name in the legend. Several runs show the first metric only.
 
     better: 1 where the largest value is the best, -1 where the smallest is. A key `weighted/<term>` is a term times its
@@ -30,7 +30,7 @@ class View:
 class Panel:
     id: str
     title: str
-    views: tuple[View, ...]
+    views: tuple[ChartView, ...]
     log: bool = False
 
 
@@ -38,11 +38,11 @@ def _giga(value: float, step: float = 0.0) -> str:
     return ticks.short(value / 1e9, step / 1e9)
 
 
-def metric_view(*metrics: Metric, name: str = "") -> View:
+def metric_view(*metrics: Metric, name: str = "") -> ChartView:
     """The validation curves of metrics that have one unit."""
     text = ticks.percent if metrics[0].unit == "fraction" else ticks.short
     legends = {metric.curve("validation"): metric.title if metric.unit else metric.about for metric in metrics}
-    return View(name or ", ".join(metric.title for metric in metrics), legends, text, sign(metrics[0]))
+    return ChartView(name or ", ".join(metric.title for metric in metrics), legends, text, sign(metrics[0]))
 
 
 def sign(metric: Metric) -> int:
@@ -50,13 +50,13 @@ def sign(metric: Metric) -> int:
     return -1 if metric.better == "lower" else 1
 
 
-def _validation() -> tuple[View, ...]:
+def _validation() -> tuple[ChartView, ...]:
     """The main metrics together, then each but the first, which the first view shows where there are several runs."""
     main = metrics_of("report", 1)
     return metric_view(*main), *(metric_view(metric) for metric in metrics_of("report") if metric is not main[0])
 
 
-def _geometry() -> tuple[View, ...]:
+def _geometry() -> tuple[ChartView, ...]:
     distances = [metric for metric in metrics_of("geometry") if metric.unit == "distance"]
     others = [metric for metric in metrics_of("geometry") if metric not in distances]
     return metric_view(*distances, name="distances"), *(metric_view(metric) for metric in others)
@@ -68,13 +68,13 @@ SPEED = Panel(
     "speed",
     "Speed",
     (
-        View("images/s", {"images_per_s": "images/s"}),
-        View("GPU", {"system/gpu_util": "GPU busy, %"}, ticks.percent),
-        View("GPU memory", {"system/gpu_memory": "GPU memory, GB"}, _giga),
-        View("GPU power", {"system/gpu_power": "GPU power, W"}),
-        View("CPU", {"system/cpu": "CPU, %"}, ticks.percent),
-        View("memory", {"system/rss": "memory of the trainer, GB"}, _giga),
-        View("seconds an epoch", {"epoch/seconds": "seconds an epoch"}),
+        ChartView("images/s", {"images_per_s": "images/s"}),
+        ChartView("GPU", {"system/gpu_util": "GPU busy, %"}, ticks.percent),
+        ChartView("GPU memory", {"system/gpu_memory": "GPU memory, GB"}, _giga),
+        ChartView("GPU power", {"system/gpu_power": "GPU power, W"}),
+        ChartView("CPU", {"system/cpu": "CPU, %"}, ticks.percent),
+        ChartView("memory", {"system/rss": "memory of the trainer, GB"}, _giga),
+        ChartView("seconds an epoch", {"epoch/seconds": "seconds an epoch"}),
     ),
 )
 
@@ -95,11 +95,11 @@ def loss_panel(keys: set[str], weights: Mapping[str, float] | None = None) -> Pa
     watched = {key: name for key, name in names.items() if "/" in name}
     weighted = {f"{WEIGHTED}{name}": _weighted(name, weights.get(name, 1.0)) for name in terms.values()}
     views = (
-        View("total and weighted terms", {"total": "total"} | weighted, better=-1),
-        View("unweighted terms", terms, better=-1),
-        *(View(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
-        *(View(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
-        View("learning rate", {"lr": "learning rate"}),
+        ChartView("total and weighted terms", {"total": "total"} | weighted, better=-1),
+        ChartView("unweighted terms", terms, better=-1),
+        *(ChartView(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
+        *(ChartView(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
+        ChartView("learning rate", {"lr": "learning rate"}),
     )
     return Panel("loss", "Loss", views, log=True)
 
@@ -108,7 +108,7 @@ def _weighted(name: str, weight: float) -> str:
     return name if weight == 1.0 else f"{name} ×{show(float(weight))}"
 
 
-def usable(panel: Panel, keys: set[str]) -> tuple[View, ...]:
+def usable(panel: Panel, keys: set[str]) -> tuple[ChartView, ...]:
     """The views that have a metric among `keys`; the first view where none has."""
     found = tuple(view for view in panel.views if {key.replace(WEIGHTED, TERM) for key in view.metrics} & keys)
     return found or panel.views[:1]

@@ -22,7 +22,7 @@ from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
-from handreid_tui.ui.screens.live.chart_data import Reading, Request, read
+from handreid_tui.ui.screens.live.chart_data import ChartReading, ChartRequest, read
 from handreid_tui.ui.screens.live.log_view import TAIL, LogView
 from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
 from handreid_tui.ui.screens.live.run_list import RunList
@@ -67,7 +67,7 @@ class Live(Page):
         super().__init__()
         self._actions = RunActions(self)
         self._curves = Curves()
-        self._reader = Latest[Request, Reading](
+        self._reader = Latest[ChartRequest, ChartReading](
             self, lambda request: read(self._curves, request), self._draw, self._cannot
         )
         self._snapshot = Snapshot()
@@ -172,9 +172,9 @@ class Live(Page):
             view_at = dict(self._view_at)
             labels = self.query_one(RunList).labels
             history = self._snapshot.history
-            self._reader.ask(Request(history, shown, self._axis, view_at, self._window, self._log, labels))
+            self._reader.ask(ChartRequest(history, shown, self._axis, view_at, self._window, self._log, labels))
 
-    def _draw(self, reading: Reading) -> None:
+    def _draw(self, reading: ChartReading) -> None:
         if reading.request.axis != self._axis:
             return  # the axis was changed meanwhile: another reading is on its way
         for chart in self.query(Chart):

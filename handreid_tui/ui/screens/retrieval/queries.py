@@ -31,7 +31,10 @@ class Shot:
 
 @dataclass(frozen=True)
 class Answer:
-    """One query and its best images of the gallery. `place` of `count`: in the order failures first."""
+    """One query and a page of the gallery, best first. `place` of `count`: in the order failures first.
+
+    rank, match: the first true match, 0 and None where the gallery has none. before: images on the pages before.
+    """
 
     query: Shot
     gallery: list[Shot]
@@ -42,6 +45,8 @@ class Answer:
     failures: int
     trial: int
     trials: int
+    match: Shot | None
+    before: int
 
 
 @lru_cache(maxsize=4)
@@ -65,8 +70,13 @@ def order(evaluation: Evaluation, trial: int, identity: str) -> NDArray[np.int64
     return kept[np.lexsort((np.nan_to_num(told.ap[kept], nan=1.0), worst))]
 
 
-def answer(evaluation: Evaluation, trial: int, place: int, identity: str) -> Answer | None:
-    """The query at `place` of the order, with the gallery ranked as the metrics rank it; None where no query fits."""
+def answer(
+    evaluation: Evaluation, trial: int, place: int, identity: str, page: int = 0, shown: int = SHOWN
+) -> Answer | None:
+    """The query at `place` of the order, and a page of `shown` images of the gallery as the metrics rank it.
+
+    None where no query fits.
+    """
     places = order(evaluation, trial, identity)
     if not len(places):
         return None
@@ -77,12 +87,17 @@ def answer(evaluation: Evaluation, trial: int, place: int, identity: str) -> Ans
     features = evaluation.features
     scores = features[told.gallery] @ features[query]
     match = evaluation.identity[told.gallery] == evaluation.identity[query]
-    best = np.lexsort((match, -scores))[:SHOWN]  # ties count against the model: a match stands behind its equals
+    ranked = np.lexsort((match, -scores))  # ties count against the model: a match stands behind its equals
+    page %= -(-len(ranked) // shown)
+    best = ranked[page * shown : (page + 1) * shown]
     gallery = [_shot(evaluation, int(told.gallery[n]), float(scores[n]), bool(match[n])) for n in best]
     rank, ap = int(told.rank[at]), float(told.ap[at])
     failures = int((told.rank[places] > 1).sum())
     count = len(evaluation.trials)
-    return Answer(_shot(evaluation, query), gallery, rank, ap, place, len(places), failures, trial, count)
+    first = next((int(n) for n in ranked if match[n]), None)
+    true = None if first is None else _shot(evaluation, int(told.gallery[first]), float(scores[first]), True)
+    asked, of = _shot(evaluation, query), len(places)
+    return Answer(asked, gallery, rank, ap, place, of, failures, trial, count, true, page * shown)
 
 
 def shared_prefix(identities: list[str]) -> str:

@@ -26,15 +26,20 @@ from handreid_tui.ui.screens.retrieval.tile import Tile
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
+SHOWN_NARROW = 6  # tiles that fit at 80 columns
 EMPTY = "No finished run yet. Press 1 to launch one: its queries and what it found appear here."
 
 
 @dataclass(frozen=True)
-class Request:
+class RetrievalRequest:
+    """What to show: a query, and a page of the gallery with `shown` images."""
+
     run: Path
     trial: int
     place: int
     identity: str
+    page: int
+    shown: int
 
 
 class Retrieval(Page):
@@ -50,6 +55,9 @@ class Retrieval(Page):
         Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
         Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
         Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
+        Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="Next gallery page"),
+        Binding("left_square_bracket,pageup", "page(-1)", "Page before", show=False, tooltip="Previous gallery page"),
+        Binding("Y", "copy_identity", "Copy identity", show=False, tooltip="Copy the query's identity"),
         Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
         Binding("escape", "all", "All", show=False, tooltip="All identities again"),
     ]
@@ -64,6 +72,7 @@ class Retrieval(Page):
     Retrieval.-narrow #gallery { grid-size: 3 2; width: 3fr; }
     Retrieval.-narrow #query { width: 26; }
     Retrieval.-short #query Static { display: none; }
+    Retrieval.-narrow #line { height: 2; text-wrap: wrap; }
     Retrieval #empty { height: 1fr; content-align: center middle; color: $secondary; }
     """
 
@@ -71,10 +80,10 @@ class Retrieval(Page):
         super().__init__()
         self._snapshot = Snapshot()
         self._run = 0
-        self._trial = self._place = 0
+        self._trial = self._place = self._page = 0
         self._identity = ""
         self._answer: Answer | None = None
-        self._reader: Latest[Request, Answer | None] = Latest(self, _read, self._draw, self._cannot)
+        self._reader: Latest[RetrievalRequest, Answer | None] = Latest(self, _read, self._draw, self._cannot)
 
     def body(self) -> ComposeResult:
         with Vertical():
@@ -84,6 +93,7 @@ class Retrieval(Page):
                 with Vertical(id="query"):
                     yield Tile("query")
                     yield Static()
+                    yield Tile("none", id="match")
                 with Grid(id="gallery"):
                     for _ in range(SHOWN):
                         yield Tile()
@@ -122,7 +132,8 @@ class Retrieval(Page):
     def _ask(self) -> None:
         run = self._snapshot.runs.get(self._run)
         if run:
-            self._reader.ask(Request(run.path, self._trial, self._place, self._identity))
+            shown = SHOWN_NARROW if self.has_class("-narrow") else SHOWN
+            self._reader.ask(RetrievalRequest(run.path, self._trial, self._place, self._identity, self._page, shown))
 
     def _draw(self, found: Answer | None) -> None:
         run = self._snapshot.runs.get(self._run)
@@ -136,17 +147,24 @@ class Retrieval(Page):
         self.query_one("#empty").display = False
         self.query_one("#answer").display = True
         self.query_one("#line", Static).update(_headline(self._label(run), found, self._identity))
-        query, *tiles = self.query(Tile)
+        query, true, *tiles = self.query(Tile)
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
         told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
         self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{told}\nAP {percent(found.ap)}"))
+        if found.match:
+            title, name = f"✓ {found.rank} {found.match.score:.3f}", found.match.identity.removeprefix(shared)
+            true.show(found.match, title, "right", name)
+        else:
+            true.show(None, "", "none")
         for n, tile in enumerate(tiles):
             if n < len(found.gallery):
                 shot = found.gallery[n]
                 sign = "✓" if shot.match else "✗"
                 kind = "right" if shot.match else "wrong"
-                tile.show(shot, f"{sign} {n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared))
+                tile.show(
+                    shot, f"{sign} {found.before + n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared)
+                )
             else:
                 tile.show(None, "", "none")
 
@@ -170,7 +188,17 @@ class Retrieval(Page):
 
     def action_move(self, step: int) -> None:
         self._place += step
+        self._page = 0
         self._ask()
+
+    def action_page(self, step: int) -> None:
+        self._page += step
+        self._ask()
+
+    def action_copy_identity(self) -> None:
+        if self._answer:
+            self.app.copy_to_clipboard(self._answer.query.identity)
+            self.say("Copied the identity.")
 
     def action_first(self) -> None:
         self._place = 0
@@ -209,13 +237,15 @@ class Retrieval(Page):
             self.say("Copied the path.")
 
 
-def _read(request: Request) -> Answer | None:
+def _read(request: RetrievalRequest) -> Answer | None:
     try:
         stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
         raise UserError("its evaluation is not there any more.") from None
     evaluation = evaluation_of(request.run, stamp)
-    return answer(evaluation, request.trial % len(evaluation.trials), request.place, request.identity)
+    return answer(
+        evaluation, request.trial % len(evaluation.trials), request.place, request.identity, request.page, request.shown
+    )
 
 
 def _headline(label: str, found: Answer, identity: str) -> Content:
@@ -224,6 +254,8 @@ def _headline(label: str, found: Answer, identity: str) -> Content:
         ("✓ " if good else "✗ ", "$success" if good else "$error"),
         (label, "bold"),
         (f"  query {found.place + 1} of {found.count}, {found.failures} failures first", "$secondary"),
+        (f" · first match at rank {found.rank}" if found.rank else " · no match", "$foreground"),
+        (f", AP {percent(found.ap)}", "$foreground"),
         (f" · trial {found.trial + 1} of {found.trials}", "$secondary"),
         (f" · identity {identity}" if identity else "", "$accent"),
     )

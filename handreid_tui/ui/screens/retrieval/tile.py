@@ -23,8 +23,8 @@ class Tile(Widget):
     Tile.none { visibility: hidden; }
     """
 
-    def __init__(self, classes: str = "none") -> None:
-        super().__init__(classes=classes)
+    def __init__(self, classes: str = "none", id: str | None = None) -> None:
+        super().__init__(classes=classes, id=id)
         self._shot: Shot | None = None
         self._strips: list[Strip] = []
         self._identity = ""

@@ -50,6 +50,10 @@ class Runs(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", tooltip="Open the marked runs, or this one, in Live"),
         Binding("space", "mark", "Mark", tooltip="Mark the run, for the actions on several"),
+        Binding("ctrl+a", "mark_all", "Mark all", show=False, tooltip="Mark all runs in sight, or none"),
+        Binding("asterisk", "invert", "Invert", show=False, tooltip="Invert the marks of the runs in sight"),
+        Binding("V", "mark_to", "Mark range", show=False, tooltip="Mark from the last mark to this run"),
+        Binding("L", "again", "Launch again", show=False, tooltip="Launch again like this run, with the next seed"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
         Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
         Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
@@ -274,6 +278,34 @@ class Runs(Page):
                 marked[table.current] = None
             self._mark(list(marked))
             table.action_move(1)
+
+    def action_mark_all(self) -> None:
+        in_sight = self.query_one(RowTable).keys
+        hidden = [number for number in self._marked if number not in in_sight]
+        marked = all(number in self._marked for number in in_sight)
+        self._mark(hidden if marked else [*hidden, *in_sight])
+
+    def action_invert(self) -> None:
+        in_sight = self.query_one(RowTable).keys
+        hidden = [number for number in self._marked if number not in in_sight]
+        self._mark([*hidden, *(number for number in in_sight if number not in self._marked)])
+
+    def action_mark_to(self) -> None:
+        table = self.query_one(RowTable)
+        last = next((number for number in reversed(self._marked) if number in table.keys), table.current)
+        if last is not None and table.current is not None:
+            ends = sorted((table.keys.index(last), table.keys.index(table.current)))
+            self._mark(list(dict.fromkeys([*self._marked, *table.keys[ends[0] : ends[1] + 1]])))
+
+    @on(RowTable.CellClicked)
+    def _click_mark(self, event: RowTable.CellClicked) -> None:
+        if event.column == MARK.id:
+            number = self.query_one(RowTable).current
+            marked = [each for each in self._marked if each != number]
+            self._mark(marked if number in self._marked or number is None else [*marked, number])
+
+    def action_again(self) -> None:
+        self._open("launch")
 
     def _mark(self, numbers: list[int]) -> None:
         self._marked = dict.fromkeys(numbers)

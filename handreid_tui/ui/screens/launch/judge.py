@@ -1,0 +1,95 @@
+"""What was typed and chosen on Launch, judged. No widget: called in a thread, so that no key waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.contract.combos import Combo
+from engine.contract.errors import UserError
+from handreid_tui.launch.seeds import read_seeds
+from handreid_tui.launch.slurm.request import SlurmRequest
+from handreid_tui.settings import UserFile
+from handreid_tui.ui.screens.launch.form import ENTRIES, SLURM, of_field, read_entry, reason_against
+from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.so_far import Result
+
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
+
+# Beyond these a value is asked about, for a key may have landed in the wrong field
+RATES = (1e-7, 0.1)
+MOST = {"epochs": 1000, "images in a batch": 2048, "runs": 200}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The texts of the fields by name, and the combinations: those chosen, and the user's own by name."""
+
+    texts: Mapping[str, str]
+    chosen: tuple[str, ...]
+    own: Mapping[str, Combo]
+    user: UserFile
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Why fields are wrong ("" where they are not), and what the page comes to.
+
+    order: None where something is wrong. config: that of the first run. configs: one for each run.
+    """
+
+    reasons: Mapping[str, str]
+    order: Order | None = None
+    config: RunConfig | None = None
+    configs: tuple[RunConfig, ...] = field(default=(), repr=False)
+    problem: str = ""
+
+
+def judge(typed: Typed) -> Judged:
+    """The judgement of each field and of all together, but for what only the data can tell."""
+    from engine.contract.config import resolve
+
+    reasons = {entry.id: reason_against(entry, typed.texts[entry.id]) for entry in ENTRIES}
+    try:
+        settings = dict(typed.user.settings)
+        for entry in ENTRIES:
+            settings |= read_entry(entry, typed.texts[entry.id])
+        slurm = (typed.user.slurm or SlurmRequest()) if typed.texts["device"] == SLURM else None
+        seeds, tags = read_seeds(typed.texts["seeds"]), typed.texts["tags"].replace(",", " ").split()
+        order = Order(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm)
+        config = order.first_config()
+        each = [resolve(combo, 0, order.own, **settings) for combo in order.combos]
+    except UserError as error:
+        return Judged(reasons, problem="" if any(reasons.values()) else of_field(error))
+    if any(reasons.values()):
+        return Judged(reasons, config=config)
+    return Judged(reasons, order, config, tuple(config for config in each for _ in seeds))
+
+
+def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
+    """What to ask before a launch, a sentence each: values out of any sensible range, and runs that exist already."""
+    order, config = judged.order, judged.config
+    if order is None or config is None:
+        return []
+    found = []
+    if not RATES[0] <= config.train.lr <= RATES[1]:
+        found.append(f"The learning rate is {config.train.lr:g}.")
+    sizes = {
+        "epochs": config.train.epochs,
+        "images in a batch": config.train.ids_per_batch * config.train.images_per_id,
+        "runs": order.count,
+    }
+    found += [f"There are {count} {name}." for name, count in sizes.items() if count > MOST[name]]
+    existing = [
+        results[combo].runs[seed]
+        for combo in order.combos
+        for seed in order.seeds
+        if combo in results and seed in results[combo].runs
+    ]
+    if existing:
+        numbers = ", ".join(map(str, existing[:8])) + (", …" if len(existing) > 8 else "")
+        which = f"run {numbers}" if len(existing) == 1 else f"runs {numbers}"
+        found.append(f"{len(existing)} of {order.count} exist already with these settings and seeds: {which}.")
+    return found
