@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.contract.errors import UserError
 from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
 
 
 def find_run(runs: Path, text: str) -> Path:
@@ -47,5 +48,5 @@ def find_runs(runs: Path, texts: list[str]) -> list[Path]:
 
 def _names(path: Path) -> list[str]:
     """What a run goes by: its folder, its combination, and the name that a user gave it."""
-    own = directory.Meta.read(path).name
+    own = Meta.read(path).name
     return [path.name, path.name.partition("-")[2], *([own] if own else [])]
