@@ -105,7 +105,7 @@ class TrainingStep:
     epoch: Annotated[int | None, whole, "from 1"] = None
     total: Annotated[float | None, _number, "weighted sum of the terms"] = None
     terms: Annotated[dict[str, float] | None, numbers, "each loss without its weight"] = None
-    watched: Annotated[dict[str, float] | None, numbers, "additional measurements of terms, such as `facenet/active`"] = None
+    watched: Annotated[dict[str, float] | None, numbers, "other measurements, such as `facenet/active`"] = None
     lr: Annotated[float | None, _number] = None
     images_per_s: Annotated[float | None, _number] = None
     t: float | None = None

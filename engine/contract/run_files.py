@@ -100,7 +100,7 @@ EVALUATION_FOLDER = {
     IMAGES: ("trainer", "`root` of the data set and the paths of the test images in it"),
     TRIALS: ("trainer", "for each trial: queries, gallery, ranks of the true matches, average precision"),
     SUMMARY: ("trainer", "the metrics, averaged over the trials, and the protocol settings"),
-    EVIDENCE: ("`evidence`", "the likelihood-ratio calibrator, its bounds, hashes of its people, its performance measures"),
+    EVIDENCE: ("`evidence`", "the likelihood-ratio calibrator, its bounds, hashes of its people, its measures"),
 }
 
 # In the folder of runs

@@ -80,8 +80,8 @@ def test_the_documentation_lists_the_fields_as_declared(kind: str) -> None:
 
 def test_a_field_is_added_in_one_place(tmp_path: Path) -> None:
     declared = (ROOT / "engine" / "contract" / "events.py").read_text()
-    place = "class RunStarted:\n    pid: Annotated[int | None, whole] = None\n"
-    assert place in declared
+    place = "    pid: Annotated[int | None, whole] = None\n"
+    assert declared.count(place) == 1
     fresh = place + '    fresh: Annotated[str | None, _text, "a test"] = None\n'
     (tmp_path / "events.py").write_text(declared.replace(place, fresh))
     script = """
