@@ -41,13 +41,14 @@ STANDSTILL = 180.0  # seconds without a change of any run
 TRAINER = """
 import hashlib, json, math, os, signal, sys, time
 from pathlib import Path
+from engine.contract import run_files
 from engine.contract.events import EventWriter, RunEnded, RunStarted
 
 run = Path(sys.argv[1])
-config = json.loads((run / "config.json").read_text())
+config = json.loads((run / run_files.CONFIG).read_text())
 stopping = []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-events = EventWriter(run / "events.jsonl")
+events = EventWriter(run / run_files.EVENTS)
 events.write(RunStarted(pid=os.getpid()))
 lr, fold = config["train"]["lr"], config["data"]["fold"]
 luck = int(hashlib.sha256(f"{config['combo']}{fold}{lr}".encode()).hexdigest()[:8], 16) / 2**32

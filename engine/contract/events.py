@@ -68,6 +68,8 @@ SPREAD = "spread"  # the entries of this field stand beside the other fields, an
 
 @dataclass(frozen=True)
 class RunStarted:
+    """A trainer has read its data and built its model: what it trains, and where."""
+
     pid: Annotated[int | None, whole] = None
     host: Annotated[str | None, _text] = None
     device: Annotated[str | None, _text, "as torch names it"] = None
@@ -97,6 +99,8 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class TrainingStep:
+    """The losses of a step; not every step is written."""
+
     step: Annotated[int, whole, "from 0"]
     epoch: Annotated[int | None, whole, "from 1"] = None
     total: Annotated[float | None, _number, "weighted sum of the terms"] = None
@@ -109,6 +113,8 @@ class TrainingStep:
 
 @dataclass(frozen=True)
 class EpochDone:
+    """An epoch of training, with the means over its steps."""
+
     step: Annotated[int, whole, "steps done before"]
     epoch: Annotated[int | None, whole] = None
     seconds: Annotated[float | None, _number, "of training"] = None
@@ -119,6 +125,8 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class EvaluationDone:
+    """The metrics of one evaluation."""
+
     step: Annotated[int, whole, "steps done before"]
     epoch: Annotated[int | None, whole] = None
     split: Annotated[str | None, _text, "`val` or `test`"] = None
@@ -131,6 +139,8 @@ class EvaluationDone:
 
 @dataclass(frozen=True)
 class SystemReading:
+    """How busy the machine is."""
+
     step: Annotated[int, whole]
     cpu: Annotated[float | None, _number, "share of all cores"] = None
     rss: Annotated[float | None, _number, "bytes"] = None
@@ -142,6 +152,8 @@ class SystemReading:
 
 @dataclass(frozen=True)
 class CheckpointWritten:
+    """A checkpoint is complete on the disk."""
+
     step: Annotated[int | None, whole, "steps done before"] = None
     epoch: Annotated[int | None, whole] = None
     path: Annotated[str | None, _text, "in the run directory"] = None
@@ -151,6 +163,8 @@ class CheckpointWritten:
 
 @dataclass(frozen=True)
 class TrainerMessage:
+    """What the trainer reports to the user."""
+
     level: Annotated[str | None, _text, "`info` or `warning`"] = None
     text: Annotated[str | None, _text] = None
     t: float | None = None
@@ -177,6 +191,8 @@ def _reason(value: Any) -> EndReason | None:
 
 @dataclass(frozen=True)
 class RunEnded:
+    """The last event of an attempt."""
+
     status: Annotated[str | None, _text, "`finished`, `stopped` or `failed`"] = None
     reason: Annotated[EndReason | None, _reason, "`kind`, `message`, `setting`, `traceback`"] = None
     summary: Annotated[dict[str, Any] | None, _object, "of a finished run: its final report"] = None

@@ -105,4 +105,5 @@ def change_light(images: Tensor, most: float, random: torch.Generator) -> Tensor
     brightness = torch.empty((len(images), 1, 1, 1)).uniform_(1 - most, 1 + most, generator=random)
     contrast, brightness = send(torch.stack([contrast, brightness]), images.device)
     middle = (images @ images.new_tensor(GREY)).mean(dim=(1, 2))[:, None, None, None]
-    return (((images - middle) * contrast + middle).clamp(0, 255) * brightness).clamp(0, 255)
+    jittered: Tensor = (((images - middle) * contrast + middle).clamp(0, 255) * brightness).clamp(0, 255)
+    return jittered

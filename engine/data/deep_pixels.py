@@ -85,11 +85,14 @@ def _depth_for(largest: float, floating: bool) -> int:
 def _upper_byte(values: np.ndarray[Any, Any], depth: int) -> np.ndarray[Any, Any]:
     import numpy as np
 
+    upper: np.ndarray[Any, Any]
     if depth == UNIT:
-        return np.rint(values * 255).astype(np.uint8)
-    if depth == 8:
-        return np.rint(values).clip(0, 255).astype(np.uint8)
-    return np.asarray(values // 2 ** (depth - 8)).astype(np.uint8)
+        upper = np.rint(values * 255)
+    elif depth == 8:
+        upper = np.rint(values).clip(0, 255)
+    else:
+        upper = values // 2 ** (depth - 8)
+    return upper.astype(np.uint8)
 
 
 def _declared_bits(image: Pillow.Image, largest: float) -> int | None:

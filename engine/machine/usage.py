@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
@@ -24,7 +25,7 @@ class SystemProbe:
             return values
         import pynvml
 
-        readings = {
+        readings: dict[str, Callable[[], float]] = {
             "gpu_util": lambda: pynvml.nvmlDeviceGetUtilizationRates(self.gpu).gpu / 100,
             "gpu_memory": lambda: float(pynvml.nvmlDeviceGetMemoryInfo(self.gpu).used),
             "gpu_power": lambda: pynvml.nvmlDeviceGetPowerUsage(self.gpu) / 1000,
@@ -42,6 +43,7 @@ def _nvml_handle() -> object | None:
         import pynvml
 
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}".encode())
+        handle: object = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}".encode())
+        return handle
     except Exception:  # no driver, an old one, a partitioned card: training goes on without the figures
         return None

@@ -66,7 +66,8 @@ class ReIDModel(nn.Module):
         `feature` says which: "before" or "after" the BN neck.
         """
         parts = [F.normalize(getattr(each, feature)) for each in self(images)]
-        return torch.cat(parts, dim=1) / len(parts) ** 0.5
+        joined: Tensor = torch.cat(parts, dim=1) / len(parts) ** 0.5
+        return joined
 
     @property
     def record(self) -> dict[str, Any]:

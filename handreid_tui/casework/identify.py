@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.contract.errors import UserError
+from engine.contract.run_files import FEATURES
 from handreid_tui.casework import case as case_file
 from handreid_tui.casework import log
 from handreid_tui.casework.case import CalibrationUsed, Candidate, Case, CaseImage
@@ -29,7 +30,7 @@ from handreid_tui.evidence.open_set import modelled_threshold, threshold_at
 from handreid_tui.evidence.pairs import Shape, template
 from handreid_tui.runs.safe_files import replace_file
 
-CANDIDATES, GALLERY, REPORT, FEATURES = "candidates.csv", "gallery.csv", "report.html", "features.safetensors"
+CANDIDATES, GALLERY, REPORT = "candidates.csv", "gallery.csv", "report.html"
 NEAR_DUPLICATE = 0.9999
 
 Progress = Callable[[int, int], None]

@@ -9,7 +9,7 @@ from typing import cast
 from engine.contract.errors import UserError
 from handreid_tui.cli.runs import up_to_date
 from handreid_tui.cli.sweeps import with_confirmations
-from handreid_tui.compare import FORMATS, Format, compare_history, render
+from handreid_tui.compare import FORMATS, compare_history, render
 from handreid_tui.compare.table import By
 from handreid_tui.history.collector import collector_paused
 from handreid_tui.settings import Places
@@ -33,7 +33,7 @@ def show_comparison(
     history, (names, by) = up_to_date(places), _named(places, names, by)
     with stderr().status("Reading final reports"):  # the first time of thousands of runs
         comparison = compare_history(history, names, _by(by), baseline, claims, published, select)
-    shown = render(comparison, cast(Format, format))
+    shown = render(comparison, format)
     if isinstance(shown, str):
         print(shown, end="" if shown.endswith("\n") else "\n")
     else:

@@ -12,7 +12,8 @@ from engine.contract.errors import UserError
 from handreid_tui.compare import embedding_shape
 from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.compare.finished_run import FinishedRun
-from handreid_tui.compare.statistics import ALPHA, RESAMPLES, Difference, Spread, holm, paired_difference, spread
+from handreid_tui.compare.resampling import RESAMPLES
+from handreid_tui.compare.statistics import ALPHA, Difference, Spread, holm, paired_difference, spread
 from handreid_tui.compare.table import Pairs, Row, Table, paired_runs
 from handreid_tui.compare.tuning import unequal
 

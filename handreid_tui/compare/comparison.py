@@ -10,7 +10,7 @@ from engine.contract.errors import UserError
 from handreid_tui.compare.claims import Finding, check_claims
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.published import Published, published_rows
-from handreid_tui.compare.statistics import RESAMPLES
+from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.table import By, Table, compare_runs
 
 

@@ -71,8 +71,10 @@ def _means(features: Floats, identity: Ints) -> Floats:
 def _distances(a: Floats, b: Floats) -> Floats:
     """Euclidean, [len(a), len(b)]."""
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.sqrt(np.maximum(squared, 0))
+    distances: Floats = np.sqrt(np.maximum(squared, 0))
+    return distances
 
 
 def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    length: Floats = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors / length

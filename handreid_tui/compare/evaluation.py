@@ -103,7 +103,8 @@ class Evaluation:
     def query_identities(self) -> list[str]:
         """The identities that are searched for, sorted: the ones that statistics resample. No distractors."""
         rows = np.concatenate([trial.query for trial in self.trials])
-        return self.images.identities[np.unique(self.images.number[rows])].tolist()
+        identities: list[str] = self.images.identities[np.unique(self.images.number[rows])].tolist()
+        return identities
 
 
 def evaluation_folder(run: Path, other: str | None = None) -> Path:

@@ -16,7 +16,8 @@ def cumulative_matches(evaluation: Evaluation, ranks: int) -> Floats:
         first = trial.rank[trial.matched]
         hits = np.bincount(np.minimum(first, ranks + 1), minlength=ranks + 2)[1 : ranks + 1]
         shares.append(np.cumsum(hits) / max(len(first), 1))
-    return np.mean(shares, axis=0)
+    mean: Floats = np.mean(shares, axis=0)
+    return mean
 
 
 def true_accepts(evaluation: Evaluation, rates: Floats) -> Floats:

@@ -73,7 +73,8 @@ def _resampled(counts: Array, resamples: int, seed: int) -> Array:
     used = (trials * (totals > 0)).sum(axis=1, keepdims=True)
     inverse = np.divide(1.0, totals * used, out=np.zeros(totals.shape), where=totals > 0)
     inverse[used[:, 0] == 0] = math.nan
-    return (inverse[:, :, None] * weights[:, None, :]).reshape(resamples, -1)
+    shares: Array = (inverse[:, :, None] * weights[:, None, :]).reshape(resamples, -1)
+    return shares
 
 
 def bootstrap_std(summed: Array, counts: Array, resamples: int, seed: int) -> Array:

@@ -15,9 +15,9 @@ from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
+from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.statistics import (
     ALPHA,
-    RESAMPLES,
     Difference,
     Spread,
     differences_of_sums,

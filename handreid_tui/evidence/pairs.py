@@ -29,7 +29,8 @@ class Pairs:
 
     @cached_property
     def same(self) -> NDArray[np.bool_]:
-        return self.a == self.b
+        same: NDArray[np.bool_] = self.a == self.b
+        return same
 
     @cached_property
     def weight(self) -> Floats:

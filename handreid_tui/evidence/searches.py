@@ -49,11 +49,13 @@ class Searches:
     @cached_property
     def ahead(self) -> Ints:
         """How many others score at least as high as the own person, [S]: ties count against the model."""
-        return np.sum(self.others >= np.nan_to_num(self.own, nan=np.inf)[:, None] - ROUNDING, axis=1)
+        ahead: Ints = np.sum(self.others >= np.nan_to_num(self.own, nan=np.inf)[:, None] - ROUNDING, axis=1)
+        return ahead
 
     def at_least(self, threshold: float) -> Ints:
         """How many others reach `threshold`, [S]."""
-        return np.sum(self.others >= threshold, axis=1)
+        reached: Ints = np.sum(self.others >= threshold, axis=1)
+        return reached
 
 
 def searches_of_trials(evaluation: Evaluation) -> Searches:

@@ -21,9 +21,9 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from engine.contract.combos import TERMS
 from engine.contract.errors import UserError
 from engine.contract.metrics import fractions, metric_columns
+from engine.contract.terms import TERMS
 
 Values = Callable[[str], Any]
 """Gives a run's value of a key: text, number, bool, a collection of texts, or None where there is none."""

@@ -165,7 +165,7 @@ def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(trainer.pid, signal.SIGKILL)  # what it left behind; its pid is ours until it is reaped
             trainer.wait()
-            return asked | (signal.sigpending() & set(STOP))
+            return asked | {each for each in STOP if each in signal.sigpending()}
 
 
 def tell(pids: list[int], name: signal.Signals) -> None:

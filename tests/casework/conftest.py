@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.data import synthetic
-from engine.data.layouts.eleven_k import read_table
+from engine.data.layouts.hand_info import read_table
 from tests.cli.test_openset import handreid
 from tests.support.training import small_config, train_in
 

@@ -29,7 +29,7 @@ def reasons(source: Source, **changed: object) -> list[str]:
     """What speaks against a photo like those of the calibration, of the calibrated aspect, of new people."""
     photo = clusters(identities(31), 0.6)[-1:]  # of a person who is not in the calibration
     given = {"weights": "model", "aspect": ASPECT, "photos": photo, "hashes": {"new"}, "people": {"someone"}}
-    return reasons_against(source, **{**given, **changed})  # type: ignore[arg-type]
+    return reasons_against(source, **{**given, **changed})
 
 
 def changed(source: Source, **fields: object) -> Source:

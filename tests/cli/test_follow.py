@@ -18,6 +18,7 @@ from rich.console import Console
 
 from engine.contract.events import EventWriter
 from handreid_tui.cli import follow
+from handreid_tui.launch import lifecycle
 from handreid_tui.runs.progress import Progress
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import State, observe
@@ -106,7 +107,7 @@ def test_following_rests_ten_times_as_long_as_it_looks(tmp_path: Path, monkeypat
             EventWriter(path / "events.jsonl").write(event("ended", status="finished", reason=None, summary=None))
 
     monkeypatch.setattr(follow, "observe", slow)
-    monkeypatch.setattr(follow.lifecycle, "ensure_supervised", lambda folders: None)
+    monkeypatch.setattr(lifecycle, "ensure_supervised", lambda folders: None)
     monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=rest, monotonic=time.monotonic))
     assert follow.follow([Progress(path) for path in paths], lambda run: None) is False
     assert len(looks) == 2 * len(paths)

@@ -33,7 +33,7 @@ def test_a_figure_is_written(tmp_path: Path, kind: str) -> None:
     people = identities(24)
     runs = [plant(tmp_path, n, combo, clusters(people, 0.7 / n), people) for n, combo in ((1, "ce"), (2, "ce_triplet"))]
     (table,) = compare_runs(runs, "run", resamples=100)
-    path = save_plot(None, table.rows, kind, tmp_path / f"{kind}.svg")  # type: ignore[arg-type]
+    path = save_plot(None, table.rows, kind, tmp_path / f"{kind}.svg")
     assert b"</svg>" in path.read_bytes()
     assert kind in PLOTS
 

@@ -130,7 +130,7 @@ def test_what_is_outside_does_not_count_for_holm(read: tuple[list[FinishedRun], 
 def test_no_format_says_better_or_worse_of_them(format: str, read: tuple[list[FinishedRun], list[str]]) -> None:
     """ce against tuned rows alone: every difference is unequal, so neither word may appear anywhere."""
     runs = [run for run in read[0] if (run.combo == "ce" and not run.tuning) or run.combo == "ce_arcface"]
-    shown = render(compare(runs, claims=True), format)  # type: ignore[arg-type]
+    shown = render(compare(runs, claims=True), format)
     if not isinstance(shown, str):
         console = Console(width=200, record=True, file=io.StringIO())
         console.print(shown)

@@ -92,7 +92,7 @@ except OSError:
 
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     class Harm:
-        def __reduce__(self):  # type: ignore[no-untyped-def]
+        def __reduce__(self):
             return (Path.touch, (tmp_path / "harmed",))
 
     save_checkpoint(tmp_path / "last", checkpoint(1))

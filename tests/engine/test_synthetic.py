@@ -204,5 +204,5 @@ def test_arguments_out_of_range_are_refused_in_a_sentence(
 ) -> None:
     usual = {"train_identities": 1, "test_identities": 1, "images": 1, "seed": 0}
     with pytest.raises(UserError, match=complaint):
-        synthetic.write(tmp_path / "hands", **usual | changed)  # type: ignore[arg-type]
+        synthetic.write(tmp_path / "hands", **usual | changed)
     assert list(tmp_path.iterdir()) == []

@@ -224,7 +224,7 @@ def test_what_nvml_tells_becomes_gpus_with_mig_instances_and_other_users(monkeyp
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(devices, "_nvml", devices._nvml.__wrapped__)
-    monkeypatch.setattr(devices.os, "getuid", lambda: 1234)
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
     found = devices.list_gpus()
     assert [(gpu.index, gpu.uuid) for gpu in found] == [(0, "GPU-whole"), (1, "MIG-one"), (1, "MIG-two")]
     assert "root" in found[0].users and found[1].users == ()

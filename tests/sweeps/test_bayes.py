@@ -85,7 +85,7 @@ def test_a_bayesian_sweep_asks_as_it_goes_and_keeps_what_it_knew(hands: Path, sw
     for combo, seen in plan.seen.items():  # what was recorded gives the point again
         values = {t.trial: run.value for t, run in found.items() if t.role == TRIAL and t.combo == combo}
         known = [(plan.points[combo][n], values[n]) for n in seen[0]]
-        assert bayes.propose(plan.spaces[combo], known, 8) == plan.points[combo][8]  # type: ignore[arg-type]
+        assert bayes.propose(plan.spaces[combo], known, 8) == plan.points[combo][8]
 
 
 def test_without_optuna_bayes_is_refused_and_quasi_works(

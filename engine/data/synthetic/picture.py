@@ -76,7 +76,8 @@ def _background(opacity: Array, scene: Scene, view: View) -> Array:
     level = 1 + ramp * across + ramp[:, None] * down
     shadow = np.asarray(small.resize((view.side, view.side), Image.Resampling.BILINEAR), np.float32)
     level *= 1 - shadow * np.float32(scene.shadow / 255)
-    return np.clip(level * scene.background.astype(np.float32)[:, None, None], 0, 1)
+    background: Array = np.clip(level * scene.background.astype(np.float32)[:, None, None], 0, 1)
+    return background
 
 
 def _add_sleeve(picture: Array, person: Person, edge: float, scene: Scene, view: View) -> None:

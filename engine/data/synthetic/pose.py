@@ -112,7 +112,9 @@ def _finger(view: View, start: Array, lengths: Array, turns: Array, width: float
 def _profile(stops: Array, width: float, taper: float, bulge: float) -> Array:
     """[128] half-width from the knuckle to the middle of the tip: thinner towards the tip, thicker at the joints."""
     at = np.linspace(0, stops[-1], 128)
-    profile = width * np.interp(at / stops[-1], [0, 0.5, 0.85, 1], [1, 0.5 + 0.5 * taper, taper * 1.02, taper * 0.9])
+    profile: Array = width * np.interp(
+        at / stops[-1], [0, 0.5, 0.85, 1], [1, 0.5 + 0.5 * taper, taper * 1.02, taper * 0.9]
+    )
     for joint, spread, share in ((stops[1], 6.0, 1.0), (stops[2], 4.5, 0.6)):
         profile *= 1 + bulge * share * np.exp(-(((at - joint) / spread) ** 2))
     return profile.astype(np.float32)
@@ -124,7 +126,8 @@ def palm(person: Person, posed: list[Finger], view: View) -> Array:
     scale, wrist, thumb = person.palm_scale, person.wrist_half_width, posed[4].joints
 
     def ahead(finger: Finger, share: float) -> Array:
-        return finger.joints[0] + (finger.joints[1] - finger.joints[0]) * share
+        place: Array = finger.joints[0] + (finger.joints[1] - finger.joints[0]) * share
+        return place
 
     bars = [
         (np.array([0.0, 12.0]), np.array([0.0, -45.0]), wrist, wrist * 0.98),
@@ -151,10 +154,14 @@ def _bar(x: Array, y: Array, start: Array, end: Array, half_width: float, end_ha
     t = np.clip((dx * step[0] + dy * step[1]) / (step @ step), 0, 1)
     dx -= t * step[0]
     dy -= t * step[1]
-    return np.sqrt(dx * dx + dy * dy) - (np.float32(half_width) + t * np.float32(end_half_width - half_width))
+    distance: Array = np.sqrt(dx * dx + dy * dy) - (
+        np.float32(half_width) + t * np.float32(end_half_width - half_width)
+    )
+    return distance
 
 
 def smooth_min(a: Array, b: Array, reach: float) -> Array:
     """The minimum with a fillet where both are within `reach` of each other (the polynomial smooth minimum)."""
-    blend = np.maximum(np.float32(reach) - np.abs(a - b), 0)
-    return np.minimum(a, b) - blend * blend * np.float32(0.25 / reach)
+    blend: Array = np.maximum(np.float32(reach) - np.abs(a - b), 0)
+    smooth: Array = np.minimum(a, b) - blend * blend * np.float32(0.25 / reach)
+    return smooth

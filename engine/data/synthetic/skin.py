@@ -115,7 +115,8 @@ def paint_finger(
 
 
 def _ridge(offset: Array, width: float) -> Array:
-    return np.exp(offset * offset * np.float32(-1 / width**2))
+    ridge: Array = np.exp(offset * offset * np.float32(-1 / width**2))
+    return ridge
 
 
 def _creases(patch: Array, finger: Finger, number: int, grown: Array, round_off: Array, own: Array) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.cli.options import Json, Run, Runs, Several, places
 
@@ -83,7 +84,7 @@ def identify(
         str | None,
         typer.Option(
             metavar="RUN|FILE",
-            help="Run with an evidence.json, or that file.",
+            help=f"Run with an {run_files.EVIDENCE}, or that file.",
             show_default="that of RUN, if it has one",
         ),
     ] = None,

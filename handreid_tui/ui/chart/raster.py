@@ -114,7 +114,8 @@ def rasterise(lines: Sequence[tuple[Floats, Floats]], width: int, height: int, v
 
 def _dot_rows(values: Floats, bottom: float, top: float, rows: int, seen: NDArray[np.bool_]) -> NDArray[np.int64]:
     share = np.where(seen, (top - values) / (top - bottom), 0.0)
-    return np.clip(np.rint(share * (rows - 1)), 0, rows - 1).astype(np.int64)
+    dots: NDArray[np.int64] = np.clip(np.rint(share * (rows - 1)), 0, rows - 1).astype(np.int64)
+    return dots
 
 
 def data_range(lines: Sequence[tuple[Floats, Floats]], x0: float, x1: float, log: bool) -> tuple[float, float]:

@@ -144,7 +144,7 @@ class Compare(Page):
         sections = reading.comparison.sections
         shown = replace(reading.comparison, sections=(sections[reading.section],))
         tables = self.query_one(Tables)
-        tables.query_one(Static).update(render(shown))  # type: ignore[arg-type]
+        tables.query_one(Static).update(render(shown))
         which = f"protocol {reading.section + 1} of {len(sections)}"
         of = "marked runs" if reading.request.numbers else "all runs"
         tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"
