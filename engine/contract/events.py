@@ -72,20 +72,20 @@ class RunStarted:
 
     pid: Annotated[int | None, whole] = None
     host: Annotated[str | None, _text] = None
-    device: Annotated[str | None, _text, "as torch names it"] = None
-    device_name: Annotated[str | None, _text, "for people"] = None
+    device: Annotated[str | None, _text, "torch's name"] = None
+    device_name: Annotated[str | None, _text, "readable name"] = None
     compute: Annotated[str | None, _text, "precision and kernels"] = None
     threads: Annotated[int | None, whole] = None
-    world_size: Annotated[int | None, whole, "processes that train together"] = None
+    world_size: Annotated[int | None, whole, "number of parallel processes"] = None
     combo: Annotated[str | None, _text] = None
     epochs: Annotated[int | None, whole] = None
-    steps: Annotated[int | None, whole, "in all epochs together"] = None
+    steps: Annotated[int | None, whole, "total over all epochs"] = None
     dataset: Annotated[str | None, _text] = None
     format: Annotated[str | None, _text, "layout of the data set"] = None
     subset: Annotated[str | None, _text] = None
     gallery: Annotated[str | None, _text] = None
     fingerprint: Annotated[str | None, _text, "of the split"] = None
-    found: Annotated[str | None, _text, "what the data set holds"] = None
+    found: Annotated[str | None, _text, "contents of the data set"] = None
     model: Annotated[str | None, _text] = None
     pretrained: Annotated[str | None, _text] = None
     image_size: Annotated[int | None, whole, "pixels"] = None
@@ -93,7 +93,7 @@ class RunStarted:
     train_images: Annotated[int | None, whole] = None
     train_identities: Annotated[int | None, whole] = None
     test_identities: Annotated[int | None, whole] = None
-    resumed_from: Annotated[int | None, whole, "steps that a checkpoint held"] = None
+    resumed_from: Annotated[int | None, whole, "steps completed in the checkpoint"] = None
     t: float | None = None
 
 
@@ -105,7 +105,7 @@ class TrainingStep:
     epoch: Annotated[int | None, whole, "from 1"] = None
     total: Annotated[float | None, _number, "weighted sum of the terms"] = None
     terms: Annotated[dict[str, float] | None, numbers, "each loss without its weight"] = None
-    watched: Annotated[dict[str, float] | None, numbers, "what terms measure beside it, as `facenet/active`"] = None
+    watched: Annotated[dict[str, float] | None, numbers, "other measurements, such as `facenet/active`"] = None
     lr: Annotated[float | None, _number] = None
     images_per_s: Annotated[float | None, _number] = None
     t: float | None = None
@@ -115,7 +115,7 @@ class TrainingStep:
 class EpochDone:
     """An epoch of training, with the means over its steps."""
 
-    step: Annotated[int, whole, "steps done before"]
+    step: Annotated[int, whole, "steps completed"]
     epoch: Annotated[int | None, whole] = None
     seconds: Annotated[float | None, _number, "of training"] = None
     geometry: Annotated[dict[str, float] | None, numbers, "of the validation: see METRICS"] = None
@@ -127,7 +127,7 @@ class EpochDone:
 class EvaluationDone:
     """The metrics of one evaluation."""
 
-    step: Annotated[int, whole, "steps done before"]
+    step: Annotated[int, whole, "steps completed"]
     epoch: Annotated[int | None, whole] = None
     split: Annotated[str | None, _text, "`val` or `test`"] = None
     stage: Annotated[str | None, _text, "`pixels`, `before`, `validation` or `final`"] = None
@@ -154,7 +154,7 @@ class SystemReading:
 class CheckpointWritten:
     """A checkpoint is complete on the disk."""
 
-    step: Annotated[int | None, whole, "steps done before"] = None
+    step: Annotated[int | None, whole, "steps completed"] = None
     epoch: Annotated[int | None, whole] = None
     path: Annotated[str | None, _text, "in the run directory"] = None
     best: Annotated[bool, _flag, "whether it is the best model"] = False

@@ -68,13 +68,13 @@ METRICS = (
     Metric("mINP", "mINP", "mean inverse negative penalty", "higher", "fraction", "report", REPORT, 2),
     Metric("eer", "EER", "equal error rate of verification", "lower", "fraction", "report", REPORT, 2),
     Metric("auc", "AUC", "area under the ROC curve of verification", "higher", "fraction", "report", REPORT),
-    Metric("tar_at_far_1e3", "TAR @ FAR 0.1%", "true accepts at that rate of false ones", "higher", "fraction",
+    Metric("tar_at_far_1e3", "TAR @ FAR 0.1%", "true accept rate at this false accept rate", "higher", "fraction",
            "report", REPORT),
-    Metric("intra", "within", "distance to the own mean", "lower", "distance", "geometry", EMBEDDING),
-    Metric("inter", "between", "distance between means", "higher", "distance", "geometry", EMBEDDING),
+    Metric("intra", "within", "distance to the mean of the identity", "lower", "distance", "geometry", EMBEDDING),
+    Metric("inter", "between", "distance between means of identities", "higher", "distance", "geometry", EMBEDDING),
     Metric("ratio", "within / between", "intra / inter", "lower", "ratio", "geometry", EMBEDDING),
     Metric("hard_gap", "hardest gap", "hardest positive - hardest negative", "lower", "", "geometry", EMBEDDING),
-    Metric("angle", "angle", "angle to the own mean, degrees", "lower", "degrees", "geometry", EMBEDDING),
+    Metric("angle", "angle", "angle to the mean of the identity", "lower", "degrees", "geometry", EMBEDDING),
 )  # fmt: skip
 
 SELECTED_BY = "mAP"  # the best model of a run is that of the best validation by this metric

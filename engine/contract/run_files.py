@@ -26,12 +26,12 @@ RUN_DIRECTORY = {
     META: ("manager", "what a user entered: `name`, `tags`, `note`, `archived`, and `created`"),
     SWEEP: (
         "manager, once",
-        "of a run of a sweep: `sweep` (its number), `role` (`trial`, `shortlist` or `confirm`), `combo`, `trial`, "
-        "`fold`, `seed`, and `values`, those that were sampled",
+        "for a run of a sweep: `sweep` (its number), `role` (`trial`, `shortlist` or `confirm`), `combo`, `trial`, "
+        "`fold`, `seed`, and the sampled `values`",
     ),
     PRUNED: (
         "keeper, once",
-        "of a trial that was stopped early: `t`, `epoch`, `value`, the `median` of `count` trials of its combination",
+        "for a trial that was stopped early: `t`, `epoch`, `value`, the `median` of `count` trials of its combination",
     ),
     QUEUED: (
         "manager, shim",
@@ -41,17 +41,17 @@ RUN_DIRECTORY = {
     PROCESS: (
         "shim",
         "the latest attempt: `t`, `host`, `boot_id`, `shim` and `trainer` (pids) with their start times, `device`, "
-        "`events` (size of the event log at its start), `slurm` (its task of Slurm), `stopping` and `asked` (when a "
+        "`events` (size of the event log at its start), `slurm` (its Slurm task), `stopping` and `asked` (when a "
         "stop was requested)",
     ),
     EXIT: ("shim", "`t` and the trainer's exit `status`, negative for a signal; absent during an attempt"),
     CLAIM: ("shim", "an flock, held while a shim or its trainer lives"),
-    EVENTS: ("trainer", "what happened, a JSON object a line, only ever appended to"),
-    LOG: ("shim", "what the trainer printed"),
+    EVENTS: ("trainer", "the events, one JSON object per line; append-only"),
+    LOG: ("shim", "the output of the trainer"),
     ENVIRONMENT: ("trainer", "versions, commit, host, device"),
-    CHECKPOINTS: ("trainer", "a folder for each checkpoint; never pickled objects"),
+    CHECKPOINTS: ("trainer", "one folder per checkpoint; no pickled objects"),
     EVALUATION: ("trainer", "the final test: features, ranks and average precisions of each trial, summary"),
-    EVALUATIONS: ("`evaluate`", "the same, a folder for each other data set that the model was tested on"),
+    EVALUATIONS: ("`evaluate`", "the same, one folder per additional data set that the model was tested on"),
 }
 
 # In `checkpoints`
@@ -68,7 +68,7 @@ RESUME_FOLDERS = (LAST, PREVIOUS, *(f"{name}{suffix}" for name in (LAST, BEST) f
 
 CHECKPOINT_FOLDERS = {
     BEST: ("trainer", "the best model by validation, without optimizer state"),
-    LAST: ("trainer", "the state to resume from, with the best model until then; removed when the run finishes"),
+    LAST: ("trainer", "the state to resume from, with the best model so far; removed when the run finishes"),
     PREVIOUS: ("trainer", "the one before `last`, in case `last` is damaged"),
 }
 
@@ -80,10 +80,10 @@ MANIFEST = "manifest.json"
 
 CHECKPOINT = {
     MODEL: ("trainer", "the weights"),
-    OPTIMIZER: ("trainer", "optimizer states, tensors alone"),
+    OPTIMIZER: ("trainer", "optimizer states, tensors only"),
     PROGRESS: ("trainer", "step, epoch, random states, model name"),
     BEST_MODEL: ("trainer", "in `last`: a hard link to the weights of `best`"),
-    MANIFEST: ("trainer", "a hash of each other file"),
+    MANIFEST: ("trainer", "a hash of every other file"),
 }
 
 # Where a folder given as weights may hold them, the first that is there
@@ -99,8 +99,8 @@ EVALUATION_FOLDER = {
     FEATURES: ("trainer", "`features` (images x dimensions) and `identity` of each test image"),
     IMAGES: ("trainer", "`root` of the data set and the paths of the test images in it"),
     TRIALS: ("trainer", "for each trial: queries, gallery, ranks of the true matches, average precision"),
-    SUMMARY: ("trainer", "the metrics, means over the trials, and the choices of the protocol"),
-    EVIDENCE: ("`evidence`", "the calibrator of likelihood ratios, its bounds, its people as hashes, its measures"),
+    SUMMARY: ("trainer", "the metrics, averaged over the trials, and the protocol settings"),
+    EVIDENCE: ("`evidence`", "the likelihood-ratio calibrator, its bounds, hashes of its people, its measures"),
 }
 
 # In the folder of runs
@@ -126,20 +126,20 @@ SLURM_FOLDER = {
         "manager",
         "`t`, `cluster`, `user` (a uid), and `runs`: the array index of each open run",
     ),
-    f"JOB{SLURM_OUTPUT}": ("Slurm", "what tasks printed before they became the shim of their run"),
-    SQUEUE: ("manager", "the last answer of `squeue`"),
+    f"JOB{SLURM_OUTPUT}": ("Slurm", "the output of tasks before they became the shim of their run"),
+    SQUEUE: ("manager", "the latest output of `squeue`"),
     SLURM_LOCK: ("manager", "an flock, held by whoever submits, stops or queries"),
 }
 
 RUNS_FOLDER = {
-    SEQUENCE: ("manager", "the highest number given to a run, so that none is used twice"),
+    SEQUENCE: ("manager", "the highest run number assigned, so that none is used twice"),
     RUNS_LOCK: ("manager", "an flock, held while runs are made or their `meta.json` is edited"),
     f"{NEW_PREFIX}*": ("manager", "a run directory that is being made"),
     TRASH: ("manager", "deleted run directories, until they are restored or purged; 30 days at most"),
     QUEUE_LOCK: ("manager", "an flock, held while the queue is changed"),
     SUPERVISOR_LOCK: ("supervisor", "an flock, held by the one process that starts queued runs"),
-    SUPERVISOR_LOG: ("supervisor", "what the supervisor printed"),
+    SUPERVISOR_LOG: ("supervisor", "the output of the supervisor"),
     CPU_LOCK: ("shim", "an flock, held by the run that trains on the CPU"),
     SLURM: ("manager", "the jobs submitted to Slurm"),
-    SWEEPS: ("manager, keeper", "the sweeps: what each was asked to do, and every point that it planned"),
+    SWEEPS: ("manager, keeper", "the sweeps: the request and all planned points of each"),
 }

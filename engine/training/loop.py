@@ -32,6 +32,7 @@ from engine.evaluation.evaluate import Report, extract, images_of, pixel_feature
 from engine.evaluation.geometry import geometry
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
+from engine.machine.randomness import derived_seed
 from engine.model.towers import complete_record
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
@@ -99,6 +100,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         factor = rate_factor(config.train, step, steps_per_epoch)
         setup.optimizers.set_rates(factor)
         images, target = setup.batch(step)
+        torch.manual_seed(derived_seed(config.seed, "dropout", step))  # of towers that have one inside
         with setup.device.precision():
             encoded = encode(workers.share(images))
         features = setup.model.through_necks(workers.gather(encoded))
