@@ -226,8 +226,7 @@ def test_what_nvml_tells_becomes_gpus_with_mig_instances_and_other_users(monkeyp
     nvml.nvmlDeviceGetComputeRunningProcesses = lambda handle: (
         [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)] if handle == 0 else refuse()
     )
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(devices, "_nvml", devices._nvml.__wrapped__)
+    monkeypatch.setattr("handreid_tui.launch.devices.nvml", lambda: nvml)
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     found = devices.list_gpus()
     assert [(gpu.index, gpu.uuid) for gpu in found] == [(0, "GPU-whole"), (1, "MIG-one"), (1, "MIG-two")]
