@@ -192,9 +192,9 @@ def test_weights_in_several_files_are_put_together(
     ("damage", "sentence"),
     [
         (lambda index: next(index.parent.glob("*2-of*")).unlink(), "1 of the 3 files"),
-        (lambda index: index.write_text('{"weight_map": {"a": "../b"}}'), "no index"),
-        (lambda index: index.write_text('{"weights": 1}'), "no index"),
-        (lambda index: index.write_text("["), "no index"),
+        (lambda index: index.write_text('{"weight_map": {"a": "../b"}}'), "not an index"),
+        (lambda index: index.write_text('{"weights": 1}'), "not an index"),
+        (lambda index: index.write_text("["), "not an index"),
     ],
 )
 def test_an_index_that_does_not_lead_to_weights_says_so(
