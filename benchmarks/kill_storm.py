@@ -36,7 +36,8 @@ from handreid_tui.history import ingest, open_history, rebuild
 from handreid_tui.launch import lifecycle
 from handreid_tui.runs import directory
 from handreid_tui.runs.attempt import Attempt, Process
-from handreid_tui.runs.state import observe, process_started
+from handreid_tui.runs.claim import process_started
+from handreid_tui.runs.state import observe
 
 ROLES = {"trainer": 8, "shim": 4, "supervisor": 3, "client": 1, "reader": 2}  # how often each is chosen
 PARALLEL = 3

@@ -32,7 +32,7 @@ from engine.data.layouts.hand_info import COLUMNS
 from engine.data.split import open_split
 from engine.model.pretrained import load_weights
 from engine.training.checkpoint import BEST, FILES, Checkpoint, load_checkpoint, load_newest, save_checkpoint
-from handreid_tui.runs.directory import Meta
+from handreid_tui.runs.meta import Meta
 from handreid_tui.runs.state import observe
 from handreid_tui.settings import read_user_file
 

@@ -6,12 +6,14 @@ import platform
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.contract.nvml import nvml
 from engine.machine.device import Device, cpu_capabilities
 
 PACKAGES = ("handreid", "torch", "torchvision", "open_clip_torch", "numpy", "pillow", "safetensors")
@@ -55,10 +57,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def _driver() -> str | None:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    except Exception:  # the driver's own library may be absent in a container
-        return None
+    if library := nvml():
+        with suppress(library.NVMLError):
+            return str(library.nvmlSystemGetDriverVersion())
+    return None

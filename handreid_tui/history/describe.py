@@ -14,7 +14,7 @@ from engine.contract.config import RunConfig, flatten
 from engine.contract.errors import UserError
 from handreid_tui.history.apply import set_columns
 from handreid_tui.history.models import Run
-from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
 from handreid_tui.runs.safe_files import is_file, plain, read_json
 from handreid_tui.runs.state import State
 
@@ -32,7 +32,7 @@ class Description:
 
 def describe(path: Path) -> Description:
     """Name, note, tags and configuration of a run directory; what cannot be read is left empty, with the problem."""
-    meta, problem = directory.Meta.read(path), ""
+    meta, problem = Meta.read(path), ""
     columns: dict[str, Any] = {
         "path": str(path),
         "name": meta.name or path.name,

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from engine.contract.errors import UserError
 from handreid_tui.history.ingest import ingest_run
 from handreid_tui.history.schema import reading
-from handreid_tui.runs.directory import Meta, edit_meta
+from handreid_tui.runs.meta import Meta, edit_meta
 
 
 def set_name(history: Engine, number: int, name: str) -> None:

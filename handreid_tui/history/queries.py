@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine
 
 from engine.contract import run_files
-from engine.contract.errors import UserError
 from engine.contract.metrics import SELECTED_BY, metric, metric_columns
 from handreid_tui.history.schema import reading
+from handreid_tui.runs.select import choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +121,7 @@ def list_runs(history: Engine, *, archived: bool = False) -> list[RunRow]:
 def find_run(history: Engine, text: str) -> RunRow:
     """The run that `text` names: a number, a unique beginning of a name, or `last`. Raises UserError otherwise."""
     rows = list_runs(history, archived=True)
-    if not rows:
-        raise UserError("There are no runs yet: start one with `handreid run --combo ce`.")
-    if text == "last":
-        return rows[-1]
-    if text.isdigit():
-        fitting = [row for row in rows if row.number == int(text)]
-    else:
-        fitting = [row for row in rows if text in _names(row)] or [
-            row for row in rows if any(name.startswith(text) for name in _names(row))
-        ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise UserError(f"There is no run {text!r}: see `handreid runs`.")
-    shown = ", ".join(f"{row.number} {row.name}" for row in fitting[:5])
-    raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
-
-
-def _names(row: RunRow) -> tuple[str, str, str]:
-    return row.name, row.path.name, row.path.name.partition("-")[2]
+    return choose(rows, text, path=lambda row: row.path, own_name=lambda row: row.name)
 
 
 def metric_keys(history: Engine, number: int) -> list[str]:

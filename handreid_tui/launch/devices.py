@@ -15,12 +15,12 @@ import os
 import pwd
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.contract.nvml import nvml
 from handreid_tui.launch import file_locks
 from handreid_tui.launch.queue import Waiting
 
@@ -204,28 +204,17 @@ def list_gpus() -> list[Gpu]:
     if fake := os.environ.get("HANDREID_FAKE_GPUS"):
         memory = 80 << 30
         return [Gpu(index, f"GPU-fake-{index}", "fake", memory, memory) for index in range(int(fake))]
-    nvml = _nvml()
-    if nvml is None:
+    library = nvml()
+    if library is None:
         return []
     found = []
-    for index in range(nvml.nvmlDeviceGetCount()):
+    for index in range(library.nvmlDeviceGetCount()):
         try:
-            board = nvml.nvmlDeviceGetHandleByIndex(index)
-            found += [_describe(nvml, index, handle) for handle in _instances(nvml, board)]
-        except nvml.NVMLError:
+            board = library.nvmlDeviceGetHandleByIndex(index)
+            found += [_describe(library, index, handle) for handle in _instances(library, board)]
+        except library.NVMLError:
             continue  # a GPU that fell off the bus
     return found
-
-
-@cache
-def _nvml() -> Any:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except (ImportError, OSError, pynvml.NVMLError):
-        return None
-    return pynvml
 
 
 def _instances(nvml: Any, board: Any) -> list[Any]:

@@ -29,9 +29,10 @@ from handreid_tui.launch.slurm.stop import Stopped
 from handreid_tui.launch.slurm.submit import submit
 from handreid_tui.launch.supervisor import look_after
 from handreid_tui.runs.attempt import Attempt, mark_stopping, workers
+from handreid_tui.runs.claim import is_claimed
 from handreid_tui.runs.directory import create_all, number
 from handreid_tui.runs.safe_files import explain, is_file
-from handreid_tui.runs.state import State, is_claimed, observe
+from handreid_tui.runs.state import State, observe
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig

@@ -18,10 +18,10 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from handreid_tui.runs.claim import claim
 from handreid_tui.runs.directory import list_runs, number
 from handreid_tui.runs.ending import events_size, tell_ended
 from handreid_tui.runs.safe_files import explain, in_threads, is_file, read_json, write_json
-from handreid_tui.runs.state import claim
 
 HERE, SLURM = "here", "slurm"
 

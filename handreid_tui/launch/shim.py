@@ -28,9 +28,9 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.shim_task import ThisTask, wait_again
 from handreid_tui.runs.attempt import mark_stopping, was_asked_to_stop, workers
+from handreid_tui.runs.claim import boot_id, claim, process_started
 from handreid_tui.runs.ending import events_size, has_checkpoint, how_ended, tell_ended
 from handreid_tui.runs.safe_files import write_json
-from handreid_tui.runs.state import boot_id, claim, process_started
 
 CPU_NICENESS = 10  # of a trainer on the CPU: the keys of whoever works here go first
 PR_SET_PDEATHSIG = 1

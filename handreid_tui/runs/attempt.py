@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
+from handreid_tui.runs.claim import boot_id, process_started
 from handreid_tui.runs.safe_files import plain, read_json, write_json
-from handreid_tui.runs.state import boot_id, process_started
 
 
 @dataclass(frozen=True)

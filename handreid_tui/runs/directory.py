@@ -1,58 +1,35 @@
-"""One run directory: making it, finding it, and what a user noted in it (meta.json).
+"""Run directories: making them, and finding them.
 
 The directory is the truth; the run history is an index over it. The standard library alone: the shim imports this too.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from handreid_tui.runs.meta import Meta, clean_tags, locked
 from handreid_tui.runs.safe_files import (
     explain,
     in_threads,
-    modified,
     plain,
     read_bytes,
-    read_json,
     replace_file,
     write_json,
 )
-from handreid_tui.runs.state import FINAL, State, boot_id, claim, is_claimed, observe, process_started
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
 
-__all__ = [
-    "FINAL",
-    "Meta",
-    "State",
-    "boot_id",
-    "claim",
-    "create",
-    "edit_meta",
-    "is_claimed",
-    "list_runs",
-    "number",
-    "observe",
-    "process_started",
-]
-
 _FOLDER = re.compile(r"([0-9]{4,9})-([A-Za-z0-9_.+-]+)")
-
-
-# Making and finding run directories
 
 
 def create(runs: Path, config: RunConfig, *, tags: Iterable[str] = (), note: str = "") -> Path:
@@ -75,7 +52,7 @@ def create_all(
 
     sweeps: what the sweep.json of each holds, where they are runs of a sweep.
     """
-    meta = Meta(tags=_clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3))
+    meta = Meta(tags=clean_tags(tags), note=plain(note, 10_000), created=round(time.time(), 3))
     fresh = [runs / f"{run_files.NEW_PREFIX}{secrets.token_hex(8)}" for _ in configs]
 
     def fill(folder: Path, config: RunConfig, sweep: dict[str, Any] | None) -> None:
@@ -87,7 +64,7 @@ def create_all(
 
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        with _locked(runs):
+        with locked(runs):
             first = _next_number(runs, len(configs))
             in_threads(fill, fresh, configs, sweeps or (None for _ in configs))
             paths = [runs / f"{first + place:04d}-{_folder_name(config)}" for place, config in enumerate(configs)]
@@ -153,64 +130,3 @@ def _next_number(runs: Path, count: int) -> int:
     following = max(existing, int(sequence) if sequence.strip().isdigit() else 0) + 1
     replace_file(runs / run_files.SEQUENCE, f"{following + count - 1}\n".encode())
     return following
-
-
-@contextmanager
-def _locked(runs: Path) -> Iterator[None]:
-    lock = os.open(runs / run_files.RUNS_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-# What a user entered
-
-
-@dataclass(frozen=True)
-class Meta:
-    """What a user entered about a run. `created` is in Unix seconds."""
-
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    note: str = ""
-    archived: bool = False
-    created: float = 0.0
-
-    @classmethod
-    def read(cls, path: Path) -> Meta:
-        """The meta.json of the run directory `path`; what is missing or damaged in it reads as not entered."""
-        raw = read_json(path / run_files.META)
-        created, tags = raw.get("created"), raw.get("tags")
-        if not isinstance(created, int | float) or not 0 <= created < 1e11:
-            created = modified(path / run_files.CONFIG) or 0.0
-        return cls(
-            name=_one_line(raw.get("name"), 200),
-            tags=_clean_tags(tags if isinstance(tags, list) else ()),
-            note=plain(raw.get("note"), 10_000),
-            archived=raw.get("archived") is True,
-            created=float(created),
-        )
-
-    def write(self, path: Path) -> None:
-        write_json(path / run_files.META, asdict(self))
-
-
-def edit_meta(path: Path, change: Callable[[Meta], Meta]) -> Meta:
-    """Change meta.json, so that two managers at once lose nothing. Raises UserError where it cannot be written."""
-    try:
-        with _locked(path.parent):
-            meta = change(Meta.read(path))
-            meta.write(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be changed: {explain(error)}") from None
-    return Meta.read(path)
-
-
-def _clean_tags(tags: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(sorted({clean for tag in tags if (clean := _one_line(tag, 100))}))
-
-
-def _one_line(text: Any, limit: int) -> str:
-    return " ".join(plain(text, limit).split())

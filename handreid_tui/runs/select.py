@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from engine.contract.errors import UserError
 from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
+
+R = TypeVar("R")
+
+
+def choose(runs: Sequence[R], text: str, path: Callable[[R], Path], own_name: Callable[[R], str], where: str = "") -> R:
+    """The one of `runs`, in the order of their numbers, that `text` names.
+
+    own_name: what a user called a run, "" for nothing; where: ` in FOLDER`, for the messages. Raises UserError where
+    none or several fit.
+    """
+
+    def names(run: R) -> tuple[str, ...]:
+        folder = path(run).name
+        return folder, folder.partition("-")[2], own_name(run)
+
+    if not runs:
+        raise UserError(f"There are no runs{where} yet: start one with `handreid run --combo ce`.")
+    if text == "last":
+        return runs[-1]
+    if text.isdigit():
+        fitting = [run for run in runs if directory.number(path(run)) == int(text)]
+    else:
+        fitting = [run for run in runs if text and text in names(run)] or [
+            run for run in runs if any(name.startswith(text) for name in names(run))
+        ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise UserError(f"There is no run {text!r}{where}: see `handreid runs`.")
+    shown = ", ".join(path(run).name for run in fitting[:5])
+    raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
 
 
 def find_run(runs: Path, text: str) -> Path:
     """The run directory that `text` names. Raises UserError where none or several fit."""
     paths = directory.list_runs(runs)
-    if not paths:
-        raise UserError(f"There are no runs in {runs} yet: start one with `handreid run --combo ce`.")
-    if text == "last":
-        return paths[-1]
-    if text.isdigit():
-        fitting = [path for path in paths if directory.number(path) == int(text)]
-    else:
-        fitting = [path for path in paths if text in _names(path)] or [
-            path for path in paths if any(name.startswith(text) for name in _names(path))
-        ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise UserError(f"There is no run {text!r} in {runs}: see `handreid runs`.")
-    shown = ", ".join(path.name for path in fitting[:5])
-    raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
+    return choose(paths, text, path=lambda each: each, own_name=lambda each: Meta.read(each).name, where=f" in {runs}")
 
 
 def find_runs(runs: Path, texts: list[str]) -> list[Path]:
@@ -43,9 +62,3 @@ def find_runs(runs: Path, texts: list[str]) -> list[Path]:
         else:
             found[find_run(runs, text)] = None
     return list(found)
-
-
-def _names(path: Path) -> list[str]:
-    """What a run goes by: its folder, its combination, and the name that a user gave it."""
-    own = directory.Meta.read(path).name
-    return [path.name, path.name.partition("-")[2], *([own] if own else [])]

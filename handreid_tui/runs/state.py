@@ -1,4 +1,4 @@
-"""What the files of a run directory say about its process, and who owns the run.
+"""The state of a run, as its files and its claim report it.
 
 The files are described in `engine.contract.run_files`. A shim claims the run, removes exit.json, writes process.json,
 starts the trainer, removes queued.json, waits, writes exit.json, and releases the claim.
@@ -7,24 +7,21 @@ The standard library alone: the shim imports this too.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from engine.contract import run_files
 from engine.contract.events import RunEnded, RunStarted, parse
+from handreid_tui.runs.claim import boot_id, is_claimed, process_started
 from handreid_tui.runs.log_text import last_line
 from handreid_tui.runs.safe_files import (
     is_file,
     modified,
-    open_file,
     plain,
     read_bytes,
     read_json,
@@ -135,56 +132,3 @@ def _signal_name(value: int) -> str:
         return signal.Signals(value).name
     except ValueError:
         return f"signal {value}"
-
-
-# Who owns a run
-
-
-def claim(path: Path) -> int | None:
-    """Own the run until the returned descriptor is closed, at the latest by our death; None where another owns it."""
-    lock = os.open(path / run_files.CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    for _ in range(50):  # `is_claimed` of somebody else holds it for some microseconds
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except BlockingIOError:
-            time.sleep(0.01)
-    os.close(lock)
-    return None
-
-
-def is_claimed(path: Path) -> bool:
-    """Whether a living process holds the claim on the run."""
-    lock = open_file(path / run_files.CLAIM)
-    if lock is None:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks: the other files must tell
-        return False
-    finally:
-        os.close(lock)
-
-
-@cache
-def boot_id() -> str:
-    """Differs after each start of this machine; "" where the system does not tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def process_started(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with the pid it names a process for good.
-
-    None where there is no such process, or it is a zombie, or the system has no /proc.
-    """
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return None if after_name[0] in "ZX" else int(after_name[19])

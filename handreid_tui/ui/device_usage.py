@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+
+from engine.contract.nvml import nvml
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,7 @@ class Devices:
     """Reads NVML where it is there, else the load of the processor."""
 
     def __init__(self) -> None:
-        self._nvml: Any = None
-        with suppress(Exception):  # no driver, no library, no permission: all mean no GPU to show
-            import pynvml
-
-            pynvml.nvmlInit()
-            self._nvml = pynvml
+        self._nvml = nvml()
 
     def read(self) -> tuple[Device, ...]:
         with suppress(Exception):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handreid_tui.runs.directory import edit_meta
+from handreid_tui.runs.meta import edit_meta
 from tests.cli.test_run import _command, handreid
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.run_files import finish, make_run

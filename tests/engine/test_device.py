@@ -65,6 +65,7 @@ def test_a_reading_that_a_gpu_refuses_leaves_the_others(monkeypatch: pytest.Monk
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
     monkeypatch.setattr(usage, "_nvml_handle", object)
+    monkeypatch.setattr("engine.machine.usage.nvml", lambda: pynvml)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", refuse)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", refuse)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda handle: 71_000)

@@ -24,7 +24,8 @@ from handreid_tui.history import (
     summary,
 )
 from handreid_tui.history.schema import reading
-from handreid_tui.runs import directory
+from handreid_tui.runs.claim import claim
+from handreid_tui.runs.meta import Meta, edit_meta
 from handreid_tui.runs.safe_files import write_json
 from tests.support.events import event as as_event
 from tests.support.run_files import Trainer, append, finish, make_run
@@ -285,7 +286,7 @@ def test_the_status_follows_the_files(history: Engine, runs: Path) -> None:
     assert status() == "starting"
     write_json(run / "queued.json", {"t": 0.0, "priority": 0, "resume": False})
     assert status() == "queued"
-    lock = directory.claim(run)
+    lock = claim(run)
     assert lock is not None
     (run / "queued.json").unlink()
     Trainer(run).start()
@@ -304,7 +305,7 @@ def test_the_status_follows_the_files(history: Engine, runs: Path) -> None:
 def test_what_others_enter_is_seen(history: Engine, runs: Path) -> None:
     run = finish(make_run(runs))
     ingest(history, runs)
-    directory.edit_meta(run, lambda meta: directory.Meta("mine", ("t",), "n", True, meta.created))
+    edit_meta(run, lambda meta: Meta("mine", ("t",), "n", True, meta.created))
     report = ingest(history, runs)
     assert report.changed == {1}
     assert list_runs(history) == []

@@ -154,7 +154,11 @@ def test_a_run_of_more_gpus_than_there_are_waits_and_is_refused_where_it_is_laun
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     check("auto", 4)
     check("cuda:1", 0.5)
-    for device, gpus, told in (("auto", 8, "there are 4 here"), ("cuda:1", 2, "goes with"), ("cpu", 2, "goes with")):
+    for device, gpus, told in (
+        ("auto", 8, "this machine has 4"),
+        ("cuda:1", 2, "not with cuda:1"),
+        ("cpu", 2, "not with cpu"),
+    ):
         with pytest.raises(UserError, match=told):
             check(device, gpus)
 
@@ -222,8 +226,7 @@ def test_what_nvml_tells_becomes_gpus_with_mig_instances_and_other_users(monkeyp
     nvml.nvmlDeviceGetComputeRunningProcesses = lambda handle: (
         [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)] if handle == 0 else refuse()
     )
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(devices, "_nvml", devices._nvml.__wrapped__)
+    monkeypatch.setattr("handreid_tui.launch.devices.nvml", lambda: nvml)
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     found = devices.list_gpus()
     assert [(gpu.index, gpu.uuid) for gpu in found] == [(0, "GPU-whole"), (1, "MIG-one"), (1, "MIG-two")]

@@ -17,8 +17,9 @@ import pytest
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle
 from handreid_tui.runs.attempt import Attempt
+from handreid_tui.runs.claim import process_started
 from handreid_tui.runs.safe_files import read_json
-from handreid_tui.runs.state import observe, process_started
+from handreid_tui.runs.state import observe
 from tests.support.launch_tools import events, make_run, processes_of, until
 
 

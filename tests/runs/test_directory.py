@@ -19,8 +19,10 @@ import pytest
 from engine.contract.config import RunConfig, resolve
 from engine.contract.errors import UserError
 from handreid_tui.runs import directory
+from handreid_tui.runs.claim import boot_id, claim, process_started
+from handreid_tui.runs.meta import Meta, edit_meta
 from handreid_tui.runs.safe_files import inside, read_json, write_json
-from handreid_tui.runs.state import LOST_AFTER, STALLED_AFTER
+from handreid_tui.runs.state import LOST_AFTER, STALLED_AFTER, State, observe
 from tests.support.run_files import Trainer, append, finish, make_run
 
 # Making run directories
@@ -31,7 +33,7 @@ def test_a_new_run_holds_its_configuration_and_what_the_user_said(tmp_path: Path
     run = directory.create(tmp_path / "deep" / "runs", config, tags=["night", "a b", "night"], note="first try")
     assert run.name == "0001-ce+triplet-0.5"
     assert RunConfig.load(run / "config.json") == config
-    meta = directory.Meta.read(run)
+    meta = Meta.read(run)
     assert (meta.tags, meta.note, meta.archived) == (("a b", "night"), "first try", False)
     assert abs(meta.created - time.time()) < 60
 
@@ -112,28 +114,28 @@ def test_importing_it_needs_no_library() -> None:
 def test_a_damaged_meta_file_reads_as_nothing_entered(tmp_path: Path, content: bytes) -> None:
     run = make_run(tmp_path, note="lost")
     (run / "meta.json").write_bytes(content)
-    meta = directory.Meta.read(run)
-    assert replace(meta, created=0.0) == directory.Meta()
+    meta = Meta.read(run)
+    assert replace(meta, created=0.0) == Meta()
     assert abs(meta.created - time.time()) < 60  # then the age of config.json
 
 
 def test_text_from_elsewhere_cannot_move_the_cursor(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     write_json(run / "meta.json", {"name": "a\x1b[2Jb\nc", "tags": ["\x07", "x\x00y"], "note": "1\n2\x9b\ud800"})
-    meta = directory.Meta.read(run)
-    assert (meta.name, meta.tags, meta.note) == ("a[2Jb c", ("xy",), "1\n2")
+    meta = Meta.read(run)
+    assert (meta.name, meta.tags, meta.note) == ("a[2Jb c", ("xy",), "1\n2?")
 
 
 def _add_tags(run: Path, first: int) -> None:
     for tag in range(first, first + 25):
-        directory.edit_meta(run, lambda meta, tag=tag: replace(meta, tags=(*meta.tags, str(tag))))
+        edit_meta(run, lambda meta, tag=tag: replace(meta, tags=(*meta.tags, str(tag))))
 
 
 def test_edits_of_several_managers_at_once_are_all_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with ProcessPoolExecutor(4, mp_context=get_context("fork")) as pool:
         list(pool.map(_add_tags, [run] * 4, range(0, 100, 25)))
-    assert set(directory.Meta.read(run).tags) == {str(tag) for tag in range(100)}
+    assert set(Meta.read(run).tags) == {str(tag) for tag in range(100)}
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
@@ -145,20 +147,20 @@ def test_links_are_neither_read_nor_written_through(tmp_path: Path) -> None:
     secret.write_text('{"note": "secret"}')
     (run / "meta.json").unlink()
     (run / "meta.json").symlink_to(secret)
-    assert directory.Meta.read(run).note == ""
-    directory.edit_meta(run, lambda meta: replace(meta, note="mine"))
-    assert directory.Meta.read(run).note == "mine"
+    assert Meta.read(run).note == ""
+    edit_meta(run, lambda meta: replace(meta, note="mine"))
+    assert Meta.read(run).note == "mine"
     assert json.loads(secret.read_text()) == {"note": "secret"}
     (run / "claim.lock").symlink_to(secret)
     with pytest.raises(OSError):
-        directory.claim(run)
+        claim(run)
 
 
 def test_a_pipe_in_the_place_of_a_file_does_not_hang(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     for name in ("events.jsonl", "process.json", "exit.json", "queued.json", "claim.lock", "trainer.log"):
         os.mkfifo(run / name)
-    assert directory.observe(run).status == "starting"
+    assert observe(run).status == "starting"
 
 
 def test_paths_that_lead_out_of_the_run_are_refused(tmp_path: Path) -> None:
@@ -175,18 +177,18 @@ def test_paths_that_lead_out_of_the_run_are_refused(tmp_path: Path) -> None:
 SHIM = """
 import json, os, socket, subprocess, sys, time
 from pathlib import Path
-from handreid_tui.runs import state
+from handreid_tui.runs.claim import boot_id, claim, process_started
 from handreid_tui.runs.safe_files import write_json
 run, trainer = Path(sys.argv[1]), None
-lock = state.claim(run)
+lock = claim(run)
 if lock is None:
     sys.exit("claimed by another")
 events = run / "events.jsonl"
 size = events.stat().st_size if events.exists() else 0
 trainer = subprocess.Popen(["sleep", "60"])
 write_json(run / "process.json", {
-    "t": time.time(), "host": socket.gethostname(), "boot_id": state.boot_id(), "events": size, "shim": os.getpid(),
-    "trainer": trainer.pid, "trainer_started": state.process_started(trainer.pid)})
+    "t": time.time(), "host": socket.gethostname(), "boot_id": boot_id(), "events": size, "shim": os.getpid(),
+    "trainer": trainer.pid, "trainer_started": process_started(trainer.pid)})
 print(trainer.pid, flush=True)
 status = trainer.wait()
 write_json(run / "exit.json", {"t": time.time(), "status": status})
@@ -224,43 +226,43 @@ def shim(run: Path):
 
 def test_a_run_waits_in_the_queue_until_it_is_claimed(run: Path) -> None:
     write_json(run / "queued.json", {"t": time.time(), "priority": 0, "resume": False})
-    assert directory.observe(run).status == "queued"
-    lock = directory.claim(run)
+    assert observe(run).status == "queued"
+    lock = claim(run)
     assert lock is not None
-    assert directory.observe(run).status == "starting"
-    assert directory.claim(run) is None
+    assert observe(run).status == "starting"
+    assert claim(run) is None
     os.close(lock)
-    assert directory.observe(run).status == "queued"
+    assert observe(run).status == "queued"
 
 
 def test_a_run_starts_runs_and_finishes(run: Path, shim: Shim) -> None:
-    assert directory.observe(run) == directory.State("starting")
+    assert observe(run) == State("starting")
     trainer = Trainer(run).start()
-    assert directory.observe(run) == directory.State("running")
+    assert observe(run) == State("running")
     trainer.end()
-    assert directory.observe(run) == directory.State("running")  # until the shim has seen its end
+    assert observe(run) == State("running")  # until the shim has seen its end
     shim.kill_trainer(signal.SIGTERM)
-    assert directory.observe(run) == directory.State("finished")
-    assert directory.observe(run).final
+    assert observe(run) == State("finished")
+    assert observe(run).final
 
 
 def test_a_failure_tells_its_reason(run: Path) -> None:
     Trainer(run).start().end(
         "failed", {"kind": "nan", "message": "Loss \x1b[31mce is NaN.", "traceback": "x" * 300_000}
     )
-    assert directory.observe(run) == directory.State("failed", "Loss [31mce is NaN.")
+    assert observe(run) == State("failed", "Loss [31mce is NaN.")
 
 
 def test_a_killed_trainer_has_failed(run: Path, shim: Shim) -> None:
     Trainer(run).start().steps(0, 5)
     shim.kill_trainer(signal.SIGKILL)
-    assert directory.observe(run) == directory.State("failed", "killed by SIGKILL (out of memory?)")
+    assert observe(run) == State("failed", "killed by SIGKILL (out of memory?)")
 
 
 def test_a_trainer_that_dies_before_its_first_event_is_quoted(run: Path) -> None:
     write_json(run / "exit.json", {"status": 1})
     (run / "trainer.log").write_text("Traceback …\nModuleNotFoundError: No module named 'torch'\n\n")
-    state = directory.observe(run)
+    state = observe(run)
     assert state.status == "failed"
     assert state.reason.endswith("wrote no result: ModuleNotFoundError: No module named 'torch'")
 
@@ -268,39 +270,39 @@ def test_a_trainer_that_dies_before_its_first_event_is_quoted(run: Path) -> None
 def test_a_run_without_its_shim_runs_until_the_trainer_is_gone_and_then_is_lost(run: Path, shim: Shim) -> None:
     Trainer(run).start()
     shim.kill()
-    assert directory.observe(run).status == "running"
+    assert observe(run).status == "running"
     os.kill(shim.trainer, signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while directory.process_started(shim.trainer) and time.monotonic() < deadline:
+    while process_started(shim.trainer) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert directory.observe(run) == directory.State("lost", "Its shim was killed.")
+    assert observe(run) == State("lost", "Its shim was killed.")
 
 
 def test_a_reused_process_number_is_not_ours(run: Path) -> None:
-    ours = {"host": os.uname().nodename, "boot_id": directory.boot_id(), "events": 0, "trainer": os.getpid()}
-    write_json(run / "process.json", ours | {"trainer_started": directory.process_started(os.getpid())})
-    assert directory.observe(run).status == "starting"
+    ours = {"host": os.uname().nodename, "boot_id": boot_id(), "events": 0, "trainer": os.getpid()}
+    write_json(run / "process.json", ours | {"trainer_started": process_started(os.getpid())})
+    assert observe(run).status == "starting"
     write_json(run / "process.json", ours | {"trainer_started": 1})
-    assert directory.observe(run).status == "lost"
+    assert observe(run).status == "lost"
 
 
 def test_a_restarted_machine_has_lost_its_runs(run: Path) -> None:
     Trainer(run).start()
     write_json(run / "process.json", {"host": os.uname().nodename, "boot_id": "an earlier one", "events": 0})
-    assert directory.observe(run) == directory.State("lost", "The machine was restarted.")
+    assert observe(run) == State("lost", "The machine was restarted.")
 
 
 def test_an_ended_event_of_an_earlier_attempt_does_not_count(run: Path) -> None:
     Trainer(run).start().end("stopped")
-    assert directory.observe(run).status == "stopped"
+    assert observe(run).status == "stopped"
     size = (run / "events.jsonl").stat().st_size
-    here = {"host": os.uname().nodename, "boot_id": directory.boot_id(), "events": size}
+    here = {"host": os.uname().nodename, "boot_id": boot_id(), "events": size}
     write_json(run / "process.json", here)
-    assert directory.observe(run).status == "lost"
+    assert observe(run).status == "lost"
     Trainer(run).start(resumed_from=5)
-    assert directory.observe(run).status == "lost"
+    assert observe(run).status == "lost"
     Trainer(run).end("finished")
-    assert directory.observe(run).status == "finished"
+    assert observe(run).status == "finished"
 
 
 def test_a_torn_ended_event_does_not_count(run: Path) -> None:
@@ -308,31 +310,29 @@ def test_a_torn_ended_event_does_not_count(run: Path) -> None:
     whole = (run / "events.jsonl").read_bytes()
     (run / "events.jsonl").write_bytes(whole[:-10])
     write_json(run / "exit.json", {"status": -9})
-    assert directory.observe(run).status == "failed"
+    assert observe(run).status == "failed"
 
 
 def test_on_another_host_events_tell(run: Path) -> None:
     write_json(run / "process.json", {"host": "node\x1b7", "boot_id": "its own", "events": 0})
     Trainer(run).start()
     now = time.time()
-    assert directory.observe(run, now=now) == directory.State("running")
-    assert directory.observe(run, now=now + STALLED_AFTER + 60) == directory.State("running", stalled=True)
-    assert directory.observe(run, now=now + LOST_AFTER + 60) == directory.State(
-        "lost", "No sign of life for 1 h on node7."
-    )
+    assert observe(run, now=now) == State("running")
+    assert observe(run, now=now + STALLED_AFTER + 60) == State("running", stalled=True)
+    assert observe(run, now=now + LOST_AFTER + 60) == State("lost", "No sign of life for 1 h on node7.")
     Trainer(run).end()
-    assert directory.observe(run, now=now + LOST_AFTER + 60).status == "finished"
+    assert observe(run, now=now + LOST_AFTER + 60).status == "finished"
 
 
 def test_a_trainer_that_says_nothing_is_stalled(run: Path, shim: Shim) -> None:
     Trainer(run).start()
-    assert directory.observe(run, now=time.time() + STALLED_AFTER + 60) == directory.State("running", stalled=True)
-    assert directory.observe(run, now=time.time() - 1e6) == directory.State("running")  # the clock was set back
+    assert observe(run, now=time.time() + STALLED_AFTER + 60) == State("running", stalled=True)
+    assert observe(run, now=time.time() - 1e6) == State("running")  # the clock was set back
 
 
 def test_a_run_that_nothing_ever_started_is_lost(run: Path) -> None:
-    assert directory.observe(run).status == "starting"
-    assert directory.observe(run, now=time.time() + 120) == directory.State("lost", "It was never started.")
+    assert observe(run).status == "starting"
+    assert observe(run, now=time.time() + 120) == State("lost", "It was never started.")
 
 
 @pytest.mark.parametrize("name", ["process.json", "exit.json", "queued.json", "events.jsonl", "trainer.log"])
@@ -340,7 +340,7 @@ def test_a_run_that_nothing_ever_started_is_lost(run: Path) -> None:
 def test_damaged_files_never_break_it(run: Path, name: str, content: bytes) -> None:
     finish(run)
     (run / name).write_bytes(content)
-    assert directory.observe(run).status in ("queued", "starting", "running", "finished", "failed", "lost")
+    assert observe(run).status in ("queued", "starting", "running", "finished", "failed", "lost")
 
 
 def test_observers_never_keep_a_shim_from_its_claim(run: Path) -> None:
@@ -352,7 +352,7 @@ def test_observers_never_keep_a_shim_from_its_claim(run: Path) -> None:
     try:
         time.sleep(0.5)
         for _ in range(200):
-            lock = directory.claim(run)
+            lock = claim(run)
             assert lock is not None
             os.close(lock)
     finally:
@@ -365,4 +365,4 @@ def test_a_read_of_json_is_limited(run: Path) -> None:
     (run / "exit.json").write_text('{"status": 1' + " " * (2 << 20) + "}")
     assert read_json(run / "exit.json") == {}
     append(run, b"x" * 10)
-    assert directory.observe(run).status != "finished"
+    assert observe(run).status != "finished"

@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 
 from engine.contract import run_files
 from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
 from handreid_tui.settings import Places
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.preferences import Remembered
@@ -77,9 +78,9 @@ def write_history(folder: Path, seeds: int = 2) -> Places:
         if path.is_dir():
             _tick(path / run_files.EVENTS)
             hours = 60 - directory.number(path)
-            directory.Meta(
-                tags=directory.Meta.read(path).tags,
-                note=directory.Meta.read(path).note,
+            Meta(
+                tags=Meta.read(path).tags,
+                note=Meta.read(path).note,
                 created=time.time() - hours * 3600 - 99,
             ).write(path)
     for path in (failed, stopped):

@@ -13,6 +13,7 @@ import pytest
 
 from engine.contract.config import resolve
 from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
 from handreid_tui.settings import Places
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Confirm, Prompt
@@ -200,13 +201,13 @@ async def test_tags_notes_names_and_archive_reach_the_run_directory(places):
     async with opened(places, "runs") as (app, pilot):
         path = app.snapshot.runs[8].path
         await pilot.press("t", *"again", "enter")
-        await until(pilot, lambda: directory.Meta.read(path).tags == ("again", "paper"))
+        await until(pilot, lambda: Meta.read(path).tags == ("again", "paper"))
         await pilot.press("n", *" please", "enter")
-        await until(pilot, lambda: directory.Meta.read(path).note == "once more with margin 0.5 please")
+        await until(pilot, lambda: Meta.read(path).note == "once more with margin 0.5 please")
         await pilot.press("N", *"my best", "enter")
         await shows(pilot, "my best", "#again #paper")
         await pilot.press("space", "space", "a")
-        await until(pilot, lambda: directory.Meta.read(path).archived)
+        await until(pilot, lambda: Meta.read(path).archived)
         await until(pilot, lambda: app.screen.query_one(RowTable).keys == [6, 5, 4, 3, 2, 1])
         await pilot.press("A")
         await until(pilot, lambda: len(app.screen.query_one(RowTable).keys) == 8)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handreid_tui.runs import directory
+from handreid_tui.runs.meta import Meta
 from handreid_tui.settings import Places
 from handreid_tui.ui.dialogs import Confirm, Prompt
 from handreid_tui.ui.table import RowTable
@@ -51,10 +51,10 @@ async def test_enter_on_notes_that_differ_changes_none_of_them(places):
         await shows(pilot, "the notes differ")
         await pilot.press("enter")
         await pilot.pause(0.3)
-        assert directory.Meta.read(first).note == "once more with margin 0.5"
-        assert not directory.Meta.read(second).note
+        assert Meta.read(first).note == "once more with margin 0.5"
+        assert not Meta.read(second).note
         await pilot.press("n", *"both", "enter")
-        await until(pilot, lambda: {directory.Meta.read(path).note for path in (first, second)} == {"both"})
+        await until(pilot, lambda: {Meta.read(path).note for path in (first, second)} == {"both"})
 
 
 async def test_a_stop_says_that_a_waiting_run_only_leaves_the_queue(tmp_path):

@@ -27,8 +27,9 @@ from handreid_tui.launch import queue
 from handreid_tui.launch.queue import SLURM, Waiting
 from handreid_tui.launch.slurm.client import call
 from handreid_tui.runs.attempt import was_asked_to_stop
+from handreid_tui.runs.claim import claim
 from handreid_tui.runs.safe_files import inside, is_file, read_json
-from handreid_tui.runs.state import claim, observe
+from handreid_tui.runs.state import observe
 
 PATIENCE = 180.0  # seconds for the claim of a node that failed to be given up; NFS takes 90
 

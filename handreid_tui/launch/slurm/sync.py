@@ -22,9 +22,10 @@ from handreid_tui.launch.slurm.client import SOON, call, cancel
 from handreid_tui.launch.slurm.ledger import SlurmTask
 from handreid_tui.launch.slurm.submit import this_cluster
 from handreid_tui.runs.attempt import Attempt, note_task, was_asked_to_stop
+from handreid_tui.runs.claim import is_claimed
 from handreid_tui.runs.ending import events_size, tell_ended
 from handreid_tui.runs.safe_files import is_file, modified, plain, read_bytes, read_json, size_and_time, write_json
-from handreid_tui.runs.state import is_claimed, observe
+from handreid_tui.runs.state import observe
 
 LOOK_EVERY = 10.0  # seconds
 FORGOTTEN_AFTER = 20.0  # seconds after which a task that squeue does not list is over
