@@ -73,7 +73,7 @@ def read_user_file(path: Path = FILE) -> UserFile:
 
 def _own_combo(path: Path, name: str, table: Any) -> Combo:
     if name in COMBOS:
-        raise UserError(f"{path}: {name!r} is a combination of the table already; choose another name.")
+        raise UserError(f"{path}: {name!r} is already a built-in combination; choose another name.")
     if not isinstance(table, dict):
         raise UserError(f"{path}: [combos.{name}] holds a weight for each term, like `triplet = 0.5`.")
     weights, options = {}, {}
@@ -86,7 +86,7 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
         if not isinstance(weights[term], int | float) or isinstance(weights[term], bool):
             raise UserError(f"{path}: the weight of {term} in [combos.{name}] is {weights[term]!r}, not a number.")
         options[term] = own
-    return Combo(title_of(weights), str(table.get("does", "A combination of your own.")), weights, options)
+    return Combo(title_of(weights), str(table.get("does", "A custom combination.")), weights, options)
 
 
 def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -22,7 +22,7 @@ class Combo:
 
 
 COMBOS: dict[str, Combo] = {
-    "zero_shot": Combo("No training", "Where CLIP starts: the encoder as it is.", {}),
+    "zero_shot": Combo("No training", "CLIP without training.", {}),
     "ce": Combo("CE", "Basic classification, the baseline.", {"ce": 1.0}),
     "ce_triplet": Combo(
         "CE + Triplet",
@@ -42,7 +42,7 @@ COMBOS: dict[str, Combo] = {
     "facenet": Combo("FaceNet", "The triplet loss of face recognition, alone.", {"facenet": 1.0}),
     "ce_facenet": Combo(
         "CE + FaceNet",
-        "Semi-hard triplets in the place of the hardest ones.",
+        "Semi-hard triplets in place of the hardest ones.",
         {"ce": 1.0, "facenet": 1.0},
     ),
 }
@@ -92,7 +92,7 @@ def title_of(weights: dict[str, float]) -> str:
 
 def _of_terms(expression: str) -> Combo:
     weights = _read_terms(expression)
-    return Combo(title_of(weights), "A combination of your own.", weights)
+    return Combo(title_of(weights), "A custom combination.", weights)
 
 
 def _read_terms(expression: str) -> dict[str, float]:

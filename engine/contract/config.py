@@ -178,7 +178,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
     if given := settings.keys() & {"combo", "seed", "version"}:
-        raise UserError(f"{min(given)!r} cannot be set like other settings: it has an option of its own.")
+        raise UserError(f"{min(given)!r} cannot be set like other settings: use its own option.")
     combo = combo_name(combo, own)
     found = find_combo(combo, own)
     settings = {setting_name(key): value for key, value in settings.items()}

@@ -31,10 +31,10 @@ def check_model_name(name: str) -> None:
     """
     if name.startswith(TIMM):
         if not re.fullmatch(r"\w+(\.\w+)?", name.removeprefix(TIMM)):
-            raise UserError(f"{name!r} is no name of timm: write one like timm:resnet50.tv2_in1k.", "model.name")
+            raise UserError(f"{name!r} is not a timm model: write a name such as timm:resnet50.tv2_in1k.", "model.name")
     elif name.startswith(ON_HUB):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name.removeprefix(ON_HUB)):
-            raise UserError(f"{name!r} is no repository of the hub: write hf-hub:OWNER/NAME.", "model.name")
+            raise UserError(f"{name!r} is not a repository of the hub: write hf-hub:OWNER/NAME.", "model.name")
     elif name not in model_names():
         near = difflib.get_close_matches(name, model_names(), n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""

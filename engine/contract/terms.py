@@ -134,7 +134,7 @@ TERMS: dict[str, Term] = {
     ),
     "center": Term(
         title="Center",
-        does="Pulls each identity towards a learnt center: compact clusters.",
+        does="Pulls images of each identity towards a learned center: compact clusters.",
         formula="½ mean ‖x - c_y‖², the centers with an SGD of their own",
         source="Wen et al. 2016, section 3",
         code="center.py",
@@ -166,7 +166,7 @@ TERMS: dict[str, Term] = {
     ),
     "facenet": Term(
         title="FaceNet",
-        does="Keeps each image closer to its identity than to the nearest other one just beyond, on the unit sphere.",
+        does="Brings each image closer to its identity than to semi-hard images of others, on the unit sphere.",
         formula="mean over pairs with a semi-hard negative of d(a, p) - d(a, n) + m, with d = ‖z_i - z_j‖²",
         source="Schroff et al. 2015, section 3 (semi-hard)",
         code="facenet.py",
@@ -190,7 +190,7 @@ TERMS: dict[str, Term] = {
     ),
     "circle": Term(
         title="Circle",
-        does="Weighs each pair by how far its similarity is from where it should be.",
+        does="Weights each pair by the distance of its similarity from the optimum.",
         formula="log(1 + Σ_n exp(g a_n (s_n - m)) Σ_p exp(-g a_p (s_p - 1 + m)))",
         source="Sun et al. 2020, section 3",
         code="circle.py",

@@ -65,7 +65,7 @@ def load_pixels(
     try:
         name = _name(root, images, size)
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be read any more ({error.strerror}): check the data set.") from error
+        raise UserError(f"{error.filename} can no longer be read ({error.strerror}): check the data set.") from error
     files = _Files(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def load_pixels(
                 facts = _decode_all(root, images, size, files, progress)
     except OSError as error:
         raise UserError(
-            f"The decoded images cannot be kept in {folder} ({error.strerror}). Name another place with HANDREID_CACHE."
+            f"The decoded images cannot be stored in {folder} ({error.strerror}). Set another one with HANDREID_CACHE."
         ) from error
     bad: dict[str, str] = facts["bad"]
     if bad:

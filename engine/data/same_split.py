@@ -70,7 +70,7 @@ def check_same_images(run: str, begun: Begun, split: Split) -> None:
         return
     what = f"{begun.counts} then; {now.counts} now"
     if now.counts == begun.counts:
-        what = f"as many images and identities as then ({now.counts}), but others"
+        what = f"the same number of images and identities ({now.counts}), but different ones"
     raise UserError(f"The data set {split.root} has changed since run {run} began: {what}. {WAY_OUT}")
 
 
@@ -82,7 +82,7 @@ def check_same_decoded(run: str, begun: Begun, split: Split) -> None:
         now.train_identities,
     ):
         raise UserError(
-            f"Not the same images of {split.root} can be decoded as when run {run} began: "
+            f"The set of images of {split.root} that can be decoded has changed since run {run} began: "
             f"{begun.counts} then; {now.counts} now. {WAY_OUT}"
         )
 

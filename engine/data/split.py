@@ -152,7 +152,7 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
         )
     if ids_per_batch > len(split.classes):
         raise UserError(
-            f"A batch of {ids_per_batch} identities needs as many to train on, but {split.subset} has "
+            f"A batch of {ids_per_batch} identities needs at least as many training identities, but {split.subset} has "
             f"{len(split.classes)}: use {len(split.classes)} or less.",
             "train.ids_per_batch",
         )
@@ -220,7 +220,7 @@ def _check(subset: Subset, train: Images, what: str) -> None:
     if not train:
         people = len(identities(subset.train_all))
         who = "The only training identity" if people == 1 else "Each training identity"
-        raise UserError(f"{who} of {what} has 1 image, which is for validation: add images.")
+        raise UserError(f"{who} of {what} has 1 image, which is used for validation: add images.")
     if not subset.test:
         raise UserError(f"{what} has no test identities: choose another subset, or add identities.")
 

@@ -41,7 +41,7 @@ def export(run: Path, folder: Path) -> None:
         stand_in.load_state_dict(state | rest)
     except RuntimeError as error:
         raise UserError(
-            f"open_clip builds {config.model.name} at its own size alone, and {run.name} trained at "
+            f"open_clip builds {config.model.name} only at its native size, but {run.name} was trained at "
             f"{model.image_size} px: take the weights from {run_files.BEST_CHECKPOINT}/{run_files.MODEL} of the run."
         ) from error
     folder.mkdir(parents=True, exist_ok=True)

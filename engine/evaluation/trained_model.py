@@ -16,7 +16,7 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     config = RunConfig.load(run / run_files.CONFIG)
     checkpoint = load_checkpoint(run / run_files.BEST_CHECKPOINT)
     if checkpoint is None:
-        raise UserError(f"{run.name} has no usable checkpoint: only a run that has trained can be scored or exported.")
+        raise UserError(f"{run.name} has no usable checkpoint: only a trained run can be evaluated or exported.")
     weights = config.model.model_copy(update={"pretrained": str((run / run_files.BEST_CHECKPOINT).absolute())})
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
@@ -25,7 +25,7 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
         len(necks[f"{place}.weight"]) != dim for place, dim in enumerate(model.dims)
     ):
         raise UserError(
-            f"{run.name} was trained by an earlier version, where {config.model.name} gave one feature twice: "
+            f"{run.name} was trained by an earlier version, in which {config.model.name} gave one feature twice: "
             "train it again."
         )
     model.necks.load_state_dict(necks)

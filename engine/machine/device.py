@@ -71,7 +71,7 @@ def _choose(wanted: str) -> torch.device:
     if device.type != "cuda":
         return device
     if not count:
-        raise UserError(f"There is no GPU for {wanted}: use cpu, or see `handreid doctor`.", "device")
+        raise UserError(f"This machine has no GPU for {wanted}: use cpu, or see `handreid doctor`.", "device")
     of_this_process = int(os.environ.get("LOCAL_RANK", "0"))
     index = of_this_process if device.index is None else device.index
     if index >= count:

@@ -30,7 +30,7 @@ def depths(encoder: ImageEncoder) -> Depths:
     names = [name for name, _ in encoder.named_parameters()]
     block = {name: int(match[1] or match[2]) for name in names if (match := BLOCK.match(name))}
     if not block:
-        raise UserError("The blocks of this encoder are not known: its weights can be frozen by name alone.")
+        raise UserError("The blocks of this encoder are not known: freeze its weights by name.")
     number = {at: place for place, at in enumerate(sorted(set(block.values())), 1)}  # a ResNet's begin at 1
     first = names.index(next(iter(block)))
 

@@ -67,7 +67,7 @@ def find_tower(state: dict[str, Tensor], visual: nn.Module, source: Path) -> dic
     if missing:
         raise UserError(
             f"{source} does not fit this model: {len(missing)} of {len(wanted)} weights of the image tower "
-            f"are missing, first {missing[0]!r}. Name the model that it is of.",
+            f"are missing, first {missing[0]!r}. Choose the model that the weights belong to.",
             "model.name",
         )
     return best
@@ -82,7 +82,9 @@ def fill(visual: nn.Module, state: dict[str, Tensor], source: Path) -> None:
     for name, value in state.items():
         if value.shape != own[name].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
-            text = f"{source} does not fit this model: {name!r} is {shapes}. Name the model that it is of."
+            text = (
+                f"{source} does not fit this model: {name!r} is {shapes}. Choose the model that the weights belong to."
+            )
             raise UserError(text, "model.name")
     visual.load_state_dict(state)
 

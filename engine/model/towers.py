@@ -110,7 +110,7 @@ def _tag(config: ModelConfig) -> str | None:
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     if config.pretrained not in tags:
         known = f"Its tags: {', '.join(tags)}." if tags else "It has none: use none or a file."
-        text = f"{config.name} has no pretrained weights {config.pretrained!r}, nor is that a file. {known}"
+        text = f"{config.name} has no pretrained weights {config.pretrained!r}, and there is no such file. {known}"
         raise UserError(text, "model.pretrained")
     return config.pretrained
 
@@ -276,8 +276,8 @@ def _check_hub() -> None:
 
 def _not_fetched(config: ModelConfig, error: Exception) -> UserError:
     return UserError(
-        f"The weights {config.pretrained!r} of {config.name} could not be fetched ({_line(error)}). "
-        "Without the hub give a file, or start from scratch with none.",
+        f"The weights {config.pretrained!r} of {config.name} could not be downloaded ({_line(error)}). "
+        "Give a file instead, or start from scratch with none.",
         "model.pretrained",
     )
 

@@ -50,7 +50,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if begin.startswith(magic):
             raise UserError(f"{file} {sentence}.")
     if not begin:
-        raise UserError(f"{file} is empty: the download or the copy of it failed.")
+        raise UserError(f"{file} is empty: download or copy it again.")
     if begin[8:9] == b"{":
         return _read_safetensors(file)
     if begin.startswith(b"PK"):
@@ -62,12 +62,12 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise UserError(f"{file} is damaged or cut short ({error}): fetch it again.") from None
+        raise UserError(f"{file} is damaged or truncated ({error}): download it again.") from None
 
 
 def _read_zip(file: Path) -> dict[str, Tensor]:
     if not zipfile.is_zipfile(file):
-        raise UserError(f"{file} is cut short: fetch it again.")
+        raise UserError(f"{file} is truncated: download it again.")
     try:
         return dict(_tensors(_load(file), "", 0))
     except Exception:  # torch's reader meets what it does not know with nearly every kind of error
@@ -76,7 +76,7 @@ def _read_zip(file: Path) -> dict[str, Tensor]:
         return read_tensors(file)
     except StopIteration:
         raise UserError(
-            f"{file} is a zip archive without weights of PyTorch: unpack it, and name what is in it."
+            f"{file} is a zip archive without PyTorch weights: unpack it and give the file inside."
         ) from None
     except Exception as error:  # so does a damaged archive, below zipfile and pickle
         raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): fetch it again.") from None
@@ -119,11 +119,11 @@ def _read_parts(index: Path) -> dict[str, Tensor]:
         if not all(Path(name).name == name for name in names):
             raise ValueError("a file in another folder")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{index} is no index of weights ({type(error).__name__}: {error}).") from None
+        raise UserError(f"{index} is not an index of weights ({type(error).__name__}: {error}).") from None
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
         raise UserError(
-            f"{len(absent)} of the {len(names)} files of {index} are missing, the first is {absent[0]}: fetch them too."
+            f"{len(absent)} of the {len(names)} files of {index} are missing, first {absent[0]}: download them too."
         )
     state: dict[str, Tensor] = {}
     for name in names:

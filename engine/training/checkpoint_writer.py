@@ -56,7 +56,7 @@ class CheckpointWriter:
             return
         (written, about), self._writing = self._writing, None
         if problem := written.result():
-            text = f"No checkpoint at step {about.step}: {problem}. Training goes on."
+            text = f"No checkpoint at step {about.step}: {problem}. Training continues."
             self.events.write(TrainerMessage("warning", text))
         else:
             self.events.write(about)

@@ -51,7 +51,9 @@ class Optimizers:
             optimizer.load_state_dict(state)
             for weight, kept in optimizer.state.items():  # a fused step would write beyond a smaller state
                 if any(value.dim() and value.shape != weight.shape for value in _tensors(kept)):
-                    raise UserError("The checkpoint belongs to a model of another shape, so the run cannot be resumed.")
+                    raise UserError(
+                        "The checkpoint is of a model of another shape: the run cannot be resumed, train it again."
+                    )
 
 
 def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective) -> Optimizers:

@@ -44,11 +44,11 @@ def explain_candidate(case: Case, rank: int) -> BothWays:
     """
     candidate, run = candidate_at(case, rank), Path(case.run_directory)
     if weights_hash(run) != case.weights:
-        raise UserError(f"The model of {case.run} is gone or another one: the case cannot be explained.")
+        raise UserError(f"The model of {case.run} was removed or replaced: the case cannot be explained.")
     images = [*case.photos, *candidate.references]
     for image in images:
         if hash_file(Path(image.path)) != image.sha256:
-            raise UserError(f"{image.path} is not as it was in the case: it was changed, moved or removed.")
+            raise UserError(f"{image.path} no longer matches the case: it was changed, moved or removed.")
     with tempfile.TemporaryDirectory(prefix="handreid-") as scratch:
         place = Path(scratch)
         features = _embed(run, images, [[]] * len(images), place)

@@ -12,7 +12,7 @@ def agree(question: str, yes: bool, otherwise: str) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError(f"{question} There is no terminal to answer at: use --yes.")
+        raise UserError(f"{question} There is no terminal to ask on: use --yes.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UserError(otherwise)

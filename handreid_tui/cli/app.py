@@ -13,7 +13,7 @@ from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
     name="handreid",
-    help="Train combinations of losses for hand re-identification, watch them, and compare them.",
+    help="Train combinations of losses for hand re-identification, monitor the runs, and compare the results.",
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode="rich",
@@ -92,7 +92,7 @@ def start(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Train combinations of losses for hand re-identification, watch them, and compare them.
+    """Train combinations of losses for hand re-identification, monitor the runs, and compare the results.
 
     Without a command: open the terminal UI.
     """

@@ -1,4 +1,4 @@
-"""`handreid combos`: the table of the mission."""
+"""`handreid combos`: the loss terms and the named combinations."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _warnings(c: Calibration, evaluation: Evaluation) -> list[str]:
     if c.images_unread:
         found.append(f"{c.images_unread} images in {evaluation.root} could not be hashed: overlaps may go unseen.")
     if not c.weights:
-        found.append("The run has no model any more: identify cannot use it.")
+        found.append("The model of the run was removed: identify cannot use it.")
     return found
 
 

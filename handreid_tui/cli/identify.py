@@ -100,11 +100,11 @@ def check_case(case: Path, head: str | None) -> None:
     if found.fault:
         raise UserError(f"The log of {case} is damaged: {found.fault}.")
     if head and head != found.head and head not in [entry["sha256"] for entry in found.entries]:
-        raise UserError(f"The log of {case} does not hold the entry {head}: it was rewritten.")
+        raise UserError(f"The log of {case} does not contain the entry {head}: it was rewritten.")
     for entry in found.entries:
         for name, digest in entry.get("files", {}).items():
             if hash_file(case / name) != digest:
-                raise UserError(f"{case / name} is not as the log says: it was changed or is missing.")
+                raise UserError(f"{case / name} does not match the log: it was changed or is missing.")
     names = _verifiers(found.entries)
     print(f"{len(found.entries)} entries, each as it was written. Head {found.head}")
     print(f"Verified by {len(names)} of {VERIFIERS} people{': ' + ', '.join(names) if names else ''}.")

@@ -114,7 +114,7 @@ Names = Annotated[
 By = Annotated[
     RowOf | None,
     typer.Option(
-        help="What a row is: the runs of one combination, or one run.",
+        help="Make a row for each combination, or for each run.",
         show_default="combo; run if runs are named",
         rich_help_panel=OUTPUT,
     ),

@@ -55,7 +55,7 @@ def run(
     Raises UserError before anything is made, or with everything removed again where a trainer found the mistake.
     """
     if slurm and (priority or parallel > 1):
-        raise UserError("Slurm has its own order: --priority and --parallel are for runs here.")
+        raise UserError("--priority and --parallel apply to this machine only: Slurm has its own order.")
     check_tags(tags)
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings

@@ -83,7 +83,7 @@ def extend(places: Places, more: str, trials: int | None, detach: bool, as_json:
     """Give a sweep more trials, then as `tune`. Raises UserError where it has as many already."""
     number = number_of(more)
     if trials is None:
-        raise UserError(f"Say how many trials a combination: `handreid tune --more @{number} --trials 48`.")
+        raise UserError(f"Give the number of trials per combination: `handreid tune --more @{number} --trials 48`.")
     actions.extend(places.runs, number, trials)
     return _follow(places, number, detach, as_json)
 
@@ -136,7 +136,7 @@ def _trials_within(budget: str, recipes: SweepPlan, asked: actions.SweepRequest,
     trials = int((trainings - asked.shortlist * (FOLDS - asked.folds) - asked.confirm) // asked.folds)
     if trials < max(2, asked.shortlist):
         raise UserError(
-            f"{budget} is enough for {max(0, int(trainings))} trainings a combination ({found}): "
+            f"{budget} is enough for {max(0, int(trainings))} trainings per combination ({found}): "
             "too few for a search. Give more time, or smaller --shortlist and --confirm."
         )
     print(f"{budget}: {trials} trials a combination, as run {found.source} took.", file=sys.stderr)

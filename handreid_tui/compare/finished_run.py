@@ -133,4 +133,4 @@ def _started(directory: Path) -> RunStarted:
         if chunk.end == offset:
             break
         offset = chunk.end
-    raise UserError(f"{directory.name} has no event that says what it was tested on.")
+    raise UserError(f"{directory.name} has no event that records what it was tested on.")

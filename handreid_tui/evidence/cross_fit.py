@@ -44,7 +44,7 @@ def require_people(pairs: Pairs, what: str) -> None:
     if pairs.persons < LEAST_PEOPLE:
         raise UserError(
             f"{what} has {pairs.persons} people with enough images, and a likelihood ratio takes {LEAST_PEOPLE}: "
-            "test on more people, or use fewer images a template (--images)."
+            "test on more people, or use fewer images per template (--images)."
         )
 
 

@@ -61,7 +61,7 @@ def read_labels(evaluation: Evaluation, person: NDArray[np.int64], by: list[str]
 def _table(root: Path) -> Path:
     places = table_of(root) if root.is_dir() else None
     if places is None:
-        raise UserError(f"There is no HandInfo.csv in {root}: groups are the labels of that table, and nothing else.")
+        raise UserError(f"There is no HandInfo.csv in {root}: groups are taken from the labels of that table.")
     return places[1]
 
 

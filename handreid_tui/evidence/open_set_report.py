@@ -94,7 +94,7 @@ def report_open_set(
     searches = searches_of_trials(evaluation)
     without = people_without(searches)
     if not without:
-        raise UserError(f"{evaluation.folder} has a gallery of one person: there is nobody to be mistaken for.")
+        raise UserError(f"{evaluation.folder} has a gallery of one person: an open-set test needs at least two people.")
     modelled = size is not None and size > without + 1
     exact = None if modelled or size is None else size
     open_set = OpenSet(searches, exact)

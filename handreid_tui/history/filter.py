@@ -198,7 +198,7 @@ def resolve_key(name: str) -> str:
     if not ending and name in ("weight", *(option for term in TERMS.values() for option in term.options)):
         return f"loss.*.{name}"
     if ending:
-        raise UserError(f"{name!r} may be {' or '.join(ending)}: write it whole.")
+        raise UserError(f"{name!r} is ambiguous ({' or '.join(ending)}): write it in full.")
     near = difflib.get_close_matches(name.lower(), folded, n=1)
     raise UserError(f"A run has no {name!r} to filter by.{f' Did you mean {folded[near[0]]!r}?' if near else ''}")
 

@@ -81,10 +81,10 @@ def check(device: str, gpus: float) -> None:
     if gpus <= 1:
         return
     if device not in ("auto", "cuda"):
-        raise UserError(f"Several GPUs go with the device auto or cuda, but not with {device}.", "gpus")
+        raise UserError(f"Several GPUs require the device auto or cuda, not {device}.", "gpus")
     there = len(visible_gpus(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")))
     if gpus > there:
-        raise UserError(f"A run on {gpus:g} GPUs: this machine has {there or 'none'}.", "gpus")
+        raise UserError(f"A run on {gpus:g} GPUs is not possible: this machine has {there or 'none'}.", "gpus")
 
 
 def obstacle(gpu: Gpu, share: float = 1.0) -> str | None:

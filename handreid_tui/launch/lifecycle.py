@@ -99,7 +99,7 @@ def resume(
                 case "finished":
                     raise UserError(f"Run {path.name} has finished: there is nothing to resume.")
                 case "queued":
-                    raise UserError(f"Run {path.name} is queued already.")
+                    raise UserError(f"Run {path.name} is already queued.")
                 case "running" | "starting":
                     raise UserError(f"Run {path.name} is running: there is nothing to resume.")
         notes = follow_data(runs, data, must_be_here=slurm is None)
@@ -131,13 +131,13 @@ def stop(path: Path, *, kill: bool = False) -> Stopped:
             if _withdraw(path):
                 return "withdrawn"
             if not is_claimed(path):
-                raise UserError(f"Run {path.name} does not run: it is {_words(observe(path))}.")
+                raise UserError(f"Run {path.name} is not running ({_words(observe(path))}).")
         attempt = Attempt.read(path)
         if attempt.living:
             return _signal(path, attempt, kill=kill or attempt.stopping)
         if time.monotonic() > end:  # claimed, but by nobody that we can see
             where = f"on {attempt.host}" if attempt.host and not attempt.here else "in another container"
-            raise UserError(f"Run {path.name} runs {where}: stop it there.")
+            raise UserError(f"Run {path.name} is running {where}: stop it there.")
         time.sleep(0.02)  # a shim has claimed the run, and is about to say who it is
 
 
@@ -187,7 +187,7 @@ def ensure_supervised(folders: Iterable[Path]) -> None:
             sync.take_in(runs)
             look_after(runs)
         except OSError as error:
-            raise UserError(f"The queue of {runs} cannot be worked on: {explain(error)}") from None
+            raise UserError(f"The queue of {runs} cannot be processed: {explain(error)}") from None
 
 
 def size(path: Path) -> int:
@@ -274,7 +274,7 @@ def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Pa
         if not is_file(path / run_files.CONFIG):
             raise UserError(f"There is no configuration in {path}.")
         if link := next((inner for inner in path.rglob("*") if inner.is_symlink()), None):
-            raise UserError(f"{link} is a link, and a run writes into its own directory only; remove it to go on.")
+            raise UserError(f"{link} is a link, and a run writes into its own directory only; remove it to continue.")
         if gpus > 1:
             devices.check(queue.Waiting(path).device, gpus)
     return runs

@@ -155,10 +155,10 @@ def owned(path: Path) -> Iterator[None]:
 
 def _still_waiting(path: Path) -> Waiting:
     if not is_file(path / run_files.QUEUED):
-        raise UserError(f"Run {path.name} does not wait in the queue.")
+        raise UserError(f"Run {path.name} is not queued.")
     run = read(path)
     if run.on == SLURM:
-        raise UserError(f"Run {path.name} waits on Slurm, which has its own order: see `scontrol top`.")
+        raise UserError(f"Run {path.name} is queued on Slurm, which has its own order: see `scontrol top`.")
     return run
 
 

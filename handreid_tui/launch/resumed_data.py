@@ -47,7 +47,7 @@ def follow_data(paths: list[Path], data: Path | None, *, must_be_here: bool = Tr
         found = _place(path, config, begun, data, opened)
         if found is None and must_be_here:
             raise UserError(
-                f"The data set of run {path.name} is not at {config.data.source} any more. Put it back, or name "
+                f"The data set of run {path.name} is not at {config.data.source} any more. Put it back, or give "
                 f"its new place: `handreid resume {number(path)} --data PATH`."
             )
         if found and str(found) != config.data.source:

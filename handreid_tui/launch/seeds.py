@@ -14,7 +14,7 @@ def read_seeds(text: str) -> list[int]:
             raise UserError(f"Seeds are whole numbers, like 0,1,2 or 0-4, but got {part!r}.")
         numbers = range(int(first), int(last or first) + 1)
         if not numbers or len(numbers) > 1000:
-            raise UserError(f"{part!r} is no range of at most 1,000 seeds.")
+            raise UserError(f"{part!r} is not a range of at most 1,000 seeds.")
         seeds += numbers
     if any(seed >= 2**32 for seed in seeds):
         raise UserError("A seed is below 4,294,967,296.")

@@ -26,7 +26,7 @@ def inside(run: Path, *parts: str) -> Path:
     for part in parts:
         path = path / part
         if part in ("", "..") or "/" in part or path.is_symlink():
-            raise UserError(f"{path} leads out of its run directory; remove it to go on.")
+            raise UserError(f"{path} leads out of its run directory; remove it to continue.")
     return path
 
 

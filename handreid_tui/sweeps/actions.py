@@ -133,7 +133,7 @@ def extend(runs: Path, number: int, trials: int) -> SweepPlan:
     with changing_sweeps(runs, number):
         old = read_plan(runs, number)
         if trials <= old.trials:
-            raise UserError(f"Sweep @{number} has {old.trials} trials a combination already: give --trials more.")
+            raise UserError(f"Sweep @{number} has {old.trials} trials per combination already: give a larger --trials.")
         extended = _with_points(replace(old, trials=trials, finished=False))
         _check_points(extended)
         extended.write(runs)
@@ -211,7 +211,7 @@ def _check_method(asked: SweepRequest) -> None:
     if asked.method == "bayes":
         check_installed("--method bayes")
         if asked.slurm:
-            raise UserError("--method bayes asks for a point at a time: on Slurm use --method quasi.")
+            raise UserError("--method bayes proposes one point at a time: on Slurm use --method quasi.")
     fixed = {"train.epochs", "evaluation.every"} & {one.key for one in asked.over}
     if asked.prune and fixed:
         raise UserError(f"--prune compares trials at the same epoch: {min(fixed)} cannot be varied with it.")

@@ -109,7 +109,7 @@ def read_plan(runs: Path, number: int) -> SweepPlan:
             }
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({type(error).__name__}): remove it, its runs stay.") from None
+        raise UserError(f"{path} is damaged ({type(error).__name__}): remove it; its runs are kept.") from None
 
 
 def list_sweeps(runs: Path) -> list[int]:

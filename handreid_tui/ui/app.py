@@ -59,7 +59,7 @@ class HandreidApp(App[int]):
         Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; `fg` in the shell continues"),
-        Binding("q", "quit", "Quit", tooltip="Quit; trainers go on"),
+        Binding("q", "quit", "Quit", tooltip="Quit; trainers continue"),
     ]
 
     DEFAULT_CSS = """

@@ -24,7 +24,7 @@ class ChooseMany(ModalScreen[list[str] | None]):
         Binding("enter", "accept", "Accept", priority=True),
         Binding("escape", "cancel", "Cancel"),
         Binding("slash", "find", "Find", show=False),
-        Binding("ctrl+d", "usual", "Usual ones", tooltip="Choose the usual ones"),
+        Binding("ctrl+d", "usual", "Defaults", tooltip="Select the default ones"),
     ]
     DEFAULT_CSS = f"""
     ChooseMany {{ {BOX}
@@ -44,7 +44,7 @@ class ChooseMany(ModalScreen[list[str] | None]):
             box.border_title = Content(self._title)
             yield Input(placeholder="find", compact=True)
             yield SelectionList[str](compact=True)
-            yield Label("space chooses, / finds, ctrl+d the usual ones, enter accepts, esc cancels", classes="hint")
+            yield Label("space chooses, / finds, ctrl+d default ones, enter accepts, esc cancels", classes="hint")
 
     def on_mount(self) -> None:
         self._fill("")

@@ -18,4 +18,4 @@ def test_maps_come_with_their_controls_and_changed_files_are_refused(desk: Path)
     assert "candidates 1 to 12, not 13" in handreid("explain", "last", "13", cwd=desk / "desk").stderr
     photo(desk).write_bytes(b"another")
     done = handreid("explain", "last", cwd=desk / "desk")
-    assert done.returncode == 2 and "is not as it was in the case" in done.stderr
+    assert done.returncode == 2 and "no longer matches the case" in done.stderr

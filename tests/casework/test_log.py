@@ -75,7 +75,7 @@ def test_a_damaged_log_is_reported_and_never_continued(case: Path) -> None:
 def test_a_file_that_the_log_names_must_be_as_it_was(case: Path, tmp_path: Path) -> None:
     log.append(case, "result", files={"candidates.csv": "0" * 64})
     done = handreid("verify", "1", "--check", cwd=tmp_path)
-    assert done.returncode == 2 and "candidates.csv is not as the log says" in done.stderr
+    assert done.returncode == 2 and "candidates.csv does not match the log" in done.stderr
 
 
 @pytest.mark.parametrize(

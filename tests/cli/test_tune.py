@@ -57,7 +57,7 @@ def test_tune_runs_to_its_end_and_the_history_rebuilds_the_same(hands: Path, swe
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "Say what to tune"),
+        ([], "Name the combinations to tune"),
         (["--combo", "zero_shot"], "nothing to tune"),
         (["--combo", "ce", "--over", "loss.triplet.margin=0.1..0.5"], "none of the settings"),
         (["--combo", "ce", "--over", "train.ids_per_batch=8..64:8"], "--ids-per-batch"),

@@ -141,7 +141,7 @@ def test_a_table_that_a_spreadsheet_saved_reads_the_same(tmp_path: Path, encode:
         (row(1, "a.jpg", aspect="dorsal"), "aspectOfHand is 'dorsal', but must be one of dorsal right"),
         (row(1, "a.jpg", accessories="x"), "accessories is 'x', but must be 0 or 1"),
         ('"1",27,"male"', "has 3 values, but the first line has 9 columns"),
-        (row(1, "a.jpg") + "\n" + row(1, "a.jpg"), "line 3: the image a.jpg has a row already"),
+        (row(1, "a.jpg") + "\n" + row(1, "a.jpg"), "line 3: the image a.jpg already has a row"),
         ("", "has no rows"),
     ],
 )

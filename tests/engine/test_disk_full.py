@@ -110,7 +110,7 @@ def check_told(run: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1
     assert events[0]["kind"] == "started" and chunk.damaged == 0
     warnings = [event["text"] for event in events if event["kind"] == "message"]
-    assert any("No checkpoint at step" in text and "Training goes on" in text for text in warnings)
+    assert any("No checkpoint at step" in text and "Training continues" in text for text in warnings)
     assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [1, 2]
     assert events[-1]["status"] == "failed"
     assert events[-1]["reason"]["kind"] == "disk"

@@ -72,7 +72,7 @@ def test_folds_have_fingerprints_of_their_own_and_the_default_keeps_its(tmp_path
 
 
 def test_more_folds_than_people_and_a_fold_that_is_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="5 folds need as many people"):
+    with pytest.raises(UserError, match="5 folds need at least as many training people"):
         folds(small_11k(tmp_path / "11k"), 5)
     with pytest.raises(UserError, match="with 4 folds the last is 3"):
         resolve("ce", 0, **{"data.fold": 4})

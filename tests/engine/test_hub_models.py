@@ -63,7 +63,7 @@ def test_a_run_of_it_is_opened_again_without_the_hub(
     monkeypatch.setattr("open_clip.factory._get_hf_config", unreachable)
     _, model = load_trained(tmp_path / "run")
     assert (model.mean, model.std) == (MEAN, STD)
-    with pytest.raises(UserError, match="could not be fetched") as caught:
+    with pytest.raises(UserError, match="could not be downloaded") as caught:
         build_model(ModelConfig(name=NAME, pretrained="hub"), 0)
     assert caught.value.setting == "model.pretrained"
 

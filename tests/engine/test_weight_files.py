@@ -192,9 +192,9 @@ def test_weights_in_several_files_are_put_together(
     ("damage", "sentence"),
     [
         (lambda index: next(index.parent.glob("*2-of*")).unlink(), "1 of the 3 files"),
-        (lambda index: index.write_text('{"weight_map": {"a": "../b"}}'), "no index"),
-        (lambda index: index.write_text('{"weights": 1}'), "no index"),
-        (lambda index: index.write_text("["), "no index"),
+        (lambda index: index.write_text('{"weight_map": {"a": "../b"}}'), "not an index"),
+        (lambda index: index.write_text('{"weights": 1}'), "not an index"),
+        (lambda index: index.write_text("["), "not an index"),
     ],
 )
 def test_an_index_that_does_not_lead_to_weights_says_so(
@@ -321,8 +321,8 @@ def test_weights_that_are_no_numbers_are_named_as_such(tower: State, tmp_path: P
         (b"\x1f\x8b\x08" + 40 * b"x", "gzip"),
         (b"\x89HDF\r\n\x1a\n" + 40 * b"x", "HDF5"),
         (b"", "is empty"),
-        (b"PK\x03\x04" + 40 * b"x", "cut short"),
-        ((60).to_bytes(8, "little") + b'{"a": ' + 20 * b"x", "cut short"),
+        (b"PK\x03\x04" + 40 * b"x", "truncated"),
+        ((60).to_bytes(8, "little") + b'{"a": ' + 20 * b"x", "truncated"),
         (b"hello", "is damaged, or no file of weights"),
         (pickle.dumps({"a": 1}), "Save its state dict alone|no file of weights|does not fit"),
     ],
@@ -336,9 +336,9 @@ def test_what_is_no_weights_is_named(tmp_path: Path, content: bytes, sentence: s
 
 def test_other_archives_are_told_from_weights(tower: State, tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", **{name: value.numpy() for name, value in tower.items()})
-    with pytest.raises(UserError, match="without weights of PyTorch"):
+    with pytest.raises(UserError, match="without PyTorch weights"):
         loaded(tmp_path / "weights.npz")
     torch.save(tower, tmp_path / "whole.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:-1000])
-    with pytest.raises(UserError, match="cut short"):
+    with pytest.raises(UserError, match="truncated"):
         loaded(tmp_path / "cut.pt")

@@ -178,7 +178,7 @@ def test_what_cannot_be_is_refused_in_one_sentence_and_nothing_is_queued(runs: P
     for refused, message in (
         (lambda: lifecycle.launch([fresh, done]), "launched before"),
         (lambda: lifecycle.resume([done]), "has finished"),
-        (lambda: lifecycle.stop(done), "does not run: it is finished"),
+        (lambda: lifecycle.stop(done), "is not running \\(finished\\)"),
         (lambda: lifecycle.launch([fresh], parallel=0), "at once"),
         (lambda: lifecycle.launch([fresh], gpus=1.5), "GPUs"),
         (lambda: lifecycle.launch([runs / "0009-absent"]), "no configuration"),

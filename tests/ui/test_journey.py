@@ -74,13 +74,13 @@ async def test_a_launch_again_asks_about_a_run_that_exists_and_values_out_of_ran
             assert (fields["seeds"].text, fields["batch"].text, fields["lr"].text) == ("1", "2x4", "0.001")
             assert fields["seeds"].input.has_focus
             await pilot.press("backspace", "0", "ctrl+r")  # not judged yet: launched as soon as it is
-            await shows(pilot, "1 of 1 exist already with these settings and seeds: run 1.")
+            await shows(pilot, "1 of 1 already exist with these settings and seeds: run 1.")
             await pilot.press("escape")
             fields["lr"].input.value = "5"
             await pilot.press("backspace", "3")
             await shows(pilot, "Launch 1 run")
             await pilot.press("ctrl+r")
-            await shows(pilot, "The learning rate is 5. Launch all the same?")
+            await shows(pilot, "The learning rate is 5. Launch anyway?")
             await pilot.press("enter")
             await until(pilot, lambda: not isinstance(app.screen, Confirm))
         assert len(directory.list_runs(runs)) == 1

@@ -60,7 +60,7 @@ async def test_a_combination_of_ones_own_can_be_edited_and_removed(nothing, tmp_
         await pilot.press("e", "tab", "tab", *["backspace"] * 3, "2", "enter")
         await shows(pilot, "✓  ce+triplet:2", "weight 2")
         await pilot.press("question_mark")
-        await shows(pilot, "Take back an edit, or remove")
+        await shows(pilot, "Discard an edit, or remove")
         await pilot.press("escape", "d")
         await until(pilot, lambda: "ce+triplet:2 " not in text_of(pilot.app))
         await shows(pilot, "Choose combinations with space.")
@@ -156,7 +156,7 @@ async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeyp
         assert fields["data"].input.placeholder == str(hands)
         await pilot.press("f", *"synthetic")
         await until(pilot, lambda: fields["gallery"].input.placeholder == "own")
-        await shows(pilot, "auto: the first there")
+        await shows(pilot, "auto: the first available")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -169,7 +169,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
         await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Choose combinations with space.")
         await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
         await pilot.press("end", "s")
-        await shows(pilot, "Stop run 3 ce_triplet s2? It only leaves the queue")
+        await shows(pilot, "Stop run 3 ce_triplet s2? It is removed from the queue")
         await pilot.press("escape")
         if size[1] == 30:
             assert app.screen.query_one("#combos").size.height == len(COMBOS) + 2  # their rows, titles, and your own

@@ -57,5 +57,5 @@ async def test_a_stop_by_the_user_is_no_news(tmp_path):
         await pilot.press("tab", "tab", "s", "y")
         await until(pilot, lambda: app.snapshot.runs[1].status == "stopped")
         await pilot.pause(1.5)
-        assert [text for _, text in said(app)] == ["run 1 ce s0: taken out of the queue."]
+        assert [text for _, text in said(app)] == ["run 1 ce s0: removed from the queue."]
         assert not app.endings.expected

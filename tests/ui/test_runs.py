@@ -64,12 +64,12 @@ async def test_a_stop_says_that_a_waiting_run_only_leaves_the_queue(tmp_path):
     async with opened(places, "runs") as (app, pilot):
         await until(pilot, lambda: {run.status for run in app.snapshot.runs.values()} == {"running", "queued"})
         await pilot.press("s")
-        await shows(pilot, "Stop run 2 ce_triplet s1? It only leaves the queue")
+        await shows(pilot, "Stop run 2 ce_triplet s1? It is removed from the queue")
         assert "writes a checkpoint" not in text_of(app)
         await pilot.press("escape", "j", "s")
         await shows(pilot, "Stop run 1 ce s0? It finishes its step")
         await pilot.press("escape", "space", "k", "space", "s")
-        await shows(pilot, "Each one that runs", "only leaves the queue")
+        await shows(pilot, "Each running one", "is removed from the queue")
 
 
 async def test_many_runs_are_marked_at_once_and_a_click_on_the_mark_marks(places):

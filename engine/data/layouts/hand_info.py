@@ -49,7 +49,9 @@ def read_table(path: Path) -> list[Row]:
     try:
         rows.extend(_parse(path, reader, separator))
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}. Take the table as 11k Hands publishes it.") from None
+        raise UserError(
+            f"{path}, line {reader.line_num}: {error}. Use the table as published with 11k Hands."
+        ) from None
     if not rows:
         raise UserError(f"{path} has no rows.")
     return rows
@@ -111,7 +113,7 @@ def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[
             )
         row = _row(line, *(values[place].strip() for place in places))
         if row.name in seen:
-            raise UserError(f"{line}: the image {row.name} has a row already. Delete one of the two.")
+            raise UserError(f"{line}: the image {row.name} already has a row: delete one of the two.")
         seen.add(row.name)
         yield row
 

@@ -84,16 +84,18 @@ def write(
     try:
         _write(folder, plan)
     except FileExistsError:
-        raise UserError(f"{folder} is there already: name a new folder.") from None
+        raise UserError(f"{folder} already exists: name a new folder.") from None
 
 
 def _check(plan: Plan) -> None:
     if not 1 <= plan.train_identities <= LAST_TRAIN:
-        raise UserError(f"Between 1 and {LAST_TRAIN} train identities can be drawn, not {plan.train_identities}.")
+        raise UserError(
+            f"Between 1 and {LAST_TRAIN} training identities can be generated, not {plan.train_identities}."
+        )
     if not 1 <= plan.test_identities <= 9_000_000:
-        raise UserError(f"At least one test identity must be drawn, not {plan.test_identities}.")
+        raise UserError(f"At least one test identity must be generated, not {plan.test_identities}.")
     if plan.images < 1 or plan.size < 16 or plan.seed < 0:
-        raise UserError("Drawn hands need an image or more, 16 pixels a side or more and a seed of 0 or more.")
+        raise UserError("Synthetic hands need at least 1 image, at least 16 pixels per side and a seed of 0 or more.")
     if not plan.aspects or len(set(plan.aspects) & set(ASPECTS)) < len(plan.aspects):
         raise UserError(f"Aspects are some of {', '.join(ASPECTS)}, each at most once.")
 

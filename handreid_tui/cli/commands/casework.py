@@ -23,7 +23,7 @@ GroupBy = Annotated[
     str | None,
     typer.Option(
         metavar="LABELS",
-        help="Rates by the labels of the data set: sex, skin, age, or several with commas.",
+        help="Split the rates by labels of the data set: sex, skin, age, or several with commas.",
         show_default="not split",
     ),
 ]
@@ -41,7 +41,7 @@ def openset(
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Show how often a person in the gallery is missed, and how often one who is not in it gives a candidate.
+    """Measure how often a person in the gallery is missed, and how often one who is not in it gives a candidate.
 
     Examples: `handreid openset last` · `handreid openset 3 7 --size 20` · `handreid openset 3 --by sex,age`
     """
@@ -56,7 +56,7 @@ def evidence(
     run: Run,
     images: Annotated[str, typer.Option(metavar="M:R", help="Images of a probe and of a reference.")] = "1:1",
     population: Annotated[
-        str, typer.Option(help="Who the other person may be: all, sex, skin or sex,skin (the same as the one's).")
+        str, typer.Option(help="Other people to compare with: all, or those of the same sex, skin or sex,skin.")
     ] = "all",
     by: GroupBy = None,
     words: Annotated[bool, typer.Option("--words", help="Verbal equivalents beside the numbers.")] = False,
@@ -89,11 +89,14 @@ def identify(
         ),
     ] = None,
     aspect: Annotated[
-        str, typer.Option(help="What the photos show, as you see it, such as dorsal-right.", show_default="unknown")
+        str, typer.Option(help="Aspect of the hand that the photos show, such as dorsal-right.", show_default="unknown")
     ] = "",
     length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
     fpir: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Draw the threshold of this rate.", show_default="no threshold")
+        float | None,
+        typer.Option(
+            metavar="RATE", help="Draw the threshold for this false positive rate.", show_default="no threshold"
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
     pictures: Annotated[bool, typer.Option("--pictures", help="Put small copies of the photos in the report.")] = False,
@@ -139,15 +142,20 @@ def identify(
 
 def verify(
     case: Case,
-    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who compared by eye.", show_default="none")] = None,
-    finding: Annotated[str | None, typer.Option(metavar="TEXT", help="What they found.", show_default="none")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Check that log and files are as they were written.")] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Examiner who compared the images by eye.", show_default="none")
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Finding of the examiner.", show_default="none")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check that the log and the files are unchanged.")] = False,
     head: Annotated[
-        str | None, typer.Option(metavar="HASH", help="With --check: a head noted before.", show_default="none")
+        str | None,
+        typer.Option(metavar="HASH", help="With --check: a head of the log noted earlier.", show_default="none"),
     ] = None,
     cases: Cases = Path("cases"),
 ) -> None:
-    """Add what a person found by eye to the log of a case (two people should), or check the log.
+    """Add an examiner's finding to the log of a case (two people are expected), or check the log.
 
     Examples: `handreid verify last --by "A. Examiner" --finding "creases agree"` · `handreid verify 4 --check`
     """
@@ -168,9 +176,9 @@ def explain(
     rank: Annotated[int, typer.Argument(metavar="RANK", help="Which candidate of the list, from 1.")] = 1,
     cases: Cases = Path("cases"),
 ) -> None:
-    """What a candidate's score rests on: parts of the photo and of the reference are hidden, and the score falls.
+    """Show what a candidate's score depends on, by hiding parts of the photo and of the reference.
 
-    No map is shown where hiding the top quarter hurts no more than hiding a random one.
+    No map is shown if hiding the top quarter has no more effect than hiding a random one.
     """
     from handreid_tui.casework.folder import find_case
     from handreid_tui.cli.explain import show_explanation

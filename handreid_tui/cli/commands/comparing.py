@@ -26,7 +26,7 @@ def compare(
     baseline: Baseline = "ce",
     claims: Annotated[
         bool,
-        typer.Option("--claims", help="Test whether each loss does what it claims.", rich_help_panel=OUTPUT),
+        typer.Option("--claims", help="Test the claims about each loss.", rich_help_panel=OUTPUT),
     ] = False,
     published: Annotated[
         bool,
@@ -35,7 +35,7 @@ def compare(
     select: Annotated[
         Literal["validation"] | None,
         typer.Option(
-            help="Keep of each combination the configuration that is best by validation.",
+            help="Keep only the best configuration of each combination by validation.",
             show_default="all",
             rich_help_panel=OUTPUT,
         ),

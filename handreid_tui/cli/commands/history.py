@@ -45,7 +45,7 @@ def list_runs(
 
 
 def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> None:
-    """Show one run: its settings, its course and its results.
+    """Show one run: settings, progress and results.
 
     Example: `handreid show last`
     """
@@ -56,7 +56,7 @@ def show(run: Run, as_json: Json = False, db: Db = None, runs: Runs = None) -> N
 
 def logs(
     run: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the output until the run ends.")] = False,
     runs: Runs = None,
 ) -> None:
     """Print the output of the trainer.
@@ -148,7 +148,9 @@ def queue(
 def rm(
     run: SomeRuns = None,
     purge: Annotated[bool, typer.Option("--purge", help="Delete for good; without RUN, all in the trash.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Restore from the trash; without RUN, the last ones.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Restore from the trash; without RUN, those deleted last.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     db: Db = None,
     runs: Runs = None,

@@ -146,7 +146,7 @@ def tune(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Tune combinations with equal effort on held-out people, then confirm each choice on fresh seeds.
+    """Tune combinations with equal effort on held-out people, then confirm each choice on new seeds.
 
     Examples: `handreid tune --combo ce --combo ce_triplet --data ~/11k` ·
     `handreid tune --combo ce_arcface --over train.lr=1e-6..3e-5:log --over loss.arcface.margin=0.1..0.7 --trials 12` ·
@@ -159,10 +159,10 @@ def tune(
     chosen = places(db, runs, user)
     if more is not None:
         if combo or over or budget:
-            raise UserError("--more extends a sweep as it is: give it with --trials alone.")
+            raise UserError("--more keeps the settings of the sweep: combine it with --trials only.")
         raise typer.Exit(command.extend(chosen, more, trials, detach, as_json))
     if not combo:
-        raise UserError("Say what to tune: --combo ce --combo ce_triplet. `handreid combos` lists them.")
+        raise UserError("Name the combinations to tune: --combo ce --combo ce_triplet. `handreid combos` lists them.")
     given: dict[str, Any] = {
         "data.source": data,
         "data.format": format,
@@ -211,7 +211,7 @@ def sweeps(
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """List sweeps: how far each is, and what it chose.
+    """List sweeps, with their progress and selected settings.
 
     Example: `handreid sweeps @3`
     """

@@ -161,14 +161,14 @@ def run(
         list[str] | None, typer.Option(help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
     ] = None,
     parallel: Annotated[
-        int, typer.Option(min=1, help="Runs at once on a machine without a GPU.", rich_help_panel=QUEUE)
+        int, typer.Option(min=1, help="Concurrent runs on a machine without a GPU.", rich_help_panel=QUEUE)
     ] = 1,
     gpus: Annotated[
         float | None,
         typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
     ] = None,
     priority: Annotated[
-        int, typer.Option(help="Position in the queue: higher starts first.", rich_help_panel=QUEUE)
+        int, typer.Option(help="Priority in the queue: higher starts first.", rich_help_panel=QUEUE)
     ] = 0,
     on: On = "here",
     sbatch: Sbatch = None,
@@ -285,7 +285,10 @@ def export(
 def import_weights(
     weights: Annotated[Path, typer.Argument(metavar="FILE", help="State dict of a CLIP model or of its image tower.")],
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="Image encoder of open_clip of the weights.", rich_help_panel=MODEL)
+        str,
+        typer.Option(
+            metavar="NAME", help="Image encoder of open_clip that the weights belong to.", rich_help_panel=MODEL
+        ),
     ] = DEFAULT_MODEL,
     data: Source = "synthetic",
     subset: SubsetOrUsual = None,

@@ -28,11 +28,11 @@ def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) 
             start_new_session=True,  # a Ctrl-C is ours to answer
         )
     except FileNotFoundError:
-        raise UserError(f"There is no {command[0]} on this machine: work on a login node of the cluster.") from None
+        raise UserError(f"There is no {command[0]} on this machine: use a login node of the cluster.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{command[0]} cannot be run: {error}.") from None
     except subprocess.TimeoutExpired:
-        raise UserError(f"{command[0]} did not answer within {seconds:.0f} s: see with `sinfo` how Slurm is.") from None
+        raise UserError(f"{command[0]} did not answer within {seconds:.0f} s: check Slurm with `sinfo`.") from None
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         raise UserError(f"{command[0]} refused: {said[:400]}")

@@ -60,7 +60,7 @@ def submit(groups: list[tuple[list[Path], SlurmRequest]]) -> None:
                 call(["scancel", f"--name={label}"])  # by name, for sbatch may have submitted more than it told
                 _close_all(groups)
             if isinstance(error, OSError):
-                raise UserError(f"The tasks of Slurm cannot be noted: {explain(error)}") from None
+                raise UserError(f"The Slurm tasks cannot be recorded: {explain(error)}") from None
             raise
 
 
@@ -122,7 +122,7 @@ def _sbatch(command: list[str], script_: str) -> int:
     last = said.splitlines()[-1] if said else ""
     if found := re.fullmatch(r"(\d+)(;.*)?", last):
         return int(found[1])
-    raise UserError(f"sbatch named no job; it said: {said[:300] or 'nothing'}")
+    raise UserError(f"sbatch returned no job; its output: {said[:300] or 'nothing'}")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is th
     "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} took more memory than it had asked for; see --mem of sbatch."),
     "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
     "BOOT_FAIL": ("failed", "The node of its Slurm job {job} did not start."),
-    "": ("failed", "Slurm does not know its job {job} any more, and it left no word."),
+    "": ("failed", "Slurm no longer knows its job {job}, and the job wrote no result."),
     "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
 }
 GONE_WITH_A_WORD = "Its Slurm job {job} ended before it began to train, or was cancelled{see}."

@@ -55,7 +55,7 @@ class Chart(Widget, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the point before"),
+        Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the previous point"),
         Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
         Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
         Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),

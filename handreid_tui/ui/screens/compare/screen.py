@@ -58,7 +58,7 @@ class Compare(Page):
         Binding("b", "by", "By", tooltip="All by combination, or the marked runs, one by one or by combination"),
         Binding("p", "protocol", "Protocol", tooltip="Next protocol"),
         Binding("B", "baseline", "Baseline", tooltip="Next baseline"),
-        Binding("c", "claims", "Claims", tooltip="Measure what each loss is said to do"),
+        Binding("c", "claims", "Claims", tooltip="Test the claims about each loss"),
         Binding("u", "published", "Published", tooltip="Published results of the same protocol"),
         Binding("m", "next_view", "Metric", tooltip="Next metric of the chart"),
         Binding("y", "copy", "Copy", tooltip="Copy as Markdown"),
@@ -236,7 +236,7 @@ class Compare(Page):
                 job: Latest[Path, str] = Latest(self, write, self.say, lambda reason: self.say(reason, wrong=True))
                 job.ask(path)
 
-        hint = "ends in .md, .tex, .csv or .json; a file that is there is kept"
+        hint = "ends in .md, .tex, .csv or .json; an existing file is not overwritten"
         self.app.push_screen(Prompt("Save the comparison as", "comparison.md", hint, check), answered)
 
 

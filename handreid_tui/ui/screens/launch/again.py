@@ -29,7 +29,7 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
     weights = {term: float(options["weight"]) for term, options in config.loss.items()}
     options = {term: {k: v for k, v in told.items() if k != "weight"} for term, told in config.loss.items()}
     known = COMBOS.get(config.combo)
-    does = known.does if known else "A combination of your own."
+    does = known.does if known else "A custom combination."
     terms = Combo(title_of(weights), does, weights, options)
     train, data = config.train, config.data
     fields = {

@@ -24,7 +24,7 @@ COLUMNS = (
     Column("seeds", "seeds", 5, True, drop=2),
 )
 EDITED = " (edited)"
-REMOVE = "Take back an edit, or remove a combination of your own"
+REMOVE = "Discard an edit, or remove a custom combination"
 
 
 class ComboTable(RowTable[str]):
@@ -200,5 +200,5 @@ def _recall(before: Combo | None, terms: Any) -> Combo | None:
         title = title_of(weights)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    before = before or Combo(title, "A combination of your own.", {})
+    before = before or Combo(title, "A custom combination.", {})
     return Combo(before.title, before.does, weights, options)

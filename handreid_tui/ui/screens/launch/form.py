@@ -107,7 +107,7 @@ class Form(Widget):
     def __init__(self, values: dict[str, str]) -> None:
         super().__init__()
         self.border_title = "Settings"
-        self.border_subtitle = "empty: as the model's recipe says"
+        self.border_subtitle = "empty: the default of the model's recipe"
         self._values = values
 
     def compose(self) -> ComposeResult:
@@ -155,7 +155,7 @@ class Form(Widget):
         train, data = config.train, config.data
         shown = {
             "data": "synthetic or a folder" if data.source == "synthetic" else data.source,
-            "subset": "auto: the first there" if data.subset == "auto" else data.subset,
+            "subset": "auto: the first available" if data.subset == "auto" else data.subset,
             "gallery": data.gallery,
             "model": config.model.name,
             "pretrained": config.model.pretrained,
@@ -174,7 +174,7 @@ def read_entry(entry: Entry, text: str) -> dict[str, Any]:
         return {}
     if entry.id == "device" and text == SLURM:
         if shutil.which("sbatch") is None:
-            raise UserError("There is no sbatch on this machine: work on a login node of the cluster.")
+            raise UserError("There is no sbatch on this machine: use a login node of the cluster.")
         return {}
     from engine.contract.config import parse_setting  # 0.1 s, which an empty form does not wait for
 

@@ -91,5 +91,5 @@ def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
     if existing:
         numbers = ", ".join(map(str, existing[:8])) + (", …" if len(existing) > 8 else "")
         which = f"run {numbers}" if len(existing) == 1 else f"runs {numbers}"
-        found.append(f"{len(existing)} of {order.count} exist already with these settings and seeds: {which}.")
+        found.append(f"{len(existing)} of {order.count} already exist with these settings and seeds: {which}.")
     return found

@@ -37,8 +37,8 @@ class QueueTable(RowTable[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Move the run up in the queue"),
         Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Move the run down in the queue"),
-        Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or take it out of the queue"),
-        Binding("enter", "screen.watch", "Watch", tooltip="See the run in Live"),
+        Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or remove it from the queue"),
+        Binding("enter", "screen.watch", "Watch", tooltip="Open the run in Live"),
     ]
 
     def __init__(self, folder: Path) -> None:

@@ -52,9 +52,9 @@ class Launch(Page):
     page = "launch"
     BINDING_GROUP_TITLE = "Launch"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "choose", "Choose", tooltip="Choose the combination, or not"),
+        Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
         Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
-        Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a combination of your own"),
+        Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
         Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
         Binding("f", "fields", "Settings", tooltip="Go to the settings"),
         Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
@@ -329,7 +329,7 @@ class Launch(Page):
                 self._table.add(text)
                 self._choice_changed()
 
-        self.app.push_screen(Prompt("A combination of your own", "ce+triplet:0.5", TERMS_HINT, check), answered)
+        self.app.push_screen(Prompt("Custom combination", "ce+triplet:0.5", TERMS_HINT, check), answered)
 
     def action_save(self) -> None:
         name = self._table.current
@@ -352,7 +352,7 @@ class Launch(Page):
             self._choice_changed()
             self._show_about()
         else:
-            self.say("Only what you added or edited here can be taken back.")
+            self.say("Only combinations added or edited here can be discarded.")
 
     def action_fields(self) -> None:
         next(iter(self.query_one(Form).fields.values())).input.focus()
@@ -371,7 +371,7 @@ class Launch(Page):
             self.say("Choose combinations with space first.", wrong=True)
         elif (order := self._checked) and not button.loading:
             if questions := doubts(self._judged, self._table.results):
-                text = f"{' '.join(questions)} Launch all the same?"
+                text = f"{' '.join(questions)} Launch anyway?"
                 self.app.push_screen(Confirm("Launch", text, "Launch"), lambda yes: self._begin(order) if yes else None)
             else:
                 self._begin(order)

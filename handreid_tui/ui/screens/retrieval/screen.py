@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 SHOWN_NARROW = 6  # tiles that fit at 80 columns
-EMPTY = "No finished run yet. Press 1 to launch one: its queries and what it found appear here."
+EMPTY = "No finished run yet. Press 1 to launch one: its queries and matches appear here."
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ def _read(request: RetrievalRequest) -> Answer | None:
     try:
         stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
-        raise UserError("its evaluation is not there any more.") from None
+        raise UserError("its evaluation no longer exists.") from None
     evaluation = evaluation_of(request.run, stamp)
     return answer(
         evaluation, request.trial % len(evaluation.trials), request.place, request.identity, request.page, request.shown

@@ -36,7 +36,7 @@ class Details(VerticalScroll):
         yield Static("", markup=False)
 
     def show(self, run: RunRow | None, label: str, configuration: dict[str, Any], messages: list[Message]) -> None:
-        text = Content("Choose a run to see it here.") if run is None else _about(run, label, configuration, messages)
+        text = Content("Select a run to show it here.") if run is None else _about(run, label, configuration, messages)
         self.border_title = "Details" if run is None else f"Run {run.number}"
         self.query_one(Static).update(text)
 

@@ -59,7 +59,7 @@ class Edits:
             if text is not None and text != common:
                 self._edit(runs, lambda run: set_note(history, run.number, text), "Noted.")
 
-        hint = "the notes differ: what you write here takes their place" if len(notes) > 1 else ""
+        hint = "the notes differ: your text replaces them" if len(notes) > 1 else ""
         self._page.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
 
     def name(self, run: RunRow) -> None:
@@ -72,14 +72,16 @@ class Edits:
             if text is not None:
                 self._edit([run], lambda run: set_name(history, run.number, text), "Renamed.")
 
-        self._page.app.push_screen(Prompt(f"Name of run {run.number}", own, "empty: the name of its folder"), answered)
+        self._page.app.push_screen(
+            Prompt(f"Name of run {run.number}", own, "empty: the name of its directory"), answered
+        )
 
     def archive(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.history import archive
 
         hide = not all(run.archived for run in runs)
         history = self._page.handreid.snapshot.opened
-        said = "Archived; A shows archived runs." if hide else "Taken back from the archive."
+        said = "Archived; A shows archived runs." if hide else "Restored from the archive."
         self._edit(runs, lambda run: archive(history, run.number, hide), said)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
