@@ -1,7 +1,7 @@
 """Every layout of a data set, declared once: its name, what it looks like, and the module that reads it.
 
 To add one, add an entry here and a module with `recognise(root, options) -> bool` and `read(root, options) -> Catalog`.
-The choices of `--format`, the check of `data.format`, the recognition and the table in docs/data.md follow from this.
+The choices and the check of `data.format`, the recognition and the table in docs/data.md follow from this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Layout:
 ROOM = "engine.data.layouts"
 LAYOUTS: dict[str, Layout] = {  # in the order in which they are tried
     "names": Layout(
-        "images whose names hold the identity, as `--identity-pattern` says",
+        "images whose names hold the identity, matched by `data.identity_pattern`",
         "`all`",
         "images whose names hold the identity",
         f"{ROOM}.names",

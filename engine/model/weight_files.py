@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def _read_legacy(file: Path) -> dict[str, Tensor]:
     try:
         return dict(_tensors(_load(file), "", 0))
     except Exception as error:  # see above
-        known = isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+        known = isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error))
         what = "holds objects that are not tensors" if known else "is damaged, or no file of weights"
         raise UserError(
             f"{file} {what}. Save its state dict alone, as safetensors or with `torch.save(model.state_dict(), ...)`."

@@ -111,7 +111,7 @@ def test_a_checkpoint_needs_no_start_weights(data: Path, tmp_path: Path, start: 
 
 
 def test_with_a_checkpoint_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.model.reid_model.hub_reachable", lambda: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("engine.model.towers.hub_reachable", lambda: pytest.fail("the hub was asked"))
     created = open_clip.create_model
 
     def create(name: str, pretrained: str | None = None, **options: object) -> object:

@@ -174,7 +174,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
         if size[1] == 30:
             assert app.screen.query_one("#combos").size.height == len(COMBOS) + 2  # their rows, titles, and your own
             await pilot.press("escape", "plus", "enter")
-            await until(pilot, lambda: app.screen.query_one("#combos").size.height == len(COMBOS) + 3)
+            await shows(pilot, "✓  ce+triplet:0.5")
 
 
 async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):
