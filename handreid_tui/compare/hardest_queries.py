@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from handreid_tui.compare.evaluation import Evaluation
+from handreid_tui.compare.query_ranking import failures_first, rank_gallery
 
 SIDE = 112  # pixels of a thumbnail
 RANKED = 6  # gallery images beside a query
@@ -43,7 +44,7 @@ def hardest_queries(evaluation: Evaluation, count: int = 6) -> list[Ranking]:
     Ties of similarity count against the model, as in the metrics.
     """
     trial = evaluation.trials[0]
-    order = np.lexsort((trial.ap, -trial.rank))
+    order = failures_first(trial)
     chosen: dict[str, int] = {}
     for place in order[trial.matched[order]].tolist():
         chosen.setdefault(str(evaluation.identity[trial.query[place]]), place)
@@ -54,10 +55,8 @@ def hardest_queries(evaluation: Evaluation, count: int = 6) -> list[Ranking]:
 
 def _ranking(evaluation: Evaluation, place: int) -> Ranking:
     trial = evaluation.trials[0]
-    query = trial.query[place]
-    similarity = evaluation.features[trial.gallery] @ evaluation.features[query]
-    match = evaluation.identity[trial.gallery] == evaluation.identity[query]
-    order = np.lexsort((match, -similarity))
+    ranked = rank_gallery(evaluation, trial, place)
+    order, similarity, match = ranked.order, ranked.similarity, ranked.match
     first = int(np.flatnonzero(match[order])[0])
     shown = list(range(min(RANKED, len(order))))
     if first not in shown:
@@ -66,7 +65,7 @@ def _ranking(evaluation: Evaluation, place: int) -> Ranking:
         _picture(evaluation, int(trial.gallery[order[k]]), float(similarity[order[k]]), bool(match[order[k]]), k + 1)
         for k in shown
     ]
-    return Ranking(_picture(evaluation, int(query)), int(trial.rank[place]), gallery)
+    return Ranking(_picture(evaluation, int(trial.query[place])), int(trial.rank[place]), gallery)
 
 
 def _picture(

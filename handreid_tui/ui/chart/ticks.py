@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from handreid_tui.text.numbers import duration
+
 
 def linear_ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` multiples of 1, 2 or 5 times a power of ten within [low, high], ascending."""
@@ -65,8 +67,6 @@ def clock(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d}"
     if whole < 100 * 3600:
-        return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+        return duration(whole)
     return f"{whole // 86400}d {whole // 3600 % 24}h"

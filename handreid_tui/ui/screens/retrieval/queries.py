@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.data.decode import Undecodable
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
+from handreid_tui.compare.query_ranking import failures_first, rank_gallery
 from handreid_tui.text.streams import readable
 from handreid_tui.ui.screens.retrieval.picture import Pixels, load
 
@@ -61,13 +62,13 @@ def order(evaluation: Evaluation, trial: int, identity: str) -> NDArray[np.int64
     `identity`: only queries whose identity or file name holds this text.
     """
     told = evaluation.trials[trial]
-    kept = np.arange(len(told.query))
+    places = failures_first(told)
     if wanted := identity.strip().lower():
         names = (f"{evaluation.identity[row]} {evaluation.names[row]}".lower() for row in told.query.tolist())
         exact = np.array([str(evaluation.identity[row]).lower() == wanted for row in told.query.tolist()])
-        kept = np.flatnonzero(exact if exact.any() else np.array([wanted in name for name in names]))
-    worst = np.where(told.rank > 0, -told.rank, 1)[kept]
-    return kept[np.lexsort((np.nan_to_num(told.ap[kept], nan=1.0), worst))]
+        kept = exact if exact.any() else np.array([wanted in name for name in names], bool)
+        places = places[kept[places]]
+    return places
 
 
 def answer(
@@ -84,10 +85,8 @@ def answer(
     told = evaluation.trials[trial]
     at = int(places[place])
     query = int(told.query[at])
-    features = evaluation.features
-    scores = features[told.gallery] @ features[query]
-    match = evaluation.identity[told.gallery] == evaluation.identity[query]
-    ranked = np.lexsort((match, -scores))  # ties count against the model: a match stands behind its equals
+    gallery_of = rank_gallery(evaluation, told, at)
+    ranked, scores, match = gallery_of.order, gallery_of.similarity, gallery_of.match
     page %= -(-len(ranked) // shown)
     best = ranked[page * shown : (page + 1) * shown]
     gallery = [_shot(evaluation, int(told.gallery[n]), float(scores[n]), bool(match[n])) for n in best]
