@@ -96,7 +96,7 @@ def test_a_run_is_a_start_for_another(trained: tuple[Path, subprocess.CompletedP
 BAD = [
     (["--combo", "ce_tripet"], "Did you mean 'ce_triplet'?"),
     (["--combo", "ce", "--data", "nowhere"], "nowhere"),
-    (["--combo", "ce", "--data", "empty"], "no data set that is known"),
+    (["--combo", "ce", "--data", "empty"], "not a known data set"),
     (["--combo", "ce", "--data", "columns"], "aspectOfHand"),
     (["--combo", "ce", "--data", "HANDS", "--subset", "palmar-left"], "dorsal-right"),
     (["--combo", "ce", "--data", "HANDS", "--model", "ViT-B-61"], "ViT-B-16"),
