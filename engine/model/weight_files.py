@@ -79,7 +79,7 @@ def _read_zip(file: Path) -> dict[str, Tensor]:
             f"{file} is a zip archive without PyTorch weights: unpack it and give the file inside."
         ) from None
     except Exception as error:  # so does a damaged archive, below zipfile and pickle
-        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): fetch it again.") from None
+        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): download it again.") from None
 
 
 def _read_legacy(file: Path) -> dict[str, Tensor]:

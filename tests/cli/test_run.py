@@ -134,7 +134,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], said: st
     ("words", "said"),
     [
         (["--pretrained", "openai"], "from scratch with none (--pretrained)"),
-        (["--pretrained", "FILE"], "cannot be read safely"),
+        (["--pretrained", "FILE"], "holds objects that are not tensors"),
     ],
 )
 def test_what_only_the_trainer_can_find_leaves_nothing_either(
