@@ -19,7 +19,7 @@ from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import LossNotFinite, UserError
 from engine.contract.events import EndReason, EventWriter, RunEnded, dumps
 
-LATER_STEP = "Lower the learning rate, or its weight."
+LATER_STEP = "Lower the learning rate, or the weight of the term."
 FIRST_STEP = "Check its options, or train in float32."
 
 

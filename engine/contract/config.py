@@ -45,7 +45,7 @@ class DataConfig(Section):
     identity_pattern: str | None = Field(
         None, max_length=500, description="regular expression whose group is the identity in an image's name"
     )
-    subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first that is there")
+    subset: str = Field("auto", description="an aspect such as dorsal-right, or `all`; auto: the first available")
     gallery: Gallery = Field("all", description="merged gallery of all aspects, or the subset's own")
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")

@@ -63,9 +63,6 @@ def numbers(value: Any) -> dict[str, float] | None:
 SPREAD = "spread"  # the entries of this field stand beside the other fields, and take what no other field names
 
 
-# The kinds
-
-
 @dataclass(frozen=True)
 class RunStarted:
     """A trainer has read its data and built its model: what it trains, and where."""

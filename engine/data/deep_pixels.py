@@ -42,7 +42,7 @@ def reduce_depth(image: Pillow.Image, least: Mapping[str, int]) -> tuple[Pillow.
 
     values, kind = np.asarray(image), image.mode[0]
     if values.size == 0 or not np.isfinite(values).all():
-        raise Undecodable("values that are no numbers")
+        raise Undecodable("values that are not numbers")
     lowest, largest = float(values.min()), float(values.max())
     if lowest < 0:
         raise Undecodable(f"negative values ({lowest:g} to {largest:g}), whose range is not known")

@@ -105,7 +105,7 @@ def _tag(config: ModelConfig) -> str | None:
     if config.name.startswith((ON_HUB, TIMM)):
         if config.pretrained == HUB:
             return None
-        text = f"{config.name} has no tags, and {config.pretrained!r} is no file: use {HUB}, none or a file."
+        text = f"{config.name} has no tags, and {config.pretrained!r} is not a file: use {HUB}, none or a file."
         raise UserError(text, "model.pretrained")
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     if config.pretrained not in tags:

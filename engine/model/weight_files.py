@@ -24,7 +24,7 @@ DEEPEST = 100  # dictionaries inside one another
 
 # How files begin that are taken for weights and are none.
 NOT_WEIGHTS = {
-    b"version https://git-lfs": "is a pointer of Git LFS, not the weights: run `git lfs pull` where it is from",
+    b"version https://git-lfs": "is a Git LFS pointer, not the weights: run `git lfs pull` in its repository",
     b"<!DOCTYPE": "is a web page, not the weights: download the file itself",
     b"<!doctype": "is a web page, not the weights: download the file itself",
     b"<html": "is a web page, not the weights: download the file itself",
@@ -80,7 +80,7 @@ def _read_zip(file: Path) -> dict[str, Tensor]:
             f"{file} is a zip archive without PyTorch weights: unpack it and give the file inside."
         ) from None
     except Exception as error:  # so does a damaged archive, below zipfile and pickle
-        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): fetch it again.") from None
+        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): download it again.") from None
 
 
 def _read_legacy(file: Path) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def _read_legacy(file: Path) -> dict[str, Tensor]:
         return dict(_tensors(_load(file), "", 0))
     except Exception as error:  # see above
         known = isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error))
-        what = "holds objects that are not tensors" if known else "is damaged, or no file of weights"
+        what = "holds objects that are not tensors" if known else "is damaged, or not a weights file"
         raise UserError(
             f"{file} {what}. Save its state dict alone, as safetensors or with `torch.save(model.state_dict(), ...)`."
         ) from None

@@ -143,7 +143,7 @@ def _trained(c: Calibration) -> str:
     if c.trained_people:
         return f"{len(c.trained_people)} people of the calibration were trained on"
     if c.trained_people is None and c.evaluation != run_files.EVALUATION:
-        return "whether people of the calibration were trained on is not known: the training data are not there"
+        return "whether people of the calibration were trained on is not known: the training data are not available"
     return ""
 
 
@@ -154,7 +154,7 @@ def _other_aspect(calibrated: str, aspect: str) -> str:
 
 def _unlike(source: Source, photos: Features) -> str:
     if source.evaluation is None:
-        return "whether the photos are like those of the calibration cannot be checked: its features are not there"
+        return "whether the photos are like those of the calibration cannot be checked: its features are not available"
     material, c = material_of(source.evaluation), source.calibration
     if photos.shape[1] != material.features.shape[1]:
         return "the features of the calibration are of another model"

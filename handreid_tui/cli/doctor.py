@@ -73,7 +73,7 @@ def _torch() -> list[Check]:
 
 def _hub() -> Check:
     if hub_reachable():
-        return Check("hub", True, "reachable: pretrained tags can be fetched")
+        return Check("hub", True, "reachable: pretrained tags can be downloaded")
     return Check("hub", None, "not reachable: use --pretrained FILE, an earlier RUN, or none")
 
 
@@ -93,13 +93,13 @@ def _write_probe(folder: Path) -> None:
 
 def _log() -> Check:
     path = log_file()
-    text = f"{size(path.stat().st_size)} of tracebacks" if path.exists() else "empty: no bug was met"
+    text = f"{size(path.stat().st_size)} of tracebacks" if path.exists() else "empty: no bugs logged"
     return Check("log", True, f"{path}: {text}")
 
 
 def _database(places: Places) -> Check:
     if not places.db.exists():
-        return Check("database", None, f"{places.db}: not there yet, made by the first run")
+        return Check("database", None, f"{places.db}: does not exist yet, created by the first run")
     from handreid_tui.history import list_runs, open_history
 
     try:

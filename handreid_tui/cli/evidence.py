@@ -121,7 +121,7 @@ def _groups(evidence: Evidence) -> Table:
 def _warnings(c: Calibration, evaluation: Evaluation) -> list[str]:
     found = []
     if c.trained_people is None:
-        found.append("Whether these people were trained on is not known: the training data are not there.")
+        found.append("Whether these people were trained on is not known: the training data are not available.")
     elif c.trained_people:
         found.append(f"{len(c.trained_people)} of these people were trained on: identify gives no LR from this.")
     if c.images_unread:

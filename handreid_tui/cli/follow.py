@@ -61,7 +61,7 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
                 try:
                     lifecycle.stop_all([run.path for run in waiting], kill=interrupts > 1)
                 except UserError as error:
-                    console.print(f"{error} Following goes on; Ctrl-C tries again.")
+                    console.print(f"{error} Still following; Ctrl-C tries again.")
                     interrupts -= 1
     return interrupts > 0
 

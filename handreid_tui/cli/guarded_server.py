@@ -68,10 +68,10 @@ class GuardedServer(Server):
 
     def _reason_against(self, request: web.Request) -> str:
         if not self._is_own(request.host):
-            return "This server does not answer to that host name."
+            return "This server rejects requests under that host name."
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-            return "This server does not answer to pages of another site."
+            return "This server rejects requests from pages of another site."
         given = request.query.get("token", "") if request.path == "/" else request.path.split("/")[1]
         if not secrets.compare_digest(given.encode(), self.token.encode()):
             return "Open the address that `handreid serve` printed: it holds a token."

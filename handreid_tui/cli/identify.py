@@ -106,7 +106,7 @@ def check_case(case: Path, head: str | None) -> None:
             if hash_file(case / name) != digest:
                 raise UserError(f"{case / name} does not match the log: it was changed or is missing.")
     names = _verifiers(found.entries)
-    print(f"{len(found.entries)} entries, each as it was written. Head {found.head}")
+    print(f"{len(found.entries)} entries, all unchanged. Head {found.head}")
     print(f"Verified by {len(names)} of {VERIFIERS} people{': ' + ', '.join(names) if names else ''}.")
 
 

@@ -84,7 +84,7 @@ def _print(title: str, report: OpenSetReport) -> None:
     if report.groups:
         out.print(_groups(report))
     out.print(
-        "FNIR: the person is enrolled and missed. FPIR: the person is not enrolled and somebody reaches the threshold.",
+        "FNIR: the person is enrolled and missed. FPIR: the person is not enrolled and someone reaches the threshold.",
         style="dim",
     )
 

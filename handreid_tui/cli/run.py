@@ -67,7 +67,7 @@ def run(
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)
     if len(chosen.configs) > ASK_ABOVE:
-        agree(f"Train {chosen.count}?", yes, "No run was made.")
+        agree(f"Train {chosen.count}?", yes, "No run was created.")
     asked: dict[str, Any] = {"slurm": slurm} if slurm else {"gpus": gpus, "priority": priority, "parallel": parallel}
     paths = lifecycle.create_and_launch(places.runs, chosen.configs, tags=tags, **asked)
     if detach:

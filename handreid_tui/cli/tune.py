@@ -74,7 +74,7 @@ def tune(
     for warning in checked.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True)
     if made.trainings > ASK_ABOVE:
-        agree(f"Train up to {made.trainings} runs?", yes, "No run was made.")
+        agree(f"Train up to {made.trainings} runs?", yes, "No run was created.")
     started = actions.start(made, places.runs)
     return _follow(places, started.number, detach, as_json)
 

@@ -31,7 +31,7 @@ STYLE = Path(__file__).with_name("report.css")
 TEMPLATE = Path(__file__).with_name("report.html")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the browser itself refuses any request
 CAPTIONS = {
-    "loss": "A line a run, a colour a row. Terms are raw: before their weights.",
+    "loss": "One line per run, one colour per row. Terms are shown without their weights.",
     "validation": "On the validation images of the training identities, after each epoch.",
     "geometry": "Distances between unit-length features of the validation images, after each epoch.",
     "cmc": "Share of test queries whose match is among the first k; mean over trials and seeds.",

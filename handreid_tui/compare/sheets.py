@@ -171,7 +171,7 @@ def claims_sheet(section: Section) -> Sheet | None:
     notes = ["Held: compared with the same losses without the term, it goes the claimed way, and not by chance."]
     notes = notes if rows else []
     notes += [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
-    return Sheet("Does each loss do what it says?", headers if rows else [], rows, notes)
+    return Sheet("Claims about the losses", headers if rows else [], rows, notes)
 
 
 def published_sheet(section: Section) -> Sheet | None:

@@ -112,12 +112,16 @@ def seed_verdict(seeds: int) -> str:
     if seeds >= SEEDS_FOR_A_VERDICT:
         return f"{seeds} seeds: the exact sign-flip test over seeds can reach p = {2 / 2**seeds:.3g}."
     if seeds == 1:
-        return "One seed: the intervals speak of these trained models, not of the combinations."
+        return "One seed: the intervals apply to these trained models, not to the combinations."
     words = (
         f"{seeds} seeds: a test over seeds alone cannot reach a verdict (its smallest p is {2 / 2**seeds:.3g}); "
         f"it takes {SEEDS_FOR_A_VERDICT} seeds."
     )
-    return f"{words} With two, hardly any difference can be told from luck: train a third." if seeds == 2 else words
+    return (
+        f"{words} With two, hardly any difference is distinguishable from chance: train a third."
+        if seeds == 2
+        else words
+    )
 
 
 Errors = list[tuple[Array, int]]  # independent parts: standard errors [R] and their degrees of freedom

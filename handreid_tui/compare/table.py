@@ -34,7 +34,9 @@ TESTED = ("mAP", "rank1")
 
 
 # Of the final report's geometry: see `_shape`
-COMPACTNESS = Metric("compactness", "compactness", "mean distance to the own mean", "lower", "distance", "geometry", ())
+COMPACTNESS = Metric(
+    "compactness", "compactness", "mean distance to the mean of the identity", "lower", "distance", "geometry", ()
+)
 SEPARATION = Metric("separation", "separation", "between / within", "higher", "ratio", "geometry", ())
 COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 

@@ -82,7 +82,9 @@ def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[st
         status = sweeps[place]
         choice = choose(status.plan, status.found, task.combo) if status else None
         if status is None or choice is None:
-            notes.append(f"{run.name} is of a sweep that is gone or incomplete: left out, its tuning is unknown.")
+            notes.append(
+                f"{run.name} is of a sweep that was removed or is incomplete: left out, its tuning is unknown."
+            )
         elif choice.trial != task.trial:
             notes.append(f"Sweep {place[1]} confirmed {task.combo} twice on these test people: the last choice counts.")
         else:

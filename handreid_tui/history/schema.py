@@ -52,7 +52,7 @@ TABLES_OF_A_RUN = (
     "report",
 )  # without foreign keys, which would cost each point
 
-ELSEWHERE = "Name a file in another place, such as --db ~/runs.db: it is made from the runs."
+ELSEWHERE = "Name another file, such as --db ~/runs.db: it is rebuilt from the runs."
 SENTENCES = {
     sqlite3.SQLITE_NOTADB: "is not a database. Name another file with --db.",
     sqlite3.SQLITE_CORRUPT: "is damaged. Run `handreid rebuild` to make it again from the run directories.",

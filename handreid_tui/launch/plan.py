@@ -83,7 +83,7 @@ def plan(
         check_model_name(name)
         check_weights(name, pretrained)
     if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
-        tell("Drawing the synthetic hands, once …")
+        tell("Generating the synthetic hands, once …")
     split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
     warnings = [warning for split in split_of.values() for warning in split.warnings]
     batch_is_open = "train.ids_per_batch" not in settings | grid

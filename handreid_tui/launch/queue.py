@@ -105,7 +105,7 @@ def withdraw(path: Path) -> bool:
     with owned(path):
         if not is_file(path / run_files.QUEUED):
             return False
-        tell_ended(path, "stopped", "Taken out of the queue.", events_size(path))
+        tell_ended(path, "stopped", "Removed from the queue.", events_size(path))
         (path / run_files.QUEUED).unlink()
         return True
 

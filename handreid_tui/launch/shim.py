@@ -34,8 +34,8 @@ from handreid_tui.runs.safe_files import write_json
 
 CPU_NICENESS = 10  # of a trainer on the CPU: the keys of whoever works here go first
 PR_SET_PDEATHSIG = 1
-CUT_SHORT = "Stopped before it could write a checkpoint; resume goes on from the one before, if there is one."
-TIME_SHORT = "Slurm's time limit was near before a first checkpoint: ask for more time, then resume."
+CUT_SHORT = "Stopped before it could write a checkpoint; resume continues from the previous one, if there is one."
+TIME_SHORT = "Slurm's time limit was near before a first checkpoint: request more time, then resume."
 TIME_IS_UP, KILL = signal.SIGUSR1, signal.SIGUSR2  # from Slurm, and by way of it
 STOP = (signal.SIGTERM, signal.SIGINT, TIME_IS_UP, KILL)
 

@@ -23,13 +23,13 @@ def check_weights(model: str, source: str) -> None:
         return
     if model.startswith((TIMM, ON_HUB)):
         if source != HUB:
-            text = f"{model} has no tags, and {source!r} is no file: use {HUB}, none or a file."
+            text = f"{model} has no tags, and {source!r} is not a file: use {HUB}, none or a file."
             raise UserError(text, "model.pretrained")
         return
     tags = known.get(model, ())
     if source not in tags:
         ways = f"Its tags: {', '.join(tags)}." if tags else "It has none: use none or a file."
-        text = f"{model} has no pretrained weights {source!r}, nor is that a file. {ways}"
+        text = f"{model} has no pretrained weights {source!r}, and there is no such file. {ways}"
         raise UserError(text, "model.pretrained")
 
 

@@ -52,7 +52,7 @@ def explain(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full. Free some space, or choose another place with --runs."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "it may not be written or read. Choose another place with --runs."
+        return "permission denied. Choose another place with --runs."
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return "it is not a folder. Choose another place with --runs."
     return f"{(error.strerror or str(error)).lower()}."

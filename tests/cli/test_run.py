@@ -96,7 +96,7 @@ def test_a_run_is_a_start_for_another(trained: tuple[Path, subprocess.CompletedP
 BAD = [
     (["--combo", "ce_tripet"], "Did you mean 'ce_triplet'?"),
     (["--combo", "ce", "--data", "nowhere"], "nowhere"),
-    (["--combo", "ce", "--data", "empty"], "no data set that is known"),
+    (["--combo", "ce", "--data", "empty"], "not a known data set"),
     (["--combo", "ce", "--data", "columns"], "aspectOfHand"),
     (["--combo", "ce", "--data", "HANDS", "--subset", "palmar-left"], "dorsal-right"),
     (["--combo", "ce", "--data", "HANDS", "--model", "ViT-B-61"], "ViT-B-16"),
@@ -134,7 +134,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], said: st
     ("words", "said"),
     [
         (["--pretrained", "openai"], "from scratch with none (--pretrained)"),
-        (["--pretrained", "FILE"], "is damaged, or no file of weights"),
+        (["--pretrained", "FILE"], "is damaged, or not a weights file"),
     ],
 )
 def test_what_only_the_trainer_can_find_leaves_nothing_either(

@@ -74,7 +74,7 @@ def test_the_page_holds_tables_figures_pictures_configuration_and_how_to_repeat_
     assert elements.count("svg") == len(PLOTS) - 2  # of so few people there are no likelihood ratios, and it says so
     assert text.count("people with enough images, and a likelihood ratio takes 20") == 2
     assert elements.count("img") > 4 * 6
-    for words in ("ce_triplet_center", "95 % interval", "Does each loss do what it says?", "Environment", "✓", "✗"):
+    for words in ("ce_triplet_center", "95 % interval", "Claims about the losses", "Environment", "✓", "✗"):
         assert words in text
     assert "handreid run --combo ce_triplet --seed 0" in text
     assert '"combo": "ce_arcface"' in unescape(text)

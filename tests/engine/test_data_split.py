@@ -151,7 +151,7 @@ def test_auto_takes_the_first_aspect_that_is_there(tmp_path: Path) -> None:
     [
         ({1: 3, 2: 3}, "no test identities"),
         ({3000: 3, 3001: 3}, "no training identities"),
-        ({1: 1, 2: 1, 3000: 3}, "has 1 image, which is for validation"),
+        ({1: 1, 2: 1, 3000: 3}, "has 1 image, which is used for validation"),
         ({1: 3, 3000: 1, 3001: 1}, "no query"),
     ],
 )

@@ -138,7 +138,9 @@ def test_timms_own_files_are_read_too(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_refused_with_the_reason() -> None:
     with pytest.raises(UserError, match=r"timm has no model 'resnet5O'\. Did you mean 'resnet50'"):
         build_model(ModelConfig(name="timm:resnet5O", pretrained="none"), 0)
-    with pytest.raises(UserError, match="timm:resnet18 has no tags, and 'openai' is no file: use hub, none or a file"):
+    with pytest.raises(
+        UserError, match="timm:resnet18 has no tags, and 'openai' is not a file: use hub, none or a file"
+    ):
         build_model(ModelConfig(name="timm:resnet18", pretrained="openai"), 0)
     with pytest.raises(UserError, match="RN50 does not take images of 20 px") as caught:
         build_model(ModelConfig(name="RN50", pretrained="none", image_size=20), 0)

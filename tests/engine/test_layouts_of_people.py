@@ -184,8 +184,8 @@ def test_utf_16_without_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "run `git lfs pull`"),
-        ("id:accessories:aspectOfHand:imageName\n", "parted by a comma, a semicolon or a tab"),
-        ("id;accessories;aspect\n1;0;dorsal right\n", "no column aspectOfHand, imageName.*3 columns parted by ';'"),
+        ("id:accessories:aspectOfHand:imageName\n", "separated by a comma, a semicolon or a tab"),
+        ("id;accessories;aspect\n1;0;dorsal right\n", "no column aspectOfHand, imageName.*3 columns separated by ';'"),
         ("1,27,male,fair,0,0,dorsal right\n", "no column"),
     ],
 )

@@ -138,7 +138,7 @@ def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: s
 
 
 def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Name the model"):
+    with pytest.raises(UserError, match="Choose the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no weights"):

@@ -323,8 +323,8 @@ def test_weights_that_are_no_numbers_are_named_as_such(tower: State, tmp_path: P
         (b"", "is empty"),
         (b"PK\x03\x04" + 40 * b"x", "truncated"),
         ((60).to_bytes(8, "little") + b'{"a": ' + 20 * b"x", "truncated"),
-        (b"hello", "is damaged, or no file of weights"),
-        (pickle.dumps({"a": 1}), "Save its state dict alone|no file of weights|does not fit"),
+        (b"hello", "is damaged, or not a weights file"),
+        (pickle.dumps({"a": 1}), "Save its state dict alone|not a weights file|does not fit"),
     ],
 )
 def test_what_is_no_weights_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:

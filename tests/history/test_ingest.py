@@ -265,7 +265,7 @@ def test_waiting_is_no_time_of_a_run(history: Engine, runs: Path) -> None:
         (resumed, 130.0, {"kind": "step", "step": 0, "total": 1.0}),  # killed here
         (resumed, 5000.0, {"kind": "message", "text": "decoding"}),
         (resumed, 5001.0, {"kind": "ended", "status": "failed"}),
-        (resumed, 7000.0, {"kind": "ended", "status": "stopped", "reason": "Taken out of the queue."}),
+        (resumed, 7000.0, {"kind": "ended", "status": "stopped", "reason": "Removed from the queue."}),
         (resumed, 9000.0, {"kind": "started", "resumed_from": 0}),
         (resumed, 9012.0, {"kind": "ended", "status": "finished"}),
     ):

@@ -72,9 +72,9 @@ def test_moving_past_a_run_of_another_priority_takes_that_priority(runs: Path) -
 
 def test_a_run_that_does_not_wait_cannot_be_moved(runs: Path) -> None:
     path = make_run(runs)
-    with pytest.raises(UserError, match="does not wait"):
+    with pytest.raises(UserError, match="is not queued"):
         queue.move(path, up=True)
-    with pytest.raises(UserError, match="does not wait"):
+    with pytest.raises(UserError, match="is not queued"):
         queue.set_priority(path, 3)
     assert not queue.withdraw(path)
 

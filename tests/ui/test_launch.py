@@ -54,7 +54,7 @@ async def test_a_combination_of_ones_own_can_be_edited_and_removed(nothing, tmp_
     async with HandreidApp(nothing, state).run_test(size=(100, 30), notifications=True) as pilot:
         await shows(pilot, "your own")
         await pilot.press("d")
-        await shows(pilot, "Only what you added")
+        await shows(pilot, "Only combinations added")
         await pilot.press("plus", "enter")
         await shows(pilot, "✓  ce+triplet:0.5", "Launch 1 run")
         await pilot.press("e", "tab", "tab", *["backspace"] * 3, "2", "enter")

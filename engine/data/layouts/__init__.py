@@ -61,7 +61,7 @@ def _nothing_known(root: Path, options: Options) -> tuple[str, str]:
     """The sentence, and the setting that it is about."""
     listing = list_folder(root, root)
     if deeper := _data_set_below(root, listing.folders, options):
-        return f"{root} is no data set itself, but {deeper} looks like one: give that folder.", "data.source"
+        return f"{root} is not a data set itself, but {deeper} looks like one: give that folder.", "data.source"
     if listing.files:
         there, advice = f"{count(len(listing.files), 'image')} outside of any folder", suggest(listing.files)
     else:
@@ -71,7 +71,7 @@ def _nothing_known(root: Path, options: Options) -> tuple[str, str]:
     links = f", {count(len(listing.links_out), 'link')} out of it" if listing.links_out else ""
     needs = [layout.needs for layout in LAYOUTS.values()]
     may_hold = f"it may hold {', '.join(needs[:-1])}, or {needs[-1]}."
-    return f"{root} is no data set that is known ({there}{links}): {may_hold}", ""
+    return f"{root} is not a known data set ({there}{links}): {may_hold}", ""
 
 
 def _data_set_below(root: Path, folders: tuple[str, ...], options: Options) -> Path | None:

@@ -144,8 +144,8 @@ def _published_places(first: Sequence[str]) -> list[int] | None:
 def _seen(first: Sequence[str], separator: str) -> str:
     shown = {"\t": "a tab"}.get(separator, f"'{separator}'")
     if len(first) < 2:
-        return ", parted by a comma, a semicolon or a tab"
-    return f" (it is read as {count(len(first), 'column')} parted by {shown})"
+        return ", separated by a comma, a semicolon or a tab"
+    return f" (it is read as {count(len(first), 'column')} separated by {shown})"
 
 
 def _number(text: str) -> int | None:

@@ -96,7 +96,7 @@ def resume(
     ] = False,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Where the data set is now, if it moved.", show_default="as before"),
+        typer.Option(metavar="PATH", help="New location of the data set, if it was moved.", show_default="as before"),
     ] = None,
     db: Db = None,
     runs: Runs = None,

@@ -118,7 +118,10 @@ def tune(
         int, typer.Option(help="Best trials to repeat on the other folds.", rich_help_panel=SEARCH)
     ] = 3,
     confirm: Annotated[
-        int, typer.Option(help="Seeds to train the chosen settings with, as published.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(
+            help="Seeds to train the selected settings with, by the published protocol.", rich_help_panel=SEARCH
+        ),
     ] = 3,
     more: Annotated[
         str | None,
@@ -132,7 +135,7 @@ def tune(
     ] = 1,
     gpus: Annotated[
         float | None,
-        typer.Option(help="GPUs of a run: 1, 2, …, or a part of one.", show_default="1", rich_help_panel=QUEUE),
+        typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
     ] = None,
     on: On = "here",
     sbatch: Sbatch = None,

@@ -129,7 +129,7 @@ class ThisTask:
                 if queue.read(run) == waits:
                     (run / run_files.QUEUED).unlink()
                     events = EventWriter(inside(run, run_files.EVENTS))
-                    text = f"Its time was up, and Slurm does not queue it again: {error} `handreid resume` goes on."
+                    text = f"Time limit; Slurm does not requeue it: {error} `handreid resume` continues it."
                     events.write(TrainerMessage("warning", text))
                     events.close()
 
