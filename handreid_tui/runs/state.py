@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract import run_files
-from engine.contract.events import RunEnded, RunStarted, parse
 from handreid_tui.runs.claim import boot_id, is_claimed, process_started
 from handreid_tui.runs.log_text import last_line
 from handreid_tui.runs.safe_files import (
@@ -27,6 +26,9 @@ from handreid_tui.runs.safe_files import (
     read_json,
     size_and_time,
 )
+
+if TYPE_CHECKING:
+    from engine.contract.events import RunEnded
 
 FINAL = ("finished", "stopped", "failed", "lost")
 STALLED_AFTER = 600.0  # seconds without an event
@@ -80,6 +82,8 @@ def observe(path: Path, *, now: float | None = None, stalled_after: float = STAL
 
 def _ended(events: Path, start: int, size: int) -> State | None:
     """The state that the last event tells, if that is `ended` and lies behind byte `start`."""
+    from engine.contract.events import RunEnded, RunStarted, parse  # 7 ms, which a shim need not pay at its start
+
     window = max(start, size - (1 << 20), 0)
     block = read_bytes(events, window, 1 << 20) or b""
     for line in reversed(block[: block.rfind(b"\n") + 1].splitlines()):

@@ -124,7 +124,7 @@ def test_with_a_checkpoint_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch)
     assert (tag["quick_gelu"] and tag["mean"] is None) or len(tag["mean"]) == 3
     record = {"quick_gelu": True, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     model = build_model(config, 0, record)
-    assert model.quick_gelu and model.record == record | {"image_size": 64}
+    assert model.quick_gelu and model.record.items() >= (record | {"image_size": 64}).items()
 
 
 @pytest.mark.parametrize("known", ["best", "start"])

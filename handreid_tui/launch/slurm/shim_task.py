@@ -22,7 +22,6 @@ from pathlib import Path
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
-from engine.contract.events import EventWriter, TrainerMessage
 from handreid_tui.launch import queue
 from handreid_tui.launch.queue import SLURM, Waiting
 from handreid_tui.launch.slurm.client import call
@@ -128,6 +127,8 @@ class ThisTask:
             with queue.owned(run):
                 if queue.read(run) == waits:
                     (run / run_files.QUEUED).unlink()
+                    from engine.contract.events import EventWriter, TrainerMessage
+
                     events = EventWriter(inside(run, run_files.EVENTS))
                     text = f"Time limit; Slurm does not requeue it: {error} `handreid resume` continues it."
                     events.write(TrainerMessage("warning", text))
