@@ -156,8 +156,8 @@ def test_a_run_of_more_gpus_than_there_are_waits_and_is_refused_where_it_is_laun
     check("cuda:1", 0.5)
     for device, gpus, told in (
         ("auto", 8, "this machine has 4"),
-        ("cuda:1", 2, "not with cuda:1"),
-        ("cpu", 2, "not with cpu"),
+        ("cuda:1", 2, "not cuda:1"),
+        ("cpu", 2, "not cpu"),
     ):
         with pytest.raises(UserError, match=told):
             check(device, gpus)
