@@ -197,7 +197,7 @@ def test_a_thousand_runs_are_queued_by_one_command(cluster: dict[str, str], tmp_
     there = Place(tmp_path / "there", cluster)
     combos = [word for combo in ("ce", "ce_triplet", "ce_triplet_center", "ce_arcface") for word in ("--combo", combo)]
     began = time.monotonic()
-    there.types("run", *combos, "--seed", "0-249", "--on", "slurm", "--sbatch=--hold", "--detach")
+    there.types("run", *combos, "--seed", "0-249", "--on", "slurm", "--sbatch=--hold", "--detach", "--yes")
     print(f"\n1,000 runs queued in {time.monotonic() - began:.1f} s")
     assert len(there.slurm("squeue", "--noheader", "--array", "--format=%F_%K").split()) == 1000
     assert set(there.statuses().values()) == {"queued"}
