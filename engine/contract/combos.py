@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 
 from engine.contract.errors import UserError
+from engine.contract.recipe import Recipe
 from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
 Options = dict[str, Value]
@@ -13,12 +14,17 @@ Options = dict[str, Value]
 
 @dataclass(frozen=True)
 class Combo:
-    """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options."""
+    """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
+
+    `recipe`: settings of the published system that it is, as dotted keys, which stand above the recipe of the model.
+    `handreid-tiny`, which no paper uses, keeps its own.
+    """
 
     title: str
     does: str
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=dict)
 
 
 COMBOS: dict[str, Combo] = {

@@ -30,7 +30,7 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
     options = {term: {k: v for k, v in told.items() if k != "weight"} for term, told in config.loss.items()}
     known = COMBOS.get(config.combo)
     does = known.does if known else "A custom combination."
-    terms = Combo(title_of(weights), does, weights, options)
+    terms = Combo(title_of(weights), does, weights, options, known.recipe if known else {})
     train, data = config.train, config.data
     fields = {
         "data": data.source,
