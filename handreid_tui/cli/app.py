@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from engine.contract.errors import UserError
 from handreid_tui.cli.commands import casework, comparing, history, machine, sweeps, training
 from handreid_tui.cli.options import Db, Runs, places
+from handreid_tui.settings import CASES
 from handreid_tui.ui.terminal import check_terminal
 
 app = typer.Typer(
@@ -87,6 +89,14 @@ def start(
     context: typer.Context,
     db: Db = None,
     runs: Runs = None,
+    case: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CASE",
+            help="Open the terminal UI at a case: a number, a name, a folder, or `last`.",
+            show_default="none",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
@@ -96,8 +106,16 @@ def start(
 
     Without a command: open the terminal UI.
     """
-    if context.invoked_subcommand is None:
-        check_terminal()
-        from handreid_tui.ui.app import run_app
+    if context.invoked_subcommand is not None:
+        if case is not None:
+            raise UserError("--case opens the terminal UI: give it without a command.")
+        return
+    folder = None
+    if case is not None:
+        from handreid_tui.casework.case import case_folder
 
-        raise typer.Exit(run_app(places(db, runs)))
+        folder = case_folder(CASES, case)
+    check_terminal()
+    from handreid_tui.ui.app import run_app
+
+    raise typer.Exit(run_app(places(db, runs), folder))
