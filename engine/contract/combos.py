@@ -13,12 +13,16 @@ Options = dict[str, Value]
 
 @dataclass(frozen=True)
 class Combo:
-    """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options."""
+    """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
+
+    `settings`: what it sets beside the loss, as dotted keys; a user's settings override them.
+    """
 
     title: str
     does: str
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
+    settings: dict[str, Value] = field(default_factory=dict)
 
 
 COMBOS: dict[str, Combo] = {
@@ -44,6 +48,12 @@ COMBOS: dict[str, Combo] = {
         "CE + FaceNet",
         "Semi-hard triplets in place of the hardest ones.",
         {"ce": 1.0, "facenet": 1.0},
+    ),
+    "mba_net": Combo(
+        "MBA-Net",
+        "Attention over places and over channels, in branches beside the global feature.",
+        {"ce": 3.0},  # times the mean over three features: their sum
+        settings={"model.branches": "mba"},
     ),
 }
 
@@ -73,7 +83,7 @@ def combo_name(text: str, own: dict[str, Combo] | None = None) -> str:
         raise UserError(f"There is no combination {text!r}.{_nearest(text, list(table))} See `handreid combos`.")
     weights = _read_terms(text)
     for name, combo in COMBOS.items():
-        if combo.weights == weights and not combo.options:
+        if combo.weights == weights and not combo.options and not combo.settings:
             return name
     return expression_of(weights)
 
