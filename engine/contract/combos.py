@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 
 from engine.contract.errors import UserError
+from engine.contract.recipe import Recipe
 from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
 Options = dict[str, Value]
@@ -15,7 +16,9 @@ Options = dict[str, Value]
 class Combo:
     """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
 
-    `settings`: what it sets beside the loss, as dotted keys; a user's settings override them.
+    `settings`: what it is beside its loss, as dotted keys, with every model; a user's settings override them.
+    `recipe`: settings of the published system that it is, as dotted keys, which stand above the recipe of the model.
+    `handreid-tiny`, which no paper uses, keeps its own.
     """
 
     title: str
@@ -23,6 +26,7 @@ class Combo:
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
     settings: dict[str, Value] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=dict)
 
 
 COMBOS: dict[str, Combo] = {
