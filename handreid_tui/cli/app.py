@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": comparing.compare,
         "report": comparing.report,
         "plot": comparing.plot,
+        "fuse": comparing.fuse,
     },
     "Casework": {
         "openset": casework.openset,
