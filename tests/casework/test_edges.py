@@ -7,7 +7,6 @@ import shutil
 import stat
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -47,7 +46,8 @@ def test_a_gallery_that_changes_while_it_is_read(desk: Path, tmp_path: Path) -> 
     changed = by_path[first[2]]
     assert not changed.why_not and changed.sha256 == hash_file(first[2]) != hashed.references[6].sha256
     alone = embed_files(run, [first[2]], scratch)
-    assert np.allclose(store.of([changed.sha256]), alone.features, atol=1e-5), "its feature is of what was decoded"
+    cosine = (store.of([changed.sha256]) @ alone.features.T).item()
+    assert cosine == pytest.approx(1, abs=1e-3), "its feature is of what was decoded"  # bfloat16 depends on the batch
     assert len(found.searched) == 7 and all(each.sha256 in store for each in found.searched)
 
 
