@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from engine.contract.models import HUB, ON_HUB, TIMM
+from engine.contract.start import START_MODEL, SYNTHETIC
 
 TINY = "handreid-tiny"
 DEFAULT_MODEL = "ViT-B-16"
@@ -80,11 +81,21 @@ TINY_RECIPE: Recipe = {
     "threads": 1,  # a second thread gains little on matrices this small, and loses much on a busy machine
 }
 
+START_RECIPE: Recipe = TINY_RECIPE | {
+    "model.pretrained": SYNTHETIC,
+    "train.epochs": 60,
+    "train.lr": 5e-4,
+    "augment.pad": 6,
+    "augment.rotate": 10.0,
+}
+
 
 def recipe(model: str) -> Recipe:
     """The defaults for `model`, as dotted configuration keys."""
     if model.startswith(TINY):
         return dict(TINY_RECIPE)
+    if model == START_MODEL:
+        return dict(START_RECIPE)
     weights = {"model.pretrained": HUB} if model.startswith((TIMM, ON_HUB)) else {}
     if re.match(rf"{TIMM}(wide_)?(se)?resne", model):
         return RESNET_RECIPE | weights

@@ -36,7 +36,7 @@ class ReIDModel(nn.Module):
     def __init__(self, tower: Tower) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
-        self.quick_gelu, self.settings = tower.quick_gelu, tower.settings
+        self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
         self.encoder = ImageEncoder(tower.visual)
         self.dims = dims_of(self.encoder, self.image_size)
         self.necks = nn.ModuleList(nn.BatchNorm1d(dim) for dim in self.dims)
@@ -78,7 +78,7 @@ class ReIDModel(nn.Module):
             "std": self.std,
             "quick_gelu": self.quick_gelu,
             "open_clip": self.settings,
-        }
+        } | ({"start": self.start} if self.start else {})
 
 
 def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = None) -> ReIDModel:

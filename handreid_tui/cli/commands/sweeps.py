@@ -61,7 +61,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="WEIGHTS",
-            help="Tag of open_clip, weights file, earlier run, or none.",
+            help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
             show_default=by_model("model.pretrained"),
             rich_help_panel=MODEL,
         ),
