@@ -14,10 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS
 from engine.data.wording import count
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 FILES = ("HandInfo.csv", "HandInfo.txt", "HandInfo.tsv")
 COLUMNS = ("id", "accessories", "aspectOfHand", "imageName")
@@ -89,7 +93,7 @@ def _separator(text: str) -> str:
     return max(SEPARATORS, key=first.count)
 
 
-def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[Row]:
+def _parse(path: Path, reader: Reader, separator: str) -> Iterator[Row]:
     lines: Iterator[tuple[int, list[str]]] = (line for line in _numbered(reader) if any(map(str.strip, line[1])))
     number, first = next(lines, (0, []))
     found = [_place(first, column) for column in COLUMNS]
@@ -118,9 +122,9 @@ def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[
         yield row
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
     for values in reader:
-        yield reader.line_num, values  # type: ignore[attr-defined]
+        yield reader.line_num, values
 
 
 def _place(header: Sequence[str], column: str) -> int | None:
