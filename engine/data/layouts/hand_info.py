@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FILES = ("HandInfo.csv", "HandInfo.txt", "HandInfo.tsv")
 COLUMNS = ("id", "accessories", "aspectOfHand", "imageName")
+LABELS = ("gender", "skinColor", "age")  # of the person; a table may lack them
 PUBLISHED = (  # the order of the published table
     *("id", "age", "gender", "skinColor", "accessories", "nailPolish"),
     *("aspectOfHand", "imageName", "irregularities"),
@@ -40,6 +41,7 @@ class Row:
     aspect: str
     accessories: bool
     name: str
+    labels: tuple[str, ...]  # in the order of LABELS; empty where the table has none
 
 
 def read_table(path: Path) -> list[Row]:
@@ -108,14 +110,17 @@ def _parse(path: Path, reader: Reader, separator: str) -> Iterator[Row]:
             )
         places = headless
         lines = chain([(number, first)], lines)
+        first = [""] * (len(first) - len(PUBLISHED)) + list(PUBLISHED)
+    label_places = [_place(first, label) for label in LABELS]
     seen: set[str] = set()
     for number, values in lines:
         line = f"{path}, line {number}"
-        if len(values) <= max(places):
+        if len(values) <= max(*places, *(place for place in label_places if place is not None)):
             raise UserError(
                 f"{line}: has {count(len(values), 'value')}, but the first line has {count(len(first), 'column')}."
             )
-        row = _row(line, *(values[place].strip() for place in places))
+        labels = ["" if place is None else values[place].strip() for place in label_places]
+        row = _row(line, *(values[place].strip() for place in places), labels)
         if row.name in seen:
             raise UserError(f"{line}: the image {row.name} already has a row: delete one of the two.")
         seen.add(row.name)
@@ -162,7 +167,7 @@ def _aspect(text: str) -> str | None:
     return next((aspect for aspect in ASPECTS if sorted(aspect.split("-")) == sorted(words)), None)
 
 
-def _row(line: str, person: str, accessories: str, aspect: str, name: str) -> Row:
+def _row(line: str, person: str, accessories: str, aspect: str, name: str, labels: Sequence[str]) -> Row:
     number, known = _number(person), _aspect(aspect)
     if number is None:
         raise UserError(f"{line}: the id {_short(person)} is not a whole number.")
@@ -173,7 +178,7 @@ def _row(line: str, person: str, accessories: str, aspect: str, name: str) -> Ro
         raise UserError(f"{line}: aspectOfHand is {_short(aspect)}, but must be one of {names}.")
     if not name.isprintable() or not name or name.startswith(".") or any(mark in name for mark in "/\\:"):
         raise UserError(f"{line}: the image name {_short(name)} is not the plain name of a file.")
-    return Row(number, known, YES_OR_NO[accessories.lower()], name)
+    return Row(number, known, YES_OR_NO[accessories.lower()], name, tuple(labels))
 
 
 def _short(value: str) -> str:
