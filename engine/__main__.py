@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "export":
             from engine.evaluation.export import export
 
-            export(chosen.run, chosen.folder)
+            if left_out := export(chosen.run, chosen.folder):
+                print(f"Note: {left_out}", file=sys.stderr)
         else:
             from engine.evaluation.embed import embed
 

@@ -16,19 +16,24 @@ from engine.evaluation.trained_model import load_trained
 from engine.model.towers import TEXT
 
 
-def export(run: Path, folder: Path) -> None:
+def export(run: Path, folder: Path) -> str:
     """Write a run's encoder and preprocessing so that `open_clip.create_model_and_transforms("local-dir:…")` loads it.
 
     Its `encode_image` gives the feature after the projection and before the neck. The text tower is a small stand-in;
-    a captioning model's decoder is left out. Raises UserError for what open_clip cannot load: timm's towers with
-    positions at another size than their own.
+    a captioning model's decoder is left out. Returns what else is left out, as a sentence, or "". Raises UserError for
+    what open_clip cannot load: timm's towers with positions at another size than their own.
     """
     config, model = load_trained(run)
     vision = model.settings["vision_cfg"] | {"image_size": model.image_size}
     vision.pop("output_tokens", None)  # a captioning model's: features of every patch beside the image's
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
-    settings = {"embed_dim": model.dims[-1], "vision_cfg": vision, "text_cfg": TEXT, "quick_gelu": model.quick_gelu}
+    settings = {
+        "embed_dim": model.dims[model.encoder.own_features - 1],
+        "vision_cfg": vision,
+        "text_cfg": TEXT,
+        "quick_gelu": model.quick_gelu,
+    }
     preprocessing = {
         "size": model.image_size,
         "mean": model.mean,
@@ -56,3 +61,9 @@ def export(run: Path, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    if not model.encoder.branches:
+        return ""
+    left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
+    if model.encoder.branches.keeps_last_size:
+        return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
+    return f"{left_out}; the features are those of the global branch."

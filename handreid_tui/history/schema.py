@@ -19,7 +19,7 @@ import handreid_tui.history.models  # noqa: F401  (defines the tables)
 from engine.contract.errors import UserError
 from engine.contract.metrics import metric_columns
 
-VERSION = 4
+VERSION = 5
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history
 WAIT = 30.0  # seconds that a writer waits for the others
 
@@ -39,11 +39,11 @@ METRIC_TABLES = (
     """CREATE TABLE position (
         run INTEGER PRIMARY KEY, offset INTEGER NOT NULL, head TEXT NOT NULL, size INTEGER NOT NULL,
         modified INTEGER NOT NULL, folder_modified INTEGER NOT NULL, attempt_started REAL, seconds_before REAL)""",
-    # What comparisons need of the final report, as handreid_tui/compare/remembered.py keeps it.
+    # What comparisons need of the final report, as handreid_tui/compare/report_cache.py keeps it.
     """CREATE TABLE report (
         run INTEGER PRIMARY KEY, stamp TEXT NOT NULL, seed INTEGER NOT NULL, config TEXT NOT NULL,
         started TEXT NOT NULL, summary TEXT NOT NULL, queries TEXT NOT NULL, trials INTEGER NOT NULL,
-        sums BLOB NOT NULL)""",
+        sums BLOB NOT NULL, open_set BLOB NOT NULL)""",
 )
 TABLES_OF_A_RUN = (
     "metric",
