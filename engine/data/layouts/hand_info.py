@@ -120,7 +120,7 @@ def _parse(path: Path, reader: Reader, separator: str) -> Iterator[Row]:
                 f"{line}: has {count(len(values), 'value')}, but the first line has {count(len(first), 'column')}."
             )
         labels = ["" if place is None else values[place].strip() for place in label_places]
-        row = _row(line, *(values[place].strip() for place in places), labels)
+        row = _row(line, labels, *(values[place].strip() for place in places))
         if row.name in seen:
             raise UserError(f"{line}: the image {row.name} already has a row: delete one of the two.")
         seen.add(row.name)
@@ -167,7 +167,7 @@ def _aspect(text: str) -> str | None:
     return next((aspect for aspect in ASPECTS if sorted(aspect.split("-")) == sorted(words)), None)
 
 
-def _row(line: str, person: str, accessories: str, aspect: str, name: str, labels: Sequence[str]) -> Row:
+def _row(line: str, labels: Sequence[str], person: str, accessories: str, aspect: str, name: str) -> Row:
     number, known = _number(person), _aspect(aspect)
     if number is None:
         raise UserError(f"{line}: the id {_short(person)} is not a whole number.")
