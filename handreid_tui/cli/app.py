@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
+from engine.contract.errors import UserError
 from handreid_tui.cli.options import Db, Runs, places
 
 # For each group of the help its commands, and for each command its function in `handreid_tui.cli.commands`.
@@ -107,6 +108,14 @@ def start(
     context: typer.Context,
     db: Db = None,
     runs: Runs = None,
+    case: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CASE",
+            help="Open the terminal UI at a case: a number, a name, a folder, or `last`.",
+            show_default="none",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
@@ -116,9 +125,18 @@ def start(
 
     Without a command: open the terminal UI.
     """
-    if context.invoked_subcommand is None:
-        from handreid_tui.ui.app import run_app
-        from handreid_tui.ui.terminal import check_terminal
+    if context.invoked_subcommand is not None:
+        if case is not None:
+            raise UserError("--case opens the terminal UI: give it without a command.")
+        return
+    folder = None
+    if case is not None:
+        from handreid_tui.casework.case import case_folder
+        from handreid_tui.settings import CASES
 
-        check_terminal()
-        raise typer.Exit(run_app(places(db, runs)))
+        folder = case_folder(CASES, case)
+    from handreid_tui.ui.app import run_app
+    from handreid_tui.ui.terminal import check_terminal
+
+    check_terminal()
+    raise typer.Exit(run_app(places(db, runs), folder))
