@@ -86,6 +86,9 @@ class ModelConfig(Section):
         "openai", description="tag of open_clip, weights file, run directory, `synthetic`, or `none`"
     )
     image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
+    branches: Literal["none", "mba"] = Field(
+        "none", description="mba: the spatial and channel branches of MBA-Net beside the encoder's features"
+    )
 
 
 class TrainConfig(Section):
@@ -177,7 +180,7 @@ class RunConfig(Section):
 def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, **settings: Any) -> RunConfig:
     """The whole configuration of a run from what the user set.
 
-    `settings` holds dotted keys (`{"train.epochs": 3}`); what they leave open comes from the model's recipe.
+    `settings` holds dotted keys (`{"train.epochs": 3}`); the rest comes from the recipes of combo and model.
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
     if given := settings.keys() & {"combo", "seed", "version"}:
@@ -191,7 +194,8 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     loss: dict[str, dict[str, Any]] = {
         term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
     }
-    merged = {"combo": combo, "seed": seed} | recipe(str(model)) | settings | {"model.name": model}
+    published = recipe(str(model), found.recipe) | found.settings
+    merged = {"combo": combo, "seed": seed} | published | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
     if not loss:

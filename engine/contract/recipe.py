@@ -90,18 +90,21 @@ START_RECIPE: Recipe = TINY_RECIPE | {
 }
 
 
-def recipe(model: str) -> Recipe:
-    """The defaults for `model`, as dotted configuration keys."""
+def recipe(model: str, of_system: Recipe | None = None) -> Recipe:
+    """The defaults for `model`, as dotted configuration keys; `of_system`: those of a published system, which stand
+    above them, except for our own models."""
     if model.startswith(TINY):
         return dict(TINY_RECIPE)
     if model == START_MODEL:
         return dict(START_RECIPE)
     weights = {"model.pretrained": HUB} if model.startswith((TIMM, ON_HUB)) else {}
+    return _of_family(model) | weights | (of_system or {})
+
+
+def _of_family(model: str) -> Recipe:
     if re.match(rf"{TIMM}(wide_)?(se)?resne", model):
-        return RESNET_RECIPE | weights
-    if re.match(r"RN\d", model):
-        return CLIP_RESNET_RECIPE | weights
-    return CLIP_RECIPE | weights
+        return RESNET_RECIPE
+    return CLIP_RESNET_RECIPE if re.match(r"RN\d", model) else CLIP_RECIPE
 
 
 def default_model(source: str) -> str:

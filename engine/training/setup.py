@@ -58,7 +58,7 @@ class Setup:
         """Every learnt value by name, the encoder's under open_clip's names."""
         necks = {f"necks.{name}": value for name, value in self.model.necks.state_dict().items()}
         learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
-        return self.model.encoder.open_clip_state() | necks | learnt
+        return self.model.encoder.open_clip_state() | self.model.encoder.branch_state() | necks | learnt
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
         """A checkpoint to start from, or to score: weights, and what the model is."""
