@@ -81,12 +81,16 @@ TINY_RECIPE: Recipe = {
     "threads": 1,  # a second thread gains little on matrices this small, and loses much on a busy machine
 }
 
+# A low rate: the start is worth more than what a few real images teach.
 START_RECIPE: Recipe = TINY_RECIPE | {
     "model.pretrained": SYNTHETIC,
     "train.epochs": 60,
-    "train.lr": 5e-4,
+    "train.lr": 1e-4,
     "augment.pad": 6,
+    "augment.jitter": 0.2,
     "augment.rotate": 10.0,
+    "augment.zoom": 0.2,
+    "evaluation.every": 5,
 }
 
 
