@@ -16,7 +16,9 @@ from tests.support.training import events_of, small_config, train_in
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-@pytest.mark.parametrize("combo", ["ce_triplet_center", "clip_reid", "clip_handid"])
+@pytest.mark.parametrize(
+    "combo", ["ce_triplet_center", "clip_reid", pytest.param("clip_handid", marks=pytest.mark.long)]
+)
 def test_two_processes_learn_what_one_learns(combo: str, hands: Path, tmp_path: Path) -> None:
     settings = {"train__precision": "float32", "train__ids_per_batch": 4, "train__images_per_id": 2}
     config = small_config(combo, hands, **settings, train__optimizer="adam", train__lr=1e-4)
