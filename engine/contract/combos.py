@@ -16,6 +16,7 @@ Options = dict[str, Value]
 class Combo:
     """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
 
+    `settings`: what it is beside its loss, as dotted keys, with every model; a user's settings override them.
     `recipe`: settings of the published system that it is, as dotted keys, which stand above the recipe of the model.
     `handreid-tiny`, which no paper uses, keeps its own.
     """
@@ -24,6 +25,7 @@ class Combo:
     does: str
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
+    settings: dict[str, Value] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=dict)
 
 
@@ -62,6 +64,12 @@ COMBOS: dict[str, Combo] = {
         {"ce": 2.0, "inversion": 1.0},  # the sum of two CEs
         recipe=CLIP_HANDID_RECIPE,
     ),
+    "mba_net": Combo(
+        "MBA-Net",
+        "Attention over places and over channels, in branches beside the global feature.",
+        {"ce": 3.0},  # times the mean over three features: their sum
+        settings={"model.branches": "mba"},
+    ),
 }
 
 
@@ -90,7 +98,7 @@ def combo_name(text: str, own: dict[str, Combo] | None = None) -> str:
         raise UserError(f"There is no combination {text!r}.{_nearest(text, list(table))} See `handreid combos`.")
     weights = _read_terms(text)
     for name, combo in COMBOS.items():
-        if combo.weights == weights and not combo.options:
+        if combo.weights == weights and not combo.options and not combo.settings:
             return name
     return expression_of(weights)
 

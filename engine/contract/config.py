@@ -84,6 +84,9 @@ class ModelConfig(Section):
     name: str = Field("ViT-B-16", description="image encoder of open_clip, or handreid-tiny")
     pretrained: str = Field("openai", description="tag of open_clip, weights file, run directory, or `none`")
     image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
+    branches: Literal["none", "mba"] = Field(
+        "none", description="mba: the spatial and channel branches of MBA-Net beside the encoder's features"
+    )
 
 
 class TrainConfig(Section):
@@ -201,7 +204,8 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     loss: dict[str, dict[str, Any]] = {
         term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
     }
-    merged = {"combo": combo, "seed": seed} | recipe(str(model), found.recipe) | settings | {"model.name": model}
+    published = recipe(str(model), found.recipe) | found.settings
+    merged = {"combo": combo, "seed": seed} | published | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
     if not loss:

@@ -100,14 +100,14 @@ def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, optimizers
 
 @torch.no_grad()
 def image_features(setup: Setup) -> Tensor:
-    """The last feature [M, D] of the training images, as they are, by the encoder that the run starts from."""
+    """The feature [M, D] in the space of the texts of the training images, as they are, by the encoder of the start."""
     was_training = setup.model.training
     setup.model.eval()
     parts = []
     for places in setup.train.split(BATCH):
         images = setup.augmentation.plain(setup.images[places.to(setup.images.device)].to(setup.device.torch))
         with setup.device.precision():
-            parts.append(setup.model.encoder(images)[-1].float())
+            parts.append(setup.model.encoder(images)[setup.model.joint].float())
     setup.model.train(was_training)
     return torch.cat(parts)
 

@@ -65,7 +65,8 @@ class Setup:
         necks = {f"necks.{name}": value for name, value in self.model.necks.state_dict().items()}
         learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         words = {f"prompts.{name}": value for name, value in self.prompts.state_dict().items()} if self.prompts else {}
-        return self.model.encoder.open_clip_state() | necks | learnt | words
+        own = self.model.encoder.open_clip_state() | self.model.encoder.branch_state()
+        return own | necks | learnt | words
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
         """A checkpoint to start from, or to score: weights, and what the model is."""
@@ -122,13 +123,13 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
 
     inverted = any(TERMS[term].texts == "inverted" for term in config.loss)
-    reader = open_prompt_encoder(config, [INVERTED], model.dims[-1], device.torch) if inverted else None
+    reader = open_prompt_encoder(config, [INVERTED], model.dims[model.joint], device.torch) if inverted else None
     torch.manual_seed(derived_seed(config.seed, "heads"))
-    objective = Objective(config.loss, model.dims, len(split.classes), reader)
+    objective = Objective(config.loss, model.dims, len(split.classes), reader, model.joint)
     prompts = open_prompts(config, split.classes) if learns_texts(config.loss) else None
     encoder = None
     if prompts and not (earlier and earlier.prompts_learnt):
-        encoder = open_prompt_encoder(config, prompts.templates, model.dims[-1], device.torch)
+        encoder = open_prompt_encoder(config, prompts.templates, model.dims[model.joint], device.torch)
     freeze(model.encoder, config.train.freeze)
     if config.loss and not any(weight.requires_grad for weight in model.encoder.parameters()) and not objective.heads():
         raise UserError(

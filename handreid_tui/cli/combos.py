@@ -16,7 +16,10 @@ def show_combos(own: dict[str, Combo], as_json: bool) -> None:
     combos = COMBOS | own
     if as_json:
         shown = {
-            "combos": {name: {"title": c.title, "does": c.does, "weights": c.weights} for name, c in combos.items()},
+            "combos": {
+                name: {"title": c.title, "does": c.does, "weights": c.weights, "settings": c.settings}
+                for name, c in combos.items()
+            },
             "terms": {name: _as_object(term) for name, term in TERMS.items()},
         }
         print(json.dumps(shown, indent=2))
