@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
 from pathlib import Path
 
 import open_clip
@@ -49,10 +51,16 @@ def export(run: Path, folder: Path) -> str:
             f"open_clip builds {config.model.name} only at its native size, but {run.name} was trained at "
             f"{model.image_size} px: take the weights from {run_files.BEST_CHECKPOINT}/{run_files.MODEL} of the run."
         ) from error
-    folder.mkdir(parents=True, exist_ok=True)
     names = {"model_cfg": settings, "preprocess_cfg": preprocessing}
-    (folder / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
-    save_file(state | rest, folder / "open_clip_model.safetensors", metadata={"run": run.name})
+    unfinished = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    try:
+        unfinished.mkdir(parents=True)
+        (unfinished / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
+        save_file(state | rest, unfinished / "open_clip_model.safetensors", metadata={"run": run.name})
+        unfinished.rename(folder)  # onto an empty folder, too
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     if not model.encoder.branches:
         return ""
     left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
