@@ -17,6 +17,7 @@ class Combo:
     """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
 
     `settings`: what it is beside its loss, as dotted keys, with every model; a user's settings override them.
+    `cost`: its stages, and what it computes beside the encoder.
     `recipe`: settings of the published system that it is, as dotted keys, which stand above the recipe of the model.
     `handreid-tiny`, which no paper uses, keeps its own.
     """
@@ -26,6 +27,7 @@ class Combo:
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
     settings: dict[str, Value] = field(default_factory=dict)
+    cost: str = "One stage."
     recipe: Recipe = field(default_factory=dict)
 
 
@@ -69,6 +71,7 @@ COMBOS: dict[str, Combo] = {
         "Attention over places and over channels, in branches beside the global feature.",
         {"ce": 3.0},  # times the mean over three features: their sum
         settings={"model.branches": "mba"},
+        cost="One stage; two copies of the encoder's last stage, with attention, beside it.",
     ),
 }
 

@@ -91,7 +91,7 @@ def test_a_new_term_is_shown_by_combos_launch_and_docs(proto: str, capsys: pytes
     assert json.loads(capsys.readouterr().out)["terms"][proto]["options"] == {"pull": 2.0, "rate": 0.25}
     show_combos({}, as_json=False)
     assert "Pulls each image to a prototype." in " ".join(capsys.readouterr().out.split())
-    assert "Prototypes" in about(find_combo("proto"), None).plain
+    assert "Prototypes" in about("proto", find_combo("proto"), None).plain
     assert "| `proto` | pull · mean ‖x - p_y‖² | 1 | pull 2, rate 0.25 | after the neck |" in terms_table()
 
 
