@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -116,6 +117,18 @@ class TrainConfig(Section):
     checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints; the first is after an epoch")
 
 
+class PromptConfig(Section):
+    """The first stage of a combination that learns a text for each identity. Without effect on any other."""
+
+    epochs: int = Field(120, ge=1, le=100_000, description="first stage: passes over the training images")
+    batch: int = Field(64, ge=2, le=65_536, description="first stage: images in a batch")
+    lr: Positive = Field(3.5e-4, description="first stage: learning rate of the words, after its warm-up")
+    weight_decay: NotNegative = Field(1e-4, description="first stage: weight decay of the words")
+    aspect: bool = Field(
+        False, description="first stage: prompts that name the aspect, such as the back of a left hand"
+    )
+
+
 class AugmentConfig(Section):
     flip: Fraction = Field(0.5, description="probability of a horizontal flip")
     pad: int = Field(10, ge=0, le=256, description="random shift, in pixels to each side")
@@ -141,6 +154,7 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    prompts: PromptConfig = PromptConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -202,7 +216,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         merged["train.epochs"] = 0
     nested: dict[str, Any] = {"loss": loss}
     for key, value in merged.items():
-        if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
+        if _concerns(key, loss):
             _put(nested, key, value)
     try:
         config = RunConfig.model_validate(nested)
@@ -215,6 +229,19 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
             "train.images_per_id",
         )
     return config
+
+
+def _concerns(key: str, loss: Collection[str]) -> bool:
+    """Whether a setting has a meaning for these terms: not an option of another term, nor one of another's stage."""
+    section, _, rest = key.partition(".")
+    if section == "loss":
+        return rest.split(".")[0] in loss
+    return section != "prompts" or learns_texts(loss)
+
+
+def learns_texts(loss: Collection[str]) -> bool:
+    """Whether a combination of these terms has a first stage, which learns a text for each identity."""
+    return any(TERMS[term].texts == "learnt" for term in loss)
 
 
 def setting_name(key: str) -> str:

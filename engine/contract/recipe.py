@@ -60,6 +60,21 @@ RESNET_RECIPE: Recipe = CLIP_RECIPE | {
     "augment.jitter": 0.1,
 }
 
+# CLIP-HandID (Baisa 2025), for both of its encoders; its batch of 20 random images is 5 identities x 4 images here.
+CLIP_HANDID_RECIPE: Recipe = {
+    "train.epochs": 70,
+    "train.ids_per_batch": 5,
+    "train.images_per_id": 4,
+    "train.lr": 5e-6,
+    "train.head_lr": 5e-5,
+    "train.weight_decay": 5e-4,
+    "train.warmup_from": 0.01,
+    "train.milestones": [40, 60],
+    "train.decay": 0.5,
+    "augment.pad": 16,
+    "augment.erase": 0.0,
+}
+
 TINY_RECIPE: Recipe = {
     "model.pretrained": "none",
     "train.epochs": 40,

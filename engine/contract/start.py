@@ -23,7 +23,8 @@ OFFER = f"train a small encoder on synthetic hands ({SYNTHETIC}, {START_MODEL})"
 MINUTES = 10  # that the training takes on two cores
 
 ENGINE = Path(__file__).parents[1]
-CODE = ("start/*.py", "data/synthetic/*.py", "losses/supcon.py", f"contract/model_configs/{START_MODEL}.json")
+CODE = ("start/*.py", "data/synthetic/*.py", "losses/supcon.py")
+MODEL = ENGINE / "contract" / "model_configs" / f"{START_MODEL}.json"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def start_folder(cache_folder: Path, key: str) -> Path:
 
 @cache
 def _code() -> str:
-    digest = hashlib.sha256()
+    settings = json.loads(MODEL.read_text())
+    digest = hashlib.sha256(json.dumps([settings["embed_dim"], settings["vision_cfg"]]).encode())
     for pattern in CODE:
         for file in sorted(ENGINE.glob(pattern)):
             digest.update(file.read_bytes())

@@ -45,6 +45,11 @@ class ReIDModel(nn.Module):
         self.dims = dims_of(self.encoder, self.image_size)
         self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
 
+    @property
+    def joint(self) -> int:
+        """The place of the feature that shares its space with CLIP's texts: the encoder's own last one."""
+        return self.encoder.own_features - 1
+
     def train(self, mode: bool = True) -> ReIDModel:
         """As ever, but what is frozen of the encoder keeps the statistics of its batch norms."""
         super().train(mode)

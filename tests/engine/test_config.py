@@ -13,7 +13,7 @@ from engine.contract.terms import TERMS
 
 def test_the_missions_table_is_there() -> None:
     losses = {"zero_shot", "ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "facenet", "ce_facenet"}
-    assert set(COMBOS) == losses | {"mba_net"}
+    assert set(COMBOS) == losses | {"clip_reid", "clip_handid", "mba_net"}
     assert COMBOS["ce_triplet_center"].weights == {"ce": 1.0, "triplet": 1.0, "center": 5e-4}
 
 

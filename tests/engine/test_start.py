@@ -164,7 +164,6 @@ def test_the_code_that_decides_is_part_of_the_key() -> None:
         "start/pretraining.py",
         "data/synthetic/skin.py",
         "losses/supcon.py",
-        "contract/model_configs/handreid-small.json",
     }
 
 
