@@ -59,6 +59,21 @@ RESNET_RECIPE: Recipe = CLIP_RECIPE | {
     "augment.jitter": 0.1,
 }
 
+# CLIP-HandID (Baisa 2025), for both of its encoders; its batch of 20 random images is 5 identities x 4 images here.
+CLIP_HANDID_RECIPE: Recipe = {
+    "train.epochs": 70,
+    "train.ids_per_batch": 5,
+    "train.images_per_id": 4,
+    "train.lr": 5e-6,
+    "train.head_lr": 5e-5,
+    "train.weight_decay": 5e-4,
+    "train.warmup_from": 0.01,
+    "train.milestones": [40, 60],
+    "train.decay": 0.5,
+    "augment.pad": 16,
+    "augment.erase": 0.0,
+}
+
 TINY_RECIPE: Recipe = {
     "model.pretrained": "none",
     "train.epochs": 40,
@@ -81,16 +96,19 @@ TINY_RECIPE: Recipe = {
 }
 
 
-def recipe(model: str) -> Recipe:
-    """The defaults for `model`, as dotted configuration keys."""
+def recipe(model: str, of_system: Recipe | None = None) -> Recipe:
+    """The defaults for `model`, as dotted configuration keys; `of_system`: those of a published system, which stand
+    above them, except for `handreid-tiny`."""
     if model.startswith(TINY):
         return dict(TINY_RECIPE)
     weights = {"model.pretrained": HUB} if model.startswith((TIMM, ON_HUB)) else {}
+    return _of_family(model) | weights | (of_system or {})
+
+
+def _of_family(model: str) -> Recipe:
     if re.match(rf"{TIMM}(wide_)?(se)?resne", model):
-        return RESNET_RECIPE | weights
-    if re.match(r"RN\d", model):
-        return CLIP_RESNET_RECIPE | weights
-    return CLIP_RECIPE | weights
+        return RESNET_RECIPE
+    return CLIP_RESNET_RECIPE if re.match(r"RN\d", model) else CLIP_RECIPE
 
 
 def default_model(source: str) -> str:

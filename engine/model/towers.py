@@ -194,22 +194,10 @@ def _normalisation(config: ModelConfig, known: dict[str, Any]) -> tuple[list[flo
 
 def _from_tag(config: ModelConfig, tag: str) -> Tower:
     """The tower of published weights, resized where another size is asked for, with the weights' own normalisation."""
-    declared = open_clip.get_model_config(config.name)
-    if declared["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
-        raise UserError(
-            f"{config.name} has a text tower of the package transformers, which is not installed: "
-            "`pip install transformers`, or use none or a file of its image tower.",
-            "model.pretrained",
-        )
-    settings = _image_part(declared)
+    settings = _image_part(open_clip.get_model_config(config.name))
     quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
     timm = "timm_model_name" in settings["vision_cfg"]
-    size = {"force_image_size": config.image_size} if config.image_size and timm else {}
-    _check_hub()
-    try:
-        clip = open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **size)
-    except (OSError, RuntimeError) as error:
-        raise _not_fetched(config, error) from error
+    clip = published_clip(config, tag, config.image_size if timm else None)
     expected = open_clip.get_model_preprocess_cfg(clip)
     visual = clip.visual
     check_finite(visual.state_dict(), f"{tag} of {config.name}")
@@ -218,6 +206,23 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
         fill(resized, visual.state_dict(), Path(tag))
         visual = resized
     return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu)
+
+
+def published_clip(config: ModelConfig, tag: str, size: int | None = None) -> Any:
+    """Both towers of published weights; `size`: pixels a side, where open_clip itself is to resize them."""
+    if open_clip.get_model_config(config.name)["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
+        raise UserError(
+            f"{config.name} has a text tower of the package transformers, which is not installed: "
+            "`pip install transformers`, or use none or a file of its image tower.",
+            "model.pretrained",
+        )
+    quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
+    resized = {"force_image_size": size} if size else {}
+    _check_hub()
+    try:
+        return open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **resized)
+    except (OSError, RuntimeError) as error:
+        raise _not_fetched(config, error) from error
 
 
 def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:

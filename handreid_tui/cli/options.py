@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from engine.contract.choices import Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
-from handreid_tui.launch.slurm.request import SlurmRequest
-from handreid_tui.settings import Places, UserFile, choose_places, read_user_file
+
+if TYPE_CHECKING:
+    from handreid_tui.launch.slurm.request import SlurmRequest
+    from handreid_tui.settings import Places, UserFile
 
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
 PlotKind = Literal["loss", "validation", "geometry", "cmc", "roc", "det", "tippett", "ece", "embedding"]
@@ -156,6 +158,8 @@ Settings = Annotated[
 def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> SlurmRequest | None:
     """What to ask of Slurm; None for runs on this machine."""
     if on == "slurm":
+        from handreid_tui.launch.slurm.request import SlurmRequest
+
         return (user.slurm or SlurmRequest()).changed(gpus, options or [])
     if options:
         raise UserError("--sbatch is for runs on Slurm: add --on slurm.")
@@ -164,6 +168,8 @@ def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[
 
 def places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
     """The run history and the run directories that a command works on."""
+    from handreid_tui.settings import choose_places, read_user_file
+
     return choose_places(user or read_user_file(), db, runs)
 
 

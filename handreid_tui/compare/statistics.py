@@ -7,7 +7,7 @@ the queries, divided by their number. Shapes: S seeds, T trials, I identities.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +68,17 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
 
 
 def differences_of_sums(
-    sums: Iterable[Array], counts: Array, resamples: int = RESAMPLES, seed: int = 0
+    sums: Iterable[Array],
+    counts: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    replicates: Sequence[Array] | None = None,
 ) -> list[Difference]:
     """`paired_difference` for each a - b of `sums`, all of one shape [S, T, I] and on the same queries.
 
-    Ten thousand of them cost little more than their sums over identities: what does not depend on the runs is computed
-    once.
+    `replicates`: of each difference its value in each resample [B], where it is more than a ratio of sums: a rate at a
+    threshold that each resample finds anew. Ten thousand differences cost little more than their sums over identities:
+    what does not depend on the runs is computed once.
     """
     parts = [_parts(np.stack(block), counts) for block in blocks(sums)]
     estimate, by_seed, of_seeds, scatter, contributions, summed = map(np.concatenate, zip(*parts, strict=True))
@@ -84,7 +89,12 @@ def differences_of_sums(
         half, p = np.full(len(estimate), math.nan), np.ones(len(estimate))
     else:
         # a resample varies by (I - 1) / I of the variance of a new sample
-        of_identities = bootstrap_std(summed, counts, resamples, seed) * math.sqrt(identities / (identities - 1))
+        drawn = (
+            bootstrap_std(summed, counts, resamples, seed)
+            if replicates is None
+            else np.array([np.nanstd(each) for each in replicates])
+        )
+        of_identities = drawn * math.sqrt(identities / (identities - 1))
         errors = [(of_identities, identities - 1)]
         reach = [*errors, (of_seeds, seeds - 1)] if seeds > 1 else errors
         half = half_widths(reach, ALPHA)

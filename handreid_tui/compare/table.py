@@ -13,8 +13,10 @@ import numpy as np
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
+from engine.contract.metrics import metric as metric_of
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
+from handreid_tui.compare.open_set_scores import COMPARED, OpenSetScores
 from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.statistics import (
     ALPHA,
@@ -30,7 +32,7 @@ from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
 UNTRAINED = "zero_shot"
-TESTED = ("mAP", "rank1")
+TESTED = ("mAP", "rank1", COMPARED)
 
 
 # Of the final report's geometry: see `_shape`
@@ -46,13 +48,14 @@ class Compared:
     """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table.
 
     unequal: why nothing may be claimed, "" where it may; then `p_adjusted` is None, and the difference outside Holm's
-    family.
+    family. lower: whether less is better.
     """
 
     baseline: str
     difference: Difference
     p_adjusted: float | None
     unequal: str = ""
+    lower: bool = False
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable"] | None:
@@ -61,12 +64,12 @@ class Compared:
             return None
         if not self.p_adjusted <= ALPHA:
             return "not distinguishable"
-        return "better" if self.difference.estimate > 0 else "worse"
+        return "better" if (self.difference.estimate > 0) != self.lower else "worse"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A combination in one configuration over its seeds, or one run. `compared` holds "mAP" and "rank1", or nothing."""
+    """A combination in one configuration over its seeds, or one run. `compared`: those of TESTED that are known."""
 
     label: str
     combo: str
@@ -199,8 +202,18 @@ def _encoder(run: FinishedRun) -> str:
 
 def _row(title: str, runs: list[FinishedRun]) -> Row:
     seconds = [float(run.summary["seconds"]) for run in runs if run.summary.get("seconds") is not None]
-    metrics = _spreads([run.summary | _shape(run.summary.get("geometry") or {}) for run in runs])
+    metrics = _spreads([_open_set_rates(run) | run.summary | _shape(run.summary.get("geometry") or {}) for run in runs])
     return Row(title, runs[0].combo, tuple(runs), metrics, spread(seconds) if seconds else None)
+
+
+def _open_set_rates(run: FinishedRun) -> dict[str, float]:
+    """Those of runs whose trainer did not report them, from the stored features; none where these are damaged."""
+    if COMPARED in run.summary:
+        return {}
+    try:
+        return run.open_set.rates if run.open_set else {}
+    except UserError:
+        return {}
 
 
 def _shape(geometry: dict[str, Any]) -> dict[str, float]:
@@ -233,8 +246,9 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
     found: dict[tuple[int, str], tuple[str, Difference]] = {}
     for alike in paired.values():
         for metric in TESTED:
-            differences = differences_of_runs([pairs for _, pairs in alike.values()], metric, resamples)
-            for (place, (against, _)), difference in zip(alike.items(), differences, strict=True):
+            known = {place: row for place, row in alike.items() if metric != COMPARED or _have_open_set(row[1])}
+            differences = differences_of_runs([pairs for _, pairs in known.values()], metric, resamples)
+            for (place, (against, _)), difference in zip(known.items(), differences, strict=True):
                 found[place, metric] = against, difference
     by_label = {main.label: main for main in mains}
     unequals = {key: unequal(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
@@ -246,7 +260,12 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
             row,
             baseline=bool(row.runs) and row.label in used,
             compared={
-                metric: Compared(*found[place, metric], adjusted.get((place, metric)), unequals[place, metric])
+                metric: Compared(
+                    *found[place, metric],
+                    adjusted.get((place, metric)),
+                    unequals[place, metric],
+                    metric_of(metric).better == "lower",
+                )
                 for metric in TESTED
                 if (place, metric) in found
             },
@@ -292,9 +311,38 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
 
 
 def differences_of_runs(rows: Sequence[Pairs], metric: str, resamples: int = RESAMPLES) -> list[Difference]:
-    """The difference of `metric` ("mAP" or "rank1") for each row's pairs; all have as many, and the same queries."""
+    """The difference of `metric` (of TESTED) for each row's pairs; all have as many, and the same queries."""
+    if not rows:
+        return []
+    if metric == COMPARED:
+        return _open_set_differences(rows, resamples)
     sums = (np.stack([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs]) for pairs in rows)
     return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples)
+
+
+def _open_set_differences(rows: Sequence[Pairs], resamples: int) -> list[Difference]:
+    """Of FNIR, each run at its own threshold; the resamples find theirs anew."""
+    scores = [[(_open_set(a), _open_set(b)) for a, b in pairs] for pairs in rows]
+    sums = (np.stack([(a.missed - b.missed)[None] for a, b in pairs]) for pairs in scores)
+    replicates = [
+        np.mean([a.replicates.astype(float) - b.replicates.astype(float) for a, b in pairs], axis=0) for pairs in scores
+    ]
+    return differences_of_sums(sums, scores[0][0][0].mated[None], resamples, replicates=replicates)
+
+
+def _have_open_set(pairs: Pairs) -> bool:
+    """Whether open-set searches of the same people are known of all the runs."""
+    try:
+        found = [run.open_set for pair in pairs for run in pair]
+    except UserError:
+        return False
+    first = found[0]
+    return first is not None and all(each is not None and np.array_equal(each.mated, first.mated) for each in found)
+
+
+def _open_set(run: FinishedRun) -> OpenSetScores:
+    assert run.open_set is not None  # as `_have_open_set` found
+    return run.open_set
 
 
 def _place(names: list[str], name: str) -> int:

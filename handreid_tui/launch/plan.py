@@ -11,9 +11,11 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.combos import Combo
-from engine.contract.config import RunConfig, resolve, setting_name
+from engine.contract.config import RunConfig, learns_texts, resolve, setting_name
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
+from engine.contract.terms import TERMS
+from engine.contract.texts import check_texts
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
@@ -82,6 +84,9 @@ def plan(
     for name, pretrained in dict.fromkeys((config.model.name, config.model.pretrained) for config in chosen):
         check_model_name(name)
         check_weights(name, pretrained)
+    for config in chosen:
+        if any(TERMS[term].texts for term in config.loss):
+            check_texts(config.combo, config.model.name, config.model.pretrained)
     if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Generating the synthetic hands, once …")
     split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
@@ -139,6 +144,9 @@ def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> 
         if key.startswith("loss.") and not any(term in config.loss for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
             raise UserError(f"{key} is set, but no chosen combination ({chosen}) has the term {term!r}.")
+        if key.startswith("prompts.") and not any(learns_texts(config.loss) for config in configs):
+            chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
+            raise UserError(f"{key} is set, but no chosen combination ({chosen}) learns prompts, as clip_reid does.")
 
 
 def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:

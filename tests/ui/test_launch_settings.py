@@ -23,7 +23,7 @@ NOTHING = dict.fromkeys((entry.id for entry in ENTRIES), "")
 
 
 def typed(combos: tuple[str, ...] = ("ce", "ce_triplet"), **texts: str) -> Typed:
-    return Typed(NOTHING | texts, combos, {}, UserFile())
+    return Typed(NOTHING | texts, combos, combos, {}, UserFile())
 
 
 def test_commas_in_a_field_make_a_grid_as_on_the_command_line():

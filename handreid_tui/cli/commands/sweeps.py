@@ -28,7 +28,6 @@ from handreid_tui.cli.options import (
     runs_there_are,
     slurm_request,
 )
-from handreid_tui.settings import read_user_file
 
 SEARCH = "Search"
 
@@ -157,6 +156,7 @@ def tune(
     """
     from handreid_tui.cli import tune as command
     from handreid_tui.launch.grid import read_combos, read_setting, read_values
+    from handreid_tui.settings import read_user_file
 
     user = read_user_file()
     chosen = places(db, runs, user)

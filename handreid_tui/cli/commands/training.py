@@ -32,7 +32,6 @@ from handreid_tui.cli.options import (
     places,
     slurm_request,
 )
-from handreid_tui.settings import read_user_file
 
 
 def run(
@@ -196,6 +195,7 @@ def run(
     from handreid_tui.cli.run import run as train
     from handreid_tui.launch.grid import read_combos, read_setting, read_values
     from handreid_tui.launch.seeds import read_seeds
+    from handreid_tui.settings import read_user_file
 
     user = read_user_file()
     given = {

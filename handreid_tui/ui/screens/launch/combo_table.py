@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -106,7 +107,7 @@ class ComboTable(RowTable[str]):
             self._edited.pop(name, None)
             plain = self.combos[name]
             if plain.weights != combo.weights or _options(plain) != _options(combo):
-                self._edited[name] = Combo(plain.title, plain.does, combo.weights, combo.options)
+                self._edited[name] = replace(plain, weights=combo.weights, options=combo.options)
         self.chosen = dict.fromkeys(combos)
         self.update(next(iter(combos)))
 
@@ -206,4 +207,4 @@ def _recall(before: Combo | None, terms: Any) -> Combo | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     before = before or Combo(title, "A custom combination.", {})
-    return Combo(before.title, before.does, weights, options)
+    return replace(before, weights=weights, options=options)

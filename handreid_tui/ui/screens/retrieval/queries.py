@@ -63,6 +63,7 @@ class Pair:
     """A query and one image of its gallery, both with their pixels at full size.
 
     at: the image's place in the ranking of `of` images, from 1. rank: that of the first true match, 0 without one.
+    told: of a case, where nobody knows what is a match: what is said instead.
     """
 
     query: Shot
@@ -71,6 +72,7 @@ class Pair:
     of: int
     rank: int
     ap: float
+    told: str = ""
 
 
 @lru_cache(maxsize=4)
