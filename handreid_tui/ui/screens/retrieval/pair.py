@@ -21,7 +21,7 @@ from handreid_tui.ui.key_bar import KeyBar
 from handreid_tui.ui.keymap import named
 from handreid_tui.ui.screens.retrieval.picture import Part, Pixels
 from handreid_tui.ui.screens.retrieval.queries import Pair, Shot, short_identity
-from handreid_tui.ui.screens.retrieval.tile import Picture
+from handreid_tui.ui.screens.retrieval.tile import Drawing
 
 STEP = 0.25  # of what is in sight, that a key moves
 
@@ -41,7 +41,7 @@ class Side(Container):
         self._pixel_widget = pixel_widget
 
     def compose(self) -> ComposeResult:
-        yield self._pixel_widget() if self._pixel_widget else Picture()
+        yield self._pixel_widget() if self._pixel_widget else Drawing()
 
     def show(self, shot: Shot, part: Part, title: str, kind: str = "") -> None:
         self.set_classes(kind)
@@ -49,7 +49,7 @@ class Side(Container):
         self.border_subtitle = Content(short_identity(shot.identity, max(8, self.size.width - 4)))
         pixels = None if shot.pixels is None else part.of(shot.pixels)
         if self._pixel_widget is None:
-            self.query_one(Picture).show_pixels(pixels)
+            self.query_one(Drawing).show_pixels(pixels)
         else:
             if pixels is None:
                 self.border_title = Content(f"{title} · not readable")
