@@ -15,6 +15,7 @@ from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
 from engine.contract.recipe import default_model, recipe
+from engine.contract.start import START_MODEL, is_start
 from engine.contract.terms import TERMS, checked_options, find_term
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -81,8 +82,10 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    name: str = Field("ViT-B-16", description="image encoder of open_clip, or handreid-tiny")
-    pretrained: str = Field("openai", description="tag of open_clip, weights file, run directory, or `none`")
+    name: str = Field("ViT-B-16", description="image encoder of open_clip, handreid-tiny or handreid-small")
+    pretrained: str = Field(
+        "openai", description="tag of open_clip, weights file, run directory, `synthetic`, or `none`"
+    )
     image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
     branches: Literal["none", "mba"] = Field(
         "none", description="mba: the spatial and channel branches of MBA-Net beside the encoder's features"
@@ -200,11 +203,14 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     found = find_combo(combo, own)
     settings = {setting_name(key): value for key, value in settings.items()}
     source = settings.get("data.source", "synthetic")
-    model = settings.get("model.name") or default_model(source)
-    loss: dict[str, dict[str, Any]] = {
-        term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
-    }
+    from_start = is_start(str(settings.get("model.pretrained", "")))
+    model = settings.get("model.name") or (START_MODEL if from_start else default_model(source))
     published = recipe(str(model), found.recipe) | found.settings
+    loss: dict[str, dict[str, Any]] = {
+        term: {"weight": weight} | _options(published, term) | found.options.get(term, {})
+        for term, weight in found.weights.items()
+    }
+    published = {key: value for key, value in published.items() if not key.startswith("loss.")}
     merged = {"combo": combo, "seed": seed} | published | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
@@ -225,6 +231,12 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
             "train.images_per_id",
         )
     return config
+
+
+def _options(settings: dict[str, Any], term: str) -> dict[str, Any]:
+    """The options of a term among dotted settings."""
+    prefix = f"loss.{term}."
+    return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
 
 
 def _concerns(key: str, loss: Collection[str]) -> bool:

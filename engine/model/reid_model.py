@@ -40,7 +40,7 @@ class ReIDModel(nn.Module):
     def __init__(self, tower: Tower, branches: Branches | None = None) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
-        self.quick_gelu, self.settings = tower.quick_gelu, tower.settings
+        self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
         self.encoder = ImageEncoder(tower.visual, branches)
         self.dims = dims_of(self.encoder, self.image_size)
         self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
@@ -85,7 +85,7 @@ class ReIDModel(nn.Module):
             "std": self.std,
             "quick_gelu": self.quick_gelu,
             "open_clip": self.settings,
-        }
+        } | ({"start": self.start} if self.start else {})
 
 
 def bn_neck(dim: int) -> nn.Module:

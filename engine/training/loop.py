@@ -9,6 +9,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,18 @@ from engine.contract.events import (
     RunStarted,
     TrainerMessage,
 )
+from engine.contract.start import is_start
 from engine.contract.weights import recorded_model
+from engine.data.cache_dir import cache_folder
 from engine.data.same_split import read_begun
 from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
+from engine.machine.device import open_device
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
 from engine.machine.randomness import derived_seed
 from engine.model.towers import complete_record
+from engine.start.cached import Stopped, ensure_start
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.ema import AveragedWeights
@@ -54,6 +59,12 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     checkpoints = run / run_files.CHECKPOINTS
     workers = join_workers()
     checkpoint = load_newest(checkpoints)
+    if not checkpoint and is_start(config.model.pretrained):
+        try:
+            device, report = open_device(config), partial(_tell, events)
+            ensure_start(config.model.pretrained, cache_folder(), device, report, lambda: stop.requested)
+        except Stopped:
+            return "stopped"
     setup = prepare(config, _decoding(events), _earlier(run, config, checkpoint) if checkpoint else None)
     workers.check(config.train.ids_per_batch * config.train.images_per_id)
     progress = Progress.of(checkpoint) if checkpoint else Progress()
@@ -171,7 +182,8 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
     """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
-    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": round(progress.seconds, 3)}
+    seconds = round(progress.prompt_seconds + progress.seconds, 3)
+    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": seconds}
     if progress.best_mAP >= 0:
         summary["validation_mAP"] = progress.best_mAP
     if setup.config.evaluation.test:
@@ -234,6 +246,10 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
         events.write(TrainerMessage("warning", warning))
     for note in setup.notes:
         events.write(TrainerMessage("info", note))
+
+
+def _tell(events: EventWriter, text: str) -> None:
+    events.write(TrainerMessage("info", text))
 
 
 def _decoding(events: EventWriter) -> Any:
