@@ -14,7 +14,9 @@ from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import Places, UserFile, choose_places, read_user_file
 
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
-PlotKind = Literal["loss", "validation", "geometry", "cmc", "roc", "det", "tippett", "ece", "embedding"]
+PlotKind = Literal[
+    "loss", "validation", "geometry", "cmc", "roc", "det", "tippett", "ece", "embedding", "tuning", "importance"
+]
 RowOf = Literal["combo", "run"]
 Target = Literal["here", "slurm"]
 

@@ -7,7 +7,7 @@ the queries, divided by their number. Shapes: S seeds, T trials, I identities.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ from handreid_tui.compare.resampling import RESAMPLES, Array, blocks, bootstrap_
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 SEEDS_FOR_A_VERDICT = 6  # 2 / 2^6 = 0.031 is the first exact two-sided p below 0.05
+
+Part = tuple[Array, int | Array]  # standard errors [R] and their degrees of freedom
+Errors = Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def spread(values: list[float]) -> Spread:
     return Spread(float(array.mean()), float(array.std(ddof=1)), len(array))
 
 
-def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
+def paired_difference(
+    a: Array, b: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0, more: Errors = ()
+) -> Difference:
     """a minus b, on the same queries of the same identities.
 
     a, b: sums over the queries of each identity, [S, T, I] (S = 1 on one side is paired with every seed of the
@@ -63,14 +68,19 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
     are drawn together). Seeds, from two on: by how much the seeds' differences scatter more than the identities
     explain, in a two-way layout (Obuchowski and Rockette 1995). Each part reaches as far as its own number of
     degrees of freedom demands. With one seed the interval speaks of these two trained models only.
+
+    more: further parts, such as the search for the settings.
     """
-    return differences_of_sums([np.asarray(a, dtype=float) - np.asarray(b, dtype=float)], counts, resamples, seed)[0]
+    sums = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    return differences_of_sums([sums], counts, resamples, seed, more)[0]
 
 
 def differences_of_sums(
-    sums: Iterable[Array], counts: Array, resamples: int = RESAMPLES, seed: int = 0
+    sums: Iterable[Array], counts: Array, resamples: int = RESAMPLES, seed: int = 0, more: Errors = ()
 ) -> list[Difference]:
     """`paired_difference` for each a - b of `sums`, all of one shape [S, T, I] and on the same queries.
+
+    more: further independent parts of the uncertainty, each with a value for each of the differences.
 
     Ten thousand of them cost little more than their sums over identities: what does not depend on the runs is computed
     once.
@@ -85,7 +95,8 @@ def differences_of_sums(
     else:
         # a resample varies by (I - 1) / I of the variance of a new sample
         of_identities = bootstrap_std(summed, counts, resamples, seed) * math.sqrt(identities / (identities - 1))
-        errors = [(of_identities, identities - 1)]
+        errors: list[Part] = [(of_identities, identities - 1)]
+        errors += more
         reach = [*errors, (of_seeds, seeds - 1)] if seeds > 1 else errors
         half = half_widths(reach, ALPHA)
         # one degree of freedom cannot tell scatter from interaction: a claim from two seeds must survive all of it
@@ -122,9 +133,6 @@ def seed_verdict(seeds: int) -> str:
         if seeds == 2
         else words
     )
-
-
-Errors = list[tuple[Array, int]]  # independent parts: standard errors [R] and their degrees of freedom
 
 
 def half_widths(parts: Errors, alpha: float | Array) -> Array:
