@@ -91,7 +91,9 @@ Several = Annotated[
 ]
 SomeRuns = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run number, name prefix, `last`, or a range such as 12-40."),
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, a range such as 12-40, or a sweep such as @3."
+    ),
 ]
 On = Annotated[Target, typer.Option("--on", help="Train on this machine or on a Slurm cluster.", rich_help_panel=QUEUE)]
 OnAgain = Annotated[

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.compare.configuration import show
 from handreid_tui.compare.search_variation import FEWEST_TRIALS, Noise, SearchError, noise_of, search_error
-from handreid_tui.runs.safe_files import read_json
+from handreid_tui.runs import directory
 from handreid_tui.sweeps.selection import choose, repeated_values, used_trials
 from handreid_tui.sweeps.status import at_edge, read_status
 from handreid_tui.sweeps.trials import CONFIRM, read_task
@@ -92,7 +91,7 @@ def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[st
         if task is None or task.role != CONFIRM:
             kept.append(run)
             continue
-        place = run.directory.parent, _sweep_of(run.directory)
+        place = run.directory.parent, directory.sweep(run.directory)
         if place not in sweeps:
             sweeps[place] = _status(*place)
         status = sweeps[place]
@@ -176,11 +175,6 @@ def _validation(run: FinishedRun) -> float:
     if run.validation is None:
         raise UserError(f"Run {run.number} ({run.name}) has no validation to choose by: leave out --select.")
     return run.validation
-
-
-def _sweep_of(directory: Path) -> int:
-    number = read_json(directory / run_files.SWEEP).get("sweep")
-    return number if isinstance(number, int) else 0
 
 
 def _status(runs: Path, sweep: int) -> SweepStatus | None:
