@@ -219,7 +219,8 @@ def _claims(
             more: list[tuple[Floats, int]] = []
             if errors is not None:
                 joint = joint_error([error for error in (errors[0], errors[row]) if error])
-                more = [(np.array([joint.std * stretch(metric[row] - metric[0], ap[row] - ap[0])]), joint.freedom)]
+                shares, of_precision = ((sums[row] - sums[0]).sum(axis=(0, 1)) for sums in (metric, ap))
+                more = [(np.array([joint.std * stretch(shares, of_precision)]), joint.freedom)]
             found.append(paired_difference(metric[row], metric[0], counts, resamples, more=more))
     adjusted = np.array(holm([difference.p for difference in found]))
     estimates = np.array([difference.estimate for difference in found])

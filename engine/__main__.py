@@ -6,7 +6,6 @@ Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the conf
 from __future__ import annotations
 
 import argparse
-import errno
 import faulthandler
 import logging
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
-from engine.contract.errors import LossNotFinite, UserError
+from engine.contract.errors import LossNotFinite, UserError, is_full
 from engine.contract.events import EndReason, EventWriter, RunEnded, dumps
 
 LATER_STEP = "Lower the learning rate, or the weight of the term."
@@ -53,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "export":
             from engine.evaluation.export import export
 
-            export(chosen.run, chosen.folder)
+            if left_out := export(chosen.run, chosen.folder):
+                print(f"Note: {left_out}", file=sys.stderr)
         else:
             from engine.evaluation.embed import embed
 
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         print("Error: The disk is full, or the limit on the size of files is reached: make room.", file=sys.stderr)
         return 2
@@ -109,7 +109,7 @@ def explain(error: Exception, config: RunConfig) -> EndReason:
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
         way_out, setting = _what_would_fit(config)
         message = f"out of GPU memory at batch {batch} ({shape}). {way_out}"
-    elif _is_full(error):
+    elif is_full(error):
         kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
@@ -125,14 +125,6 @@ def _what_would_fit(config: RunConfig) -> tuple[str, str]:
     if train.images_per_id > 2:
         return f"Half of it should fit: {max(2, train.images_per_id // 2)} images of each.", "train.images_per_id"
     return "That is the smallest batch: choose a GPU with more free memory, or a smaller model.", "model.name"
-
-
-def _is_full(error: Exception) -> bool:
-    """A full disk; torch and safetensors tell it in their text alone."""
-    codes, text = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
-    if getattr(error, "errno", None) in codes or any(os.strerror(code) in text for code in codes):
-        return True
-    return "No usable temporary directory" in text  # Python's tempfile could write in none
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TORCH_FREE = {"contract", "data"}
+TORCH_FREE = {"contract", "data", "search"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -60,7 +60,8 @@ def test_the_engine_never_knows_the_manager(file: Path) -> None:
 
 def test_what_the_manager_reads_of_the_engine_is_free_of_torch() -> None:
     modules = (
-        "engine.contract.config, engine.contract.events, engine.contract.models, engine.data.split, engine.data.check"
+        "engine.contract.config, engine.contract.events, engine.contract.models, engine.data.split, engine.data.check, "
+        "engine.search.open_set"
     )
     assert "torch" not in loaded_by(f"import {modules}")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class UserError(Exception):
     """Something that the user can mend: one sentence that says what is wrong and the way out.
@@ -14,6 +17,14 @@ class UserError(Exception):
     def __init__(self, message: str, setting: str = "") -> None:
         super().__init__(message)
         self.setting = setting
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the error is of a full disk; torch and safetensors tell it in their text alone."""
+    codes, text = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
+    if getattr(error, "errno", None) in codes or any(os.strerror(code) in text for code in codes):
+        return True
+    return "No usable temporary directory" in text  # Python's tempfile could write in none
 
 
 class LossNotFinite(Exception):

@@ -1,6 +1,7 @@
 """Every metric of a run, declared once: database columns, filter, tables, charts and docs are made from METRICS.
 
-To add one: compute it in `engine/evaluation/ranking.py` or `geometry.py`, and declare it here. No torch here.
+To add one: compute it in `engine/evaluation/ranking.py`, `geometry.py` or `engine/search/open_set.py`, and declare it
+here. No torch here.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ METRICS = (
     Metric("auc", "AUC", "area under the ROC curve of verification", "higher", "fraction", "report", REPORT),
     Metric("tar_at_far_1e3", "TAR @ FAR 0.1%", "true accept rate at this false accept rate", "higher", "fraction",
            "report", REPORT),
+    Metric("fnir_at_fpir_1e1", "FNIR (FPIR 0.1)", "enrolled people missed, false candidates in 10 % of searches",
+           "lower", "fraction", "report", REPORT, 2),
+    Metric("fnir_at_fpir_1e2", "FNIR (FPIR 0.01)", "enrolled people missed, false candidates in 1 % of searches",
+           "lower", "fraction", "report", REPORT, 3),
     Metric("intra", "within", "distance to the mean of the identity", "lower", "distance", "geometry", EMBEDDING),
     Metric("inter", "between", "distance between means of identities", "higher", "distance", "geometry", EMBEDDING),
     Metric("ratio", "within / between", "intra / inter", "lower", "ratio", "geometry", EMBEDDING),

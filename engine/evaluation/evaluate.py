@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,6 +22,8 @@ from engine.data.catalog import Split, Trial
 from engine.evaluation.ranking import Ranking, rank_queries, summarise, verification
 from engine.machine.device import Device
 from engine.model.reid_model import ReIDModel
+from engine.search.open_set import open_set_metrics
+from engine.search.searches import TrialRows
 
 BATCH = 256  # images in one forward pass: large enough to fill a GPU, small enough for a CPU's cache
 
@@ -75,17 +78,20 @@ def pixel_features(images: Tensor) -> Tensor:
 def run_trials(split: Split, trials: tuple[Trial, ...], features: Tensor) -> Report:
     """Rank every trial's queries against its gallery; `features` [N, D] are those of `images_of(trials)`.
 
-    Metrics are means over the trials, as the field publishes them.
+    Metrics are means over the trials, as the field publishes them; open-set rates have one threshold for all trials.
     """
     images = images_of(trials)
     identity, row = _identity(split, images), _rows(images)
-    rankings, metrics = [], []
+    rankings, metrics, searched = [], [], []
     for trial in trials:
         query, gallery = row(trial.query), row(trial.gallery)
         pairs = (features[query], features[gallery], identity[query], identity[gallery])
         rankings.append(rank_queries(*pairs))
         metrics.append(summarise(rankings[-1]) | verification(*pairs))
+        searched.append(TrialRows(query.numpy(), gallery.numpy()))
     means = {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
+    names = np.array([split.images[image].identity for image in images])
+    means |= open_set_metrics(features.numpy().astype(np.float64), names, searched)
     return Report(means, rankings, images, features, identity)
 
 

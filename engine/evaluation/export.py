@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shutil
 from pathlib import Path
 
 import open_clip
@@ -14,19 +16,24 @@ from engine.evaluation.trained_model import load_trained
 from engine.model.towers import TEXT
 
 
-def export(run: Path, folder: Path) -> None:
+def export(run: Path, folder: Path) -> str:
     """Write a run's encoder and preprocessing so that `open_clip.create_model_and_transforms("local-dir:…")` loads it.
 
     Its `encode_image` gives the feature after the projection and before the neck. The text tower is a small stand-in;
-    a captioning model's decoder is left out. Raises UserError for what open_clip cannot load: timm's towers with
-    positions at another size than their own.
+    a captioning model's decoder is left out. Returns what else is left out, as a sentence, or "". Raises UserError for
+    what open_clip cannot load: timm's towers with positions at another size than their own.
     """
     config, model = load_trained(run)
     vision = model.settings["vision_cfg"] | {"image_size": model.image_size}
     vision.pop("output_tokens", None)  # a captioning model's: features of every patch beside the image's
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
-    settings = {"embed_dim": model.dims[-1], "vision_cfg": vision, "text_cfg": TEXT, "quick_gelu": model.quick_gelu}
+    settings = {
+        "embed_dim": model.dims[model.encoder.own_features - 1],
+        "vision_cfg": vision,
+        "text_cfg": TEXT,
+        "quick_gelu": model.quick_gelu,
+    }
     preprocessing = {
         "size": model.image_size,
         "mean": model.mean,
@@ -44,7 +51,19 @@ def export(run: Path, folder: Path) -> None:
             f"open_clip builds {config.model.name} only at its native size, but {run.name} was trained at "
             f"{model.image_size} px: take the weights from {run_files.BEST_CHECKPOINT}/{run_files.MODEL} of the run."
         ) from error
-    folder.mkdir(parents=True, exist_ok=True)
     names = {"model_cfg": settings, "preprocess_cfg": preprocessing}
-    (folder / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
-    save_file(state | rest, folder / "open_clip_model.safetensors", metadata={"run": run.name})
+    unfinished = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    try:
+        unfinished.mkdir(parents=True)
+        (unfinished / "open_clip_config.json").write_text(json.dumps(names, indent=2) + "\n")
+        save_file(state | rest, unfinished / "open_clip_model.safetensors", metadata={"run": run.name})
+        unfinished.rename(folder)  # onto an empty folder, too
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    if not model.encoder.branches:
+        return ""
+    left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
+    if model.encoder.branches.keeps_last_size:
+        return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
+    return f"{left_out}; the features are those of the global branch."

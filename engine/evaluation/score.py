@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig
+from engine.contract.errors import is_full
 from engine.data.augment import Augmentation
 from engine.data.cache import load_pixels
 from engine.data.cache_dir import cache_folder
@@ -72,5 +73,6 @@ def score(run: Path, data: DataConfig) -> Scored:
         unfinished.rename(folder)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         shutil.rmtree(unfinished, ignore_errors=True)
-        return Scored(summary, None, getattr(error, "strerror", None) or str(error))
+        problem = "the disk is full" if is_full(error) else getattr(error, "strerror", None) or str(error)
+        return Scored(summary, None, problem)
     return Scored(summary, folder)

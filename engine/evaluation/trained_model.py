@@ -21,9 +21,8 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     model = build_model(ModelConfig.model_validate(weights.model_dump()), config.seed)
     prefix = "necks."
     necks = {name.removeprefix(prefix): value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
-    if len(necks) != len(model.necks.state_dict()) or any(
-        len(necks[f"{place}.weight"]) != dim for place, dim in enumerate(model.dims)
-    ):
+    own = model.necks.state_dict()
+    if necks.keys() != own.keys() or any(necks[name].shape != own[name].shape for name in own):
         raise UserError(
             f"{run.name} was trained by an earlier version, in which {config.model.name} gave one feature twice: "
             "train it again."

@@ -13,6 +13,7 @@ from engine.model.encoder import ImageEncoder
 
 # open_clip's transformers and ResNets, and the families of timm
 BLOCK = re.compile(r"trunk\.(?:transformer\.|trunk\.)?(?:(?:resblocks|blocks|stages|layers)[._](\d+)|layer(\d+))\.")
+COPIED = re.compile(r"branches\.\w+\.stage\.")  # of the last block
 INPUT = re.compile(r"(class_embedding|positional_embedding|cls_token|pos_embed)$")
 ALL_BUT_LAST = re.compile(r"all-but-last-(\d+)")
 
@@ -37,6 +38,8 @@ def depths(encoder: ImageEncoder) -> Depths:
     def depth(place: int, name: str) -> int:
         if name in block:
             return number[block[name]]
+        if COPIED.match(name):
+            return len(number)
         is_input = place < first or INPUT.search(name)
         return 0 if is_input and not name.startswith("projection") else len(number) + 1
 

@@ -1,4 +1,7 @@
-"""An image tower of open_clip, cut at its last projection so that it gives the feature before it and after it."""
+"""An image tower of open_clip, cut at its last projection so that it gives the feature before it and after it.
+
+With branches, their features follow.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from engine.model.branches import PREFIX, Branches
 
 
 class Projection(nn.Module):
@@ -23,12 +28,14 @@ class Projection(nn.Module):
 class ImageEncoder(nn.Module):
     """`forward(images [B, 3, S, S])` gives [B, D1] and [B, D2], or [B, D1] alone where the tower projects nothing.
 
+    With `branches`, the spatial and the channel feature of MBA-Net follow.
+
     Vision transformers are cut at `proj`, ModifiedResNets at the attention pool (as CLIP-ReID does: the mean of the
     last feature map, and the pool's output), timm towers at their head, or at the trunk's classifier where that is
     the projection. A tower without any of these (SigLIP) has one feature.
     """
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: nn.Module, branches: Branches | None = None) -> None:
         super().__init__()
         self.cut = _cut(visual)
         self.trunk = visual  # before the projection: checkpoints hold the optimizer's state by the order of the weights
@@ -39,20 +46,25 @@ class ImageEncoder(nn.Module):
             projection = getattr(holder, name)
             setattr(holder, name, None if name == "proj" else nn.Identity())
             self.projection = Projection(projection) if isinstance(projection, nn.Parameter) else projection
+        self.own_features = 1 if self.projection is None else 2  # before those of the branches
+        self.branches = branches
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         hidden = self.trunk(images)
         pooled = hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden
-        return (pooled,) if self.projection is None else (pooled, self.projection(hidden))
+        own = (pooled,) if self.projection is None else (pooled, self.projection(hidden))
+        return own if self.branches is None else (*own, *self.branches())
 
     def open_clip_names(self) -> dict[str, str]:
-        """open_clip's own name (`visual.…`) of each parameter by its name here."""
+        """open_clip's own name (`visual.…`) of each parameter by its name here; those of branches keep theirs."""
         projection = "visual.proj" if isinstance(self.projection, Projection) else f"visual.{self.cut}"
         names = {}
         for name, _ in self.named_parameters():
             part, _, rest = name.partition(".")
             if part == "trunk":
                 names[name] = f"visual.{rest}"
+            elif name.startswith(PREFIX):
+                names[name] = name
             else:
                 names[name] = projection if projection == "visual.proj" else f"{projection}.{rest}"
         return names
@@ -65,6 +77,16 @@ class ImageEncoder(nn.Module):
         elif self.projection is not None:
             state |= {f"visual.{self.cut}.{name}": value for name, value in self.projection.state_dict().items()}
         return state
+
+    def branch_state(self) -> dict[str, Tensor]:
+        """The values of the branches (`branches.…`); empty without them."""
+        state = self.branches.state_dict() if self.branches else {}
+        return {f"{PREFIX}{name}": value for name, value in state.items()}
+
+    def new_weights(self) -> dict[str, nn.Parameter]:
+        """The weights that begin at random beside pretrained ones, and learn at the rate of the heads, by name."""
+        new = self.branches.new_weights() if self.branches else {}
+        return {f"{PREFIX}{name}": weight for name, weight in new.items()}
 
 
 def _cut(visual: nn.Module) -> str:

@@ -1,9 +1,10 @@
-"""The model: an image encoder, its features before and after the projection, and a BN neck for each."""
+"""The model: an image encoder, its features before and after the projection and of its branches, a neck for each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from torch.nn import functional as F
 
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
+from engine.contract.models import HUB
 from engine.machine.randomness import derived_seed
+from engine.model.branches import Branches
 from engine.model.depth import frozen_norms
 from engine.model.encoder import ImageEncoder, dims_of
 from engine.model.quick_gelu import lighten
@@ -30,18 +33,22 @@ class Feature:
 class ReIDModel(nn.Module):
     """Encoder and necks. A neck is a batch norm without a shift (Luo et al. 2019, section 3.6, BNNeck).
 
-    Images are normalised with `mean` and `std`, those of the encoder's weights.
+    With `branches` it is MBA-Net's reduction layer. Images are normalised with `mean` and `std`, those of the
+    encoder's weights.
     """
 
-    def __init__(self, tower: Tower) -> None:
+    def __init__(self, tower: Tower, branches: Branches | None = None) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
-        self.quick_gelu, self.settings = tower.quick_gelu, tower.settings
-        self.encoder = ImageEncoder(tower.visual)
+        self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
+        self.encoder = ImageEncoder(tower.visual, branches)
         self.dims = dims_of(self.encoder, self.image_size)
-        self.necks = nn.ModuleList(nn.BatchNorm1d(dim) for dim in self.dims)
-        for neck in self.necks:
-            neck.bias.requires_grad_(False)
+        self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
+
+    @property
+    def joint(self) -> int:
+        """The place of the feature that shares its space with CLIP's texts: the encoder's own last one."""
+        return self.encoder.own_features - 1
 
     def train(self, mode: bool = True) -> ReIDModel:
         """As ever, but what is frozen of the encoder keeps the statistics of its batch norms."""
@@ -51,7 +58,7 @@ class ReIDModel(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Feature]:
-        """Features of `images` [B, 3, S, S], normalised as the encoder expects: before and after the projection."""
+        """Features of `images` [B, 3, S, S], normalised as the encoder expects; each before and after its neck."""
         return self.through_necks(self.encoder(images))
 
     def through_necks(self, features: Iterable[Tensor]) -> list[Feature]:
@@ -61,9 +68,9 @@ class ReIDModel(nn.Module):
             return [Feature(feature.float(), neck(feature.float())) for feature, neck in pairs]
 
     def embed(self, images: Tensor, feature: str) -> Tensor:
-        """The retrieval feature [B, D1 + D2], of unit length: the features, each normalised, side by side.
+        """The retrieval feature [B, D1 + D2 + …], of unit length: the features, each normalised, side by side.
 
-        `feature` says which: "before" or "after" the BN neck.
+        `feature` says which: "before" or "after" the neck.
         """
         parts = [F.normalize(getattr(each, feature)) for each in self(images)]
         joined: Tensor = torch.cat(parts, dim=1) / len(parts) ** 0.5
@@ -78,7 +85,23 @@ class ReIDModel(nn.Module):
             "std": self.std,
             "quick_gelu": self.quick_gelu,
             "open_clip": self.settings,
-        }
+        } | ({"start": self.start} if self.start else {})
+
+
+def bn_neck(dim: int) -> nn.Module:
+    """A batch norm without a shift (Luo et al. 2019, section 3.6)."""
+    neck = nn.BatchNorm1d(dim)
+    neck.bias.requires_grad_(False)
+    return neck
+
+
+def reduction(dim: int) -> nn.Module:
+    """MBA-Net's layer between a branch and its classifier: linear, batch norm, leaky ReLU, dropout (section III-D)."""
+    linear, norm = nn.Linear(dim, dim), nn.BatchNorm1d(dim)
+    nn.init.kaiming_normal_(linear.weight, mode="fan_out")
+    nn.init.zeros_(linear.bias)
+    nn.init.normal_(norm.weight, 1.0, 0.02)
+    return nn.Sequential(linear, norm, nn.LeakyReLU(0.1), nn.Dropout(0.5))
 
 
 def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = None) -> ReIDModel:
@@ -94,7 +117,10 @@ def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = 
     if hasattr(tower.visual, "output_tokens"):
         tower.visual.output_tokens = False
     try:
-        return ReIDModel(tower)
+        branches = Branches(tower.visual, tower.size, config.name) if config.branches == "mba" else None
+        if branches and record is None and config.pretrained not in ("none", HUB) and Path(config.pretrained).exists():
+            branches.load(Path(config.pretrained))
+        return ReIDModel(tower, branches)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")[:200]
         text = f"{config.name} does not take images of {tower.size} px ({reason}): choose another size."

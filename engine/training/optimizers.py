@@ -61,8 +61,10 @@ def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective
 
     Biases, norms, embeddings and class weights of one dimension decay nothing. With `layer_decay` d the rate of the
     encoder is multiplied by d from each block to the one before it; what comes after the last block has the full rate.
+    The attention of branches, which begins at random, is among the heads.
     """
-    heads = [weight for weight in model.necks.parameters() if weight.requires_grad] + objective.heads()
+    new = [*model.necks.parameters(), *model.encoder.new_weights().values()]
+    heads = [weight for weight in new if weight.requires_grad] + objective.heads()
     groups = [
         group
         for weights, rate in (*_encoder_rates(config, model.encoder), (heads, config.head_lr))
@@ -81,8 +83,9 @@ def build_optimizers(config: TrainConfig, model: ReIDModel, objective: Objective
 
 
 def _encoder_rates(config: TrainConfig, encoder: ImageEncoder) -> list[tuple[list[nn.Parameter], float]]:
-    """The encoder's weights that learn, and the rate of each part of them."""
-    learning = {name: weight for name, weight in encoder.named_parameters() if weight.requires_grad}
+    """The encoder's weights that learn at its rate, and the rate of each part of them."""
+    new = encoder.new_weights()
+    learning = {name: weight for name, weight in encoder.named_parameters() if weight.requires_grad and name not in new}
     if config.layer_decay == 1:
         return [(list(learning.values()), config.lr)]
     depth = depths(encoder)

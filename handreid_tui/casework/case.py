@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.contract.errors import UserError
+from handreid_tui.casework.folder import find_case
 from handreid_tui.runs.safe_files import read_bytes
 
 FILE = "case.json"
@@ -103,3 +104,10 @@ def read_case(folder: Path) -> Case:
         raise UserError(
             f"{folder / FILE} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg'].lower()})."
         ) from None
+
+
+def case_folder(cases: Path, text: str) -> Path:
+    """The folder of a readable case: a path, its number, its name, or `last`. Raises UserError where there is none."""
+    folder = find_case(cases, text)
+    read_case(folder)
+    return folder

@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.contract.errors import UserError
 from engine.contract.run_files import FEATURES
+from engine.search.open_set import modelled_threshold, threshold_at
 from handreid_tui.casework import case as case_file
 from handreid_tui.casework import log
 from handreid_tui.casework.case import CalibrationUsed, Candidate, Case, CaseImage
@@ -26,7 +27,6 @@ from handreid_tui.casework.ratios import CandidateRates, Ratio, Source, Weigher,
 from handreid_tui.casework.report import render
 from handreid_tui.casework.search import Enrolled, Features, Hit, enrol, search
 from handreid_tui.evidence.calibration import hash_file, weights_hash
-from handreid_tui.evidence.open_set import modelled_threshold, threshold_at
 from handreid_tui.evidence.pairs import Shape, template
 from handreid_tui.runs.safe_files import replace_file
 

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.search.open_set import false_positive_rate, modelled_false_positive_rate, people_without
+from engine.search.searches import ROUNDING, Searches
 from handreid_tui.casework.search import Features, Hit
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
 from handreid_tui.evidence.calibration import Calibration, hash_file, hash_person, read_calibration
 from handreid_tui.evidence.cross_fit import LEAST_PEOPLE, Calibrated, calibrate
 from handreid_tui.evidence.evidence import Material, material_of, nearness, pairs_of
-from handreid_tui.evidence.open_set import false_positive_rate, modelled_false_positive_rate, people_without
 from handreid_tui.evidence.pairs import Shape, enough, template_searches
-from handreid_tui.evidence.searches import ROUNDING, Searches, searches_of_trials
+from handreid_tui.evidence.searches import searches_of_trials
 
 LN10 = math.log(10)
 

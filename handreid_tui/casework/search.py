@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handreid_tui.evidence.searches import ROUNDING
+from engine.search.searches import ROUNDING
 
 Features = NDArray[np.float32]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
-from handreid_tui.launch.slurm.request import SlurmRequest
-from handreid_tui.settings import Places, UserFile, choose_places, read_user_file
+from engine.contract.start import START_MODEL
+
+if TYPE_CHECKING:
+    from handreid_tui.launch.slurm.request import SlurmRequest
+    from handreid_tui.settings import Places, UserFile
 
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
 PlotKind = Literal[
@@ -192,7 +195,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Image encoder of open_clip, or {TINY}.",
+        help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
         show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
         rich_help_panel=MODEL,
     ),
@@ -201,7 +204,7 @@ Pretrained = Annotated[
     str | None,
     typer.Option(
         metavar="WEIGHTS",
-        help="Tag of open_clip, weights file, earlier run, or none.",
+        help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
         show_default=by_model("model.pretrained"),
         rich_help_panel=MODEL,
     ),
@@ -257,6 +260,8 @@ def given_values(
 def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> SlurmRequest | None:
     """What to ask of Slurm; None for runs on this machine."""
     if on == "slurm":
+        from handreid_tui.launch.slurm.request import SlurmRequest
+
         return (user.slurm or SlurmRequest()).changed(gpus, options or [])
     if options:
         raise UserError("--sbatch is for runs on Slurm: add --on slurm.")
@@ -265,6 +270,8 @@ def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[
 
 def places(db: Path | None, runs: Path | None, user: UserFile | None = None) -> Places:
     """The run history and the run directories that a command works on."""
+    from handreid_tui.settings import choose_places, read_user_file
+
     return choose_places(user or read_user_file(), db, runs)
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load, load_file
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.data.same_split import moved_folders
 from handreid_tui.runs.safe_files import inside, is_file
 
 Floats = NDArray[np.float64]
@@ -70,9 +71,14 @@ class Evaluation:
     images: Images
     trials: list[Trial]
 
-    @property
+    @cached_property
     def root(self) -> Path:
-        return self.images.root
+        """The folder of the images: as listed, or where it is now if it was moved together with the runs."""
+        listed, some = self.images.root, {*self.images.paths[:1], *self.images.paths[-1:]}
+        if listed.is_dir():
+            return listed
+        moved = moved_folders(listed, self.folder)
+        return next((each for each in moved if all((each / path).is_file() for path in some)), listed)
 
     @property
     def names(self) -> list[str]:

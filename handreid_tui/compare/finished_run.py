@@ -15,6 +15,7 @@ from handreid_tui.compare.evaluation import Evaluation, Scores, read_evaluation,
 from handreid_tui.runs.safe_files import inside, is_file
 
 if TYPE_CHECKING:
+    from handreid_tui.compare.open_set_scores import OpenSetScores
     from handreid_tui.compare.tuning import Tuning
 
 # Keys that do not change what is learnt, or that the protocol already holds.
@@ -42,7 +43,7 @@ class Protocol:
 class FinishedRun:
     """A run with a final report. `started` is its first event of that kind, `summary` the report's metrics.
 
-    `known`: its scores where they were computed before, so that the evaluation need not be read for them.
+    `known`, `known_open_set`: its scores where they were computed before, so that the evaluation need not be read.
     `validation`: its best validation mAP, None where unknown. `tuning`: how its settings were chosen, None if they
     were not.
     """
@@ -54,6 +55,7 @@ class FinishedRun:
     started: RunStarted
     summary: dict[str, Any]
     known: Scores | None = field(default=None, repr=False)
+    known_open_set: OpenSetScores | None = field(default=None, repr=False)
     validation: float | None = None
     tuning: Tuning | None = None
 
@@ -98,6 +100,13 @@ class FinishedRun:
     def scores(self) -> Scores:
         """Raises UserError where the evaluation is damaged."""
         return self.known or score(self.evaluation)
+
+    @cached_property
+    def open_set(self) -> OpenSetScores | None:
+        """None where nothing can be measured. Raises UserError where the evaluation is damaged."""
+        from handreid_tui.compare.open_set_scores import open_set_scores  # late: it takes the features
+
+        return self.known_open_set or open_set_scores(self.evaluation)
 
 
 @lru_cache(maxsize=4096)  # thousands of runs share a handful of configurations

@@ -24,16 +24,19 @@ from engine.contract.config import RunConfig, setting_keys
 from engine.contract.errors import UserError
 from engine.contract.events import RunStarted, as_object, dumps, parse
 from engine.contract.terms import TERMS
+from engine.search.open_set import FPIRS
 from handreid_tui.compare.evaluation import Floats, Scores
 from handreid_tui.compare.finished_run import FinishedRun, read_run
+from handreid_tui.compare.open_set_scores import OpenSetScores
 from handreid_tui.history import RunRow
 from handreid_tui.history.ingest import SETTLED
 from handreid_tui.history.schema import reading, writing
 
-FORM = 1  # of the rows: another number makes them be read anew
+FORM = 2  # of the rows: another number makes them be read anew
 FILES = (
     run_files.CONFIG,
     run_files.EVENTS,
+    f"{run_files.EVALUATION}/{run_files.FEATURES}",
     f"{run_files.EVALUATION}/{run_files.IMAGES}",
     f"{run_files.EVALUATION}/{run_files.SUMMARY}",
     f"{run_files.EVALUATION}/{run_files.TRIALS}",
@@ -52,6 +55,7 @@ class _Row(NamedTuple):
     queries: str
     trials: int
     sums: bytes
+    open_set: bytes
 
 
 def read_runs(history: Engine, rows: Sequence[RunRow]) -> list[FinishedRun | UserError]:
@@ -127,7 +131,31 @@ def _row(run: FinishedRun, made_from: str) -> _Row | None:
         scores.queries,
         len(scores.counts),
         scores.sums["mAP"].astype("<f8").tobytes() + whole.tobytes(),
+        _packed(run),
     )
+
+
+def _packed(run: FinishedRun) -> bytes:
+    """The open-set scores, empty where there are none: rates, errors by person, and the resamples in what is left."""
+    try:
+        found = run.open_set
+    except UserError:
+        found = None
+    if found is None:
+        return b""
+    by_person = np.stack([found.missed, found.mated]).astype("<i4")
+    rates = np.array([len(found.mated), *(found.rates[key] for key in FPIRS)], dtype="<f8")
+    return rates.tobytes() + by_person.tobytes() + found.replicates.astype("<f2").tobytes()
+
+
+def _unpacked(packed: bytes) -> OpenSetScores | None:
+    if not packed:
+        return None
+    people, *rates = np.frombuffer(packed, "<f8", 1 + len(FPIRS)).tolist()
+    start, count = 8 * (1 + len(FPIRS)), int(people)
+    missed, mated = np.frombuffer(packed, "<i4", 2 * count, start).astype(float).reshape(2, count)
+    replicates = np.frombuffer(packed, "<f2", offset=start + 8 * count)
+    return OpenSetScores(dict(zip(FPIRS, rates, strict=True)), missed, mated, replicates)
 
 
 def _recalled(row: RunRow, kept: _Row, counts: dict[str, Floats]) -> FinishedRun:
@@ -142,7 +170,9 @@ def _recalled(row: RunRow, kept: _Row, counts: dict[str, Floats]) -> FinishedRun
     scores = Scores(sums, counts[kept.queries], kept.queries)
     started, summary = parse(kept.started), json.loads(kept.summary)
     started = started if isinstance(started, RunStarted) else RunStarted()
-    return FinishedRun(row.number, row.name or row.path.name, row.path, config, started, summary, scores)
+    return FinishedRun(
+        row.number, row.name or row.path.name, row.path, config, started, summary, scores, _unpacked(kept.open_set)
+    )
 
 
 @lru_cache(maxsize=4096)

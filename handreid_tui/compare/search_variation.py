@@ -90,13 +90,13 @@ def joint_error(errors: Sequence[SearchError]) -> SearchError:
     return SearchError(math.sqrt(total), int(total**2 / sum(variance**2 / freedom for variance, freedom in parts)))
 
 
-def stretch(metric: Array, mean_precision: Array) -> float:
+def stretch(shares: Array, of_mean_precision: Array) -> float:
     """By how much more a metric differs between two rows than mAP does, over the identities; at least 1.
 
-    Both: the differences of the sums over queries, [..., I]. What a search adds is only known in units of mAP.
+    Both: what each identity contributes to the difference, [I]. What a search adds is only known in units of mAP.
     """
-    spreads = [float(sums.reshape(-1, sums.shape[-1]).sum(axis=0).std()) for sums in (metric, mean_precision)]
-    return max(1.0, spreads[0] / spreads[1]) if spreads[1] else 1.0
+    errors = [float(each.std()) * math.sqrt(len(each)) for each in (shares, of_mean_precision)]
+    return max(1.0, errors[0] / errors[1]) if errors[1] else 1.0
 
 
 @lru_cache

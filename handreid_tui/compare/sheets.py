@@ -78,13 +78,17 @@ def differences_sheet(table: Table) -> Sheet | None:
         return None
     against = {row.compared["mAP"].baseline for row in rows}
     headers = [_NAMED[table.by], *(["against"] if len(against) > 1 else [])]
-    for metric in TESTED:
+    tested = [metric for metric in TESTED if any(metric in row.compared for row in rows)]
+    for metric in tested:
         headers += [f"Δ {metric_of(metric).title}", "verdict"]
     cells = []
     for row in rows:
         line = [Cell(row.label), *([Cell(row.compared["mAP"].baseline)] if len(against) > 1 else [])]
-        for metric in TESTED:
-            one = row.compared[metric]
+        for metric in tested:
+            one = row.compared.get(metric)
+            if one is None:
+                line += [Cell("–"), Cell("")]
+                continue
             sure = one.verdict in ("better", "worse")
             line += [Cell(_points(one), _interval(one), bold=sure), Cell(one.verdict or one.unequal, bold=sure)]
         cells.append(line)
@@ -97,7 +101,7 @@ def _over_seeds(rows: list[Row]) -> list[str]:
     """The seed-level tests, for the rows with seeds enough for one."""
     notes = []
     for row in rows:
-        found = {metric_of(metric).title: row.compared[metric].difference.p_seeds for metric in TESTED}
+        found = {metric_of(metric).title: one.difference.p_seeds for metric, one in row.compared.items()}
         told = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
         if told:
             notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")

@@ -72,18 +72,23 @@ def paired_difference(
     more: further parts, such as the search for the settings.
     """
     sums = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    return differences_of_sums([sums], counts, resamples, seed, more)[0]
+    return differences_of_sums([sums], counts, resamples, seed, more=more)[0]
 
 
 def differences_of_sums(
-    sums: Iterable[Array], counts: Array, resamples: int = RESAMPLES, seed: int = 0, more: Errors = ()
+    sums: Iterable[Array],
+    counts: Array,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    replicates: Sequence[Array] | None = None,
+    more: Errors = (),
 ) -> list[Difference]:
     """`paired_difference` for each a - b of `sums`, all of one shape [S, T, I] and on the same queries.
 
-    more: further independent parts of the uncertainty, each with a value for each of the differences.
-
-    Ten thousand of them cost little more than their sums over identities: what does not depend on the runs is computed
-    once.
+    `replicates`: of each difference its value in each resample [B], where it is more than a ratio of sums: a rate at a
+    threshold that each resample finds anew. `more`: further independent parts of the uncertainty, each with a value for
+    each of the differences. Ten thousand differences cost little more than their sums over identities: what does not
+    depend on the runs is computed once.
     """
     parts = [_parts(np.stack(block), counts) for block in blocks(sums)]
     estimate, by_seed, of_seeds, scatter, contributions, summed = map(np.concatenate, zip(*parts, strict=True))
@@ -94,9 +99,13 @@ def differences_of_sums(
         half, p = np.full(len(estimate), math.nan), np.ones(len(estimate))
     else:
         # a resample varies by (I - 1) / I of the variance of a new sample
-        of_identities = bootstrap_std(summed, counts, resamples, seed) * math.sqrt(identities / (identities - 1))
-        errors: list[Part] = [(of_identities, identities - 1)]
-        errors += more
+        drawn = (
+            bootstrap_std(summed, counts, resamples, seed)
+            if replicates is None
+            else np.array([np.nanstd(each) for each in replicates])
+        )
+        of_identities = drawn * math.sqrt(identities / (identities - 1))
+        errors: list[Part] = [(of_identities, identities - 1), *more]
         reach = [*errors, (of_seeds, seeds - 1)] if seeds > 1 else errors
         half = half_widths(reach, ALPHA)
         # one degree of freedom cannot tell scatter from interaction: a claim from two seeds must survive all of it

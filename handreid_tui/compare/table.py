@@ -13,13 +13,17 @@ import numpy as np
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
+from engine.contract.metrics import metric as metric_of
+from engine.contract.start import START_MODEL, is_start
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
+from handreid_tui.compare.open_set_scores import COMPARED, OpenSetScores
 from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.search_variation import SearchError, joint_error, stretch
 from handreid_tui.compare.statistics import (
     ALPHA,
     Difference,
+    Errors,
     Spread,
     differences_of_sums,
     holm,
@@ -31,7 +35,7 @@ from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
 UNTRAINED = "zero_shot"
-TESTED = ("mAP", "rank1")
+TESTED = ("mAP", "rank1", COMPARED)
 
 
 # Of the final report's geometry: see `_shape`
@@ -47,13 +51,15 @@ class Compared:
     """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table.
 
     unequal: why nothing may be claimed of rows that were tuned unequally, or searched too little; "" where it may be.
-    Then `p_adjusted` is None, and the difference outside Holm's family.
+    Then `p_adjusted` is None, and the difference outside Holm's family. lower: whether
+    less is better.
     """
 
     baseline: str
     difference: Difference
     p_adjusted: float | None
     unequal: str = ""
+    lower: bool = False
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable"] | None:
@@ -62,12 +68,12 @@ class Compared:
             return None
         if not self.p_adjusted <= ALPHA:
             return "not distinguishable"
-        return "better" if self.difference.estimate > 0 else "worse"
+        return "better" if (self.difference.estimate > 0) != self.lower else "worse"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A combination in one configuration over its seeds, or one run. `compared` holds "mAP" and "rank1", or nothing."""
+    """A combination in one configuration over its seeds, or one run. `compared`: those of TESTED that are known."""
 
     label: str
     combo: str
@@ -142,8 +148,15 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += _starts(runs)
     notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _starts(runs: list[FinishedRun]) -> list[str]:
+    """The start on synthetic hands by its key, which stands for its recipe."""
+    weights = dict.fromkeys(str(run.settings.get("model.pretrained")) for run in runs)
+    return [f"Start on synthetic hands: {START_MODEL} from {each}." for each in weights if is_start(each)]
 
 
 def _rows_by_run(runs: list[FinishedRun]) -> list[Row]:
@@ -200,8 +213,18 @@ def _encoder(run: FinishedRun) -> str:
 
 def _row(title: str, runs: list[FinishedRun]) -> Row:
     seconds = [float(run.summary["seconds"]) for run in runs if run.summary.get("seconds") is not None]
-    metrics = _spreads([run.summary | _shape(run.summary.get("geometry") or {}) for run in runs])
+    metrics = _spreads([_open_set_rates(run) | run.summary | _shape(run.summary.get("geometry") or {}) for run in runs])
     return Row(title, runs[0].combo, tuple(runs), metrics, spread(seconds) if seconds else None)
+
+
+def _open_set_rates(run: FinishedRun) -> dict[str, float]:
+    """Those of runs whose trainer did not report them, from the stored features; none where these are damaged."""
+    if COMPARED in run.summary:
+        return {}
+    try:
+        return run.open_set.rates if run.open_set else {}
+    except UserError:
+        return {}
 
 
 def _shape(geometry: dict[str, Any]) -> dict[str, float]:
@@ -234,9 +257,10 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
     found: dict[tuple[int, str], tuple[str, Difference]] = {}
     for alike in paired.values():
         for metric in TESTED:
-            searches = [_search_error(rows[place], main, pairs, metric) for place, (main, pairs) in alike.items()]
-            differences = differences_of_runs([pairs for _, pairs in alike.values()], metric, resamples, searches)
-            for (place, (main, _)), difference in zip(alike.items(), differences, strict=True):
+            known = {place: row for place, row in alike.items() if metric != COMPARED or _have_open_set(row[1])}
+            searches = [_search_error(rows[place], main, pairs, metric) for place, (main, pairs) in known.items()]
+            differences = differences_of_runs([pairs for _, pairs in known.values()], metric, resamples, searches)
+            for (place, (main, _)), difference in zip(known.items(), differences, strict=True):
                 found[place, metric] = main.label, difference
     by_label = {main.label: main for main in mains}
     unequals = {key: no_verdict(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
@@ -248,7 +272,12 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
             row,
             baseline=bool(row.runs) and row.label in used,
             compared={
-                metric: Compared(*found[place, metric], adjusted.get((place, metric)), unequals[place, metric])
+                metric: Compared(
+                    *found[place, metric],
+                    adjusted.get((place, metric)),
+                    unequals[place, metric],
+                    metric_of(metric).better == "lower",
+                )
                 for metric in TESTED
                 if (place, metric) in found
             },
@@ -296,26 +325,60 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
 def differences_of_runs(
     rows: Sequence[Pairs], metric: str, resamples: int = RESAMPLES, searches: Sequence[SearchError] = ()
 ) -> list[Difference]:
-    """The difference of `metric` ("mAP" or "rank1") for each row's pairs; all have as many, and the same queries.
+    """The difference of `metric` (of TESTED) for each row's pairs; all have as many, and the same queries.
 
     searches: for each row, how much the search for its settings and for those of the baseline add to the uncertainty.
     """
-    sums = (_differences_of_sums(pairs, metric) for pairs in rows)
+    if not rows:
+        return []
     errors = np.array([error.std for error in searches]), np.array([error.freedom for error in searches])
-    return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples, more=[errors] if any(errors[0]) else [])
-
-
-def _differences_of_sums(pairs: Pairs, metric: str) -> np.ndarray:
-    return np.stack([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs])
+    more = [errors] if any(errors[0]) else []
+    if metric == COMPARED:
+        return _open_set_differences(rows, resamples, more)
+    sums = (np.stack([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs]) for pairs in rows)
+    return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples, more=more)
 
 
 def _search_error(row: Row, main: Row, pairs: Pairs, metric: str) -> SearchError:
     """What the searches of two rows add to the uncertainty of their difference, in units of `metric`."""
-    searched = [each.tuning.search for each in (row, main) if each.tuning and each.tuning.search]
-    error = joint_error(searched)
+    error = joint_error([each.tuning.search for each in (row, main) if each.tuning and each.tuning.search])
     if not error.std or metric == "mAP":
         return error
-    return replace(error, std=error.std * stretch(*(_differences_of_sums(pairs, key) for key in (metric, "mAP"))))
+    return replace(error, std=error.std * stretch(_shares(pairs, metric), _shares(pairs, "mAP")))
+
+
+def _shares(pairs: Pairs, metric: str) -> np.ndarray:
+    """What each identity contributes to the difference of `metric`: [I]."""
+    if metric == COMPARED:
+        scores = [(_open_set(a), _open_set(b)) for a, b in pairs]
+        return np.asarray(np.mean([(a.missed - b.missed) / a.mated.sum() for a, b in scores], axis=0))
+    sums = np.mean([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs], axis=0)
+    return np.asarray(sums.sum(axis=0) / pairs[0][0].scores.counts.sum())
+
+
+def _open_set_differences(rows: Sequence[Pairs], resamples: int, more: Errors) -> list[Difference]:
+    """Of FNIR, each run at its own threshold; the resamples find theirs anew."""
+    scores = [[(_open_set(a), _open_set(b)) for a, b in pairs] for pairs in rows]
+    sums = (np.stack([(a.missed - b.missed)[None] for a, b in pairs]) for pairs in scores)
+    replicates = [
+        np.mean([a.replicates.astype(float) - b.replicates.astype(float) for a, b in pairs], axis=0) for pairs in scores
+    ]
+    return differences_of_sums(sums, scores[0][0][0].mated[None], resamples, replicates=replicates, more=more)
+
+
+def _have_open_set(pairs: Pairs) -> bool:
+    """Whether open-set searches of the same people are known of all the runs."""
+    try:
+        found = [run.open_set for pair in pairs for run in pair]
+    except UserError:
+        return False
+    first = found[0]
+    return first is not None and all(each is not None and np.array_equal(each.mated, first.mated) for each in found)
+
+
+def _open_set(run: FinishedRun) -> OpenSetScores:
+    assert run.open_set is not None  # as `_have_open_set` found
+    return run.open_set
 
 
 def _place(names: list[str], name: str) -> int:

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.data.people import person_of
 from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.evidence.bounds import Bounds
 from handreid_tui.evidence.cross_fit import Calibrated
 from handreid_tui.evidence.evidence import Evidence, typical_range
 from handreid_tui.evidence.likelihood_ratio import RIDGE, Calibrator
 from handreid_tui.evidence.pairs import Shape
-from handreid_tui.evidence.people import person_of
 from handreid_tui.evidence.resamples import ResampledEstimate
 from handreid_tui.runs.safe_files import explain, inside, read_bytes, write_json
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.contract.errors import UserError
+from engine.search.searches import Floats
 from handreid_tui.evidence.bounds import Bounds, bounds
 from handreid_tui.evidence.likelihood_ratio import Calibrator, fit
 from handreid_tui.evidence.pairs import Pairs
-from handreid_tui.evidence.searches import Floats
 
 FOLDS = 5
 LEAST_PEOPLE = 20

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.contract.errors import UserError
+from engine.data.people import People, aspect_tested
+from engine.search.searches import Floats
 from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.evidence.cross_fit import Calibrated, calibrate, cross_fitted, require_people
 from handreid_tui.evidence.groups import LEAST_PEOPLE, read_labels
 from handreid_tui.evidence.measures import STRENGTHS, cllr_min, cost
 from handreid_tui.evidence.pairs import Pairs, Shape, enough, pair_scores
-from handreid_tui.evidence.people import People, aspect_tested
 from handreid_tui.evidence.resamples import ResampledEstimate
-from handreid_tui.evidence.searches import Floats, finite_features
+from handreid_tui.evidence.searches import finite_features
 
 NEAREST = 10  # images of other people that say how typical an image is
 TYPICAL = (0.005, 0.995)

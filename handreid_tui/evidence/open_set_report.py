@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 
 from engine.contract.errors import UserError
+from engine.data.people import People
+from engine.search.open_set import match_rate, modelled_threshold, people_without, selectivity, threshold_at
+from engine.search.searches import Searches
 from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.evidence.groups import LEAST_PEOPLE, read_labels
-from handreid_tui.evidence.open_set import (
-    OpenSet,
-    match_rate,
-    modelled_threshold,
-    people_without,
-    selectivity,
-    threshold_at,
-)
-from handreid_tui.evidence.people import People
+from handreid_tui.evidence.open_set import OpenSet
 from handreid_tui.evidence.resamples import ResampledEstimate
-from handreid_tui.evidence.searches import Searches, searches_of_trials
+from handreid_tui.evidence.searches import searches_of_trials
 
 
 @dataclass(frozen=True)

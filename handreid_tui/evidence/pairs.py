@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from handreid_tui.evidence.people import Ints, People
+from engine.data.people import Ints, People
+from engine.search.searches import Floats, Searches, assemble
 from handreid_tui.evidence.resamples import ResampledEstimate, figure, quotient, weights
-from handreid_tui.evidence.searches import Floats, Searches, assemble
 
 DRAWS = 20  # of probe and reference images, where a template is of several
 

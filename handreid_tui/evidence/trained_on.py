@@ -7,9 +7,9 @@ from pathlib import Path
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.data.cache_dir import cache_folder
+from engine.data.people import person_of
 from engine.data.split import open_split
 from engine.data.synthetic.folder import demo_folder
-from handreid_tui.evidence.people import person_of
 
 
 def trained_people(data: DataConfig, tested: Path) -> set[str] | None:

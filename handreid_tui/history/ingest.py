@@ -21,6 +21,7 @@ from handreid_tui.history.apply import apply_segments, forget
 from handreid_tui.history.collector import collector_paused
 from handreid_tui.history.describe import describe, describe_again, insert_run
 from handreid_tui.history.fold import fold
+from handreid_tui.history.missing_rates import add_missing_rates
 from handreid_tui.history.schema import reading, writing
 from handreid_tui.runs import directory
 from handreid_tui.runs.safe_files import explain, is_file, read_bytes
@@ -120,6 +121,8 @@ def _advance(
     description = describe(path) if fresh else None
     head = known.head if known and start else _head(path)
     complete = chunk.end == start or stamp.size <= start + CHUNK
+    segments = fold(chunk.events)
+    add_missing_rates(path, segments)
     with writing(history) as connection:
         now = _select(connection, number).get(number)
         if _offset(now) != _offset(known):  # another process was here since we looked
@@ -132,7 +135,7 @@ def _advance(
                 forget(connection, number)
             insert_run(connection, number, description or describe(path), state)
         if chunk.end > start:
-            apply_segments(connection, number, fold(chunk.events))
+            apply_segments(connection, number, segments)
         _finish(connection, number, chunk, head, state, stamp if complete else Stamp(0, 0, 0))
         now = _select(connection, number).get(number)
     if description and description.problem:

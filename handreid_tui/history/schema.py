@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 import warnings
@@ -18,7 +19,7 @@ import handreid_tui.history.models  # noqa: F401  (defines the tables)
 from engine.contract.errors import UserError
 from engine.contract.metrics import metric_columns
 
-VERSION = 4
+VERSION = 6
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history
 WAIT = 30.0  # seconds that a writer waits for the others
 
@@ -38,11 +39,11 @@ METRIC_TABLES = (
     """CREATE TABLE position (
         run INTEGER PRIMARY KEY, offset INTEGER NOT NULL, head TEXT NOT NULL, size INTEGER NOT NULL,
         modified INTEGER NOT NULL, folder_modified INTEGER NOT NULL, attempt_started REAL, seconds_before REAL)""",
-    # What comparisons need of the final report, as handreid_tui/compare/remembered.py keeps it.
+    # What comparisons need of the final report, as handreid_tui/compare/report_cache.py keeps it.
     """CREATE TABLE report (
         run INTEGER PRIMARY KEY, stamp TEXT NOT NULL, seed INTEGER NOT NULL, config TEXT NOT NULL,
         started TEXT NOT NULL, summary TEXT NOT NULL, queries TEXT NOT NULL, trials INTEGER NOT NULL,
-        sums BLOB NOT NULL)""",
+        sums BLOB NOT NULL, open_set BLOB NOT NULL)""",
 )
 TABLES_OF_A_RUN = (
     "metric",
@@ -132,12 +133,22 @@ def explained(where: Engine | Path) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:  # the second: of statements past SQLAlchemy
         original = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and _is_full(db.parent):  # SQLite's index of its log is mapped, not written
+            code = sqlite3.SQLITE_FULL
         if code not in SENTENCES:
             raise
         kind = Damaged if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else UserError
         raise kind(f"The run history {db} {SENTENCES[code]}") from None
     except OSError as error:
         raise UserError(f"The run history {db} cannot be written: {_reason(error)}. {ELSEWHERE}") from None
+
+
+def _is_full(folder: Path) -> bool:
+    """Less than a page of SQLite's is free."""
+    try:
+        return shutil.disk_usage(folder).free < 1 << 15
+    except OSError:
+        return False
 
 
 def _reason(error: OSError) -> str:

@@ -25,10 +25,13 @@ def check_combo_name(name: str) -> None:
 def save_combo(name: str, combo: Combo, path: Path = FILE) -> None:
     """Write [combos.NAME] to `path`, in the place of a section of that name if there is one; the rest stays as it is.
 
-    Raises UserError, with nothing written, where the file has a mistake, defines the name in another form, or cannot be
-    written.
+    Raises UserError, with nothing written, where `combo` sets more than its terms, or the file has a mistake, defines
+    the name in another form, or cannot be written.
     """
     check_combo_name(name)
+    if combo.settings:
+        given = " ".join(f"{key}={value}" for key, value in combo.settings.items())
+        raise UserError(f"{combo.title} also sets {given}, which a section of {path} cannot hold.")
     known = read_user_file(path).combos
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     section = re.compile(rf"^\[combos\.{re.escape(name)}\][^\n]*\n.*?(?=^\s*\[|\Z)", re.MULTILINE | re.DOTALL)

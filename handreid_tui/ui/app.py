@@ -19,7 +19,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.timer import Timer
 
-from handreid_tui.settings import Places
+from handreid_tui.settings import CASES, Places
 from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.notifications import Endings
@@ -58,6 +58,7 @@ class HandreidApp(App[int]):
         ),
         Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
+        Binding("ctrl+o", "open_case", "Open a case", show=False, tooltip="Open a case of `handreid identify`"),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; `fg` in the shell continues"),
         Binding("q", "quit", "Quit", tooltip="Quit; trainers continue"),
     ]
@@ -71,12 +72,14 @@ class HandreidApp(App[int]):
     Toast { background: $panel; margin: 0 0 1 0; }
     """
 
-    def __init__(self, places: Places, state_file: Path | None = None) -> None:
+    def __init__(self, places: Places, state_file: Path | None = None, case: Path | None = None) -> None:
+        """case: the folder of a case to begin with."""
         self.remembered = Remembered(state_file, places.runs)
         page = self.remembered.get("app", "page", "launch")
         self.DEFAULT_MODE = page if page in PAGES else "launch"  # type: ignore[misc]
         super().__init__()
         self.places = places
+        self._first_case = case
         self.snapshot = Snapshot()
         self.problem = ""
         self.endings = Endings()
@@ -111,6 +114,8 @@ class HandreidApp(App[int]):
         """After the first frame: begin to read, and load the other screens' modules."""
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(_load_screens, name="load screens", thread=True, exit_on_error=False)
+        if self._first_case:
+            self.open_case(self._first_case)
 
     def _save(self) -> None:
         if self.remembered.changed:
@@ -158,7 +163,28 @@ class HandreidApp(App[int]):
         if self.current_mode == page and isinstance(self.screen, Page):
             self.screen.call_after_refresh(self.screen.open_runs, numbers)
 
+    def open_case(self, folder: Path) -> None:
+        """Show a case on Retrieval."""
+        from handreid_tui.ui.screens.retrieval.case_view import CaseView
+
+        self.action_go("retrieval")
+        self.push_screen(CaseView(folder))
+
     # --- actions
+
+    def action_open_case(self) -> None:
+        from handreid_tui.casework.case import case_folder
+        from handreid_tui.ui.dialogs import Prompt
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.open_case(case_folder(CASES, text.strip()))
+
+        if len(self.screen_stack) == 1:
+            hint = f"a number or name in {CASES.absolute()}, a folder, or last"
+            self.push_screen(
+                Prompt("Open a case", "last", hint, lambda text: case_folder(CASES, text.strip())), answered
+            )
 
     def action_go(self, page: str) -> None:
         if len(self.screen_stack) == 1 and page != self.current_mode:
@@ -180,8 +206,8 @@ def _load_screens() -> None:
         import_module(f"handreid_tui.ui.screens.{page}.screen")
 
 
-def run_app(places: Places) -> int:
-    """Show the terminal UI until the user quits. Returns the exit status."""
-    app = HandreidApp(places)
+def run_app(places: Places, case: Path | None = None) -> int:
+    """Show the terminal UI, with a case to begin with, until the user quits. Returns the exit status."""
+    app = HandreidApp(places, case=case)
     app.run()
     return app.return_code or 0

@@ -15,12 +15,15 @@ from safetensors.numpy import load_file, save_file
 from sqlalchemy import Engine
 
 from engine.contract.errors import UserError
-from handreid_tui.compare import compare_history, render, report_cache
+from engine.contract.run_files import EVALUATION
+from engine.contract.run_files import FEATURES as FEATURES_FILE
+from handreid_tui.compare import compare, compare_history, render, report_cache
 from handreid_tui.compare.finished_run import read_run
 from handreid_tui.history import ingest, open_history, rebuild, schema
 from tests.support.planted_runs import clusters, identities, plant
 
 IDENTITY = identities(10)
+FEATURES = f"{EVALUATION}/{FEATURES_FILE}"
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def test_several_processes_at_once_give_one_answer(runs, tmp_path):
         assert db.execute("SELECT count(*) FROM report").fetchone() == (6,)
 
 
-@pytest.mark.parametrize("name", report_cache.FILES)
+@pytest.mark.parametrize("name", [name for name in report_cache.FILES if name != FEATURES])
 def test_no_pipe_is_waited_for_and_no_link_followed(runs, name):
     path = runs / "0001-ce" / name
     path.rename(runs / "elsewhere")
@@ -177,3 +180,14 @@ def test_no_pipe_is_waited_for_and_no_link_followed(runs, name):
     path.symlink_to(runs / "elsewhere")
     with pytest.raises(UserError):
         _ = read_run(runs / "0001-ce").scores
+
+
+def test_a_run_without_features_is_compared_by_what_needs_none(runs):
+    path = runs / "0001-ce" / FEATURES
+    path.unlink()
+    os.mkfifo(path)
+    run = read_run(runs / "0001-ce")
+    with pytest.raises(UserError):
+        _ = run.open_set
+    (row,) = compare([run]).sections[0].table.rows
+    assert "mAP" in row.metrics and "fnir_at_fpir_1e1" not in row.metrics

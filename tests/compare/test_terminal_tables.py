@@ -51,7 +51,7 @@ def test_columns_without_room_stand_below_behind_the_names_again(planted):
     lines = drawn(render(compare(planted)), 60)
     headers = [text.split()[1:] for text in lines if text.startswith("combination")]
     assert headers[0] == ["%"] * 6
-    assert headers[1] == ["compactness", "separation", "seeds", "time"]
+    assert headers[1] == ["%", "%", "compactness", "separation", "seeds"]
     assert sum(text.startswith("ce_triplet_center ") for text in lines) > len(headers[1:])
     assert any(text.endswith(" min") for text in lines), "a unit stands behind its number"
     assert all(words.count("Δ") == words.count("verdict") for words in headers), (

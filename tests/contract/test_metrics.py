@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from engine.contract.metrics import METRICS, Metric, metric_columns, metrics_of
 from engine.evaluation.geometry import geometry
 from engine.evaluation.ranking import rank_queries, summarise, verification
+from engine.search.open_set import open_set_metrics
+from engine.search.searches import TrialRows
 from tests.support.run_files import append, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,8 @@ def test_the_engine_computes_the_declared_metrics() -> None:
     identity = torch.arange(12) % 3
     pairs = features[:6], features[6:], identity[:6], identity[6:]
     report = summarise(rank_queries(*pairs)).keys() | verification(*pairs).keys()
+    trial = TrialRows(np.arange(6), np.arange(6, 12))
+    report |= open_set_metrics(features.double().numpy(), identity.numpy().astype(str), [trial]).keys()
     assert report - {"queries_without_match"} == {metric.key for metric in metrics_of("report")}
     assert list(geometry(features, identity)) == [metric.key for metric in metrics_of("geometry")]
 

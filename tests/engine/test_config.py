@@ -12,7 +12,8 @@ from engine.contract.terms import TERMS
 
 
 def test_the_missions_table_is_there() -> None:
-    assert set(COMBOS) == {"zero_shot", "ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "facenet", "ce_facenet"}
+    losses = {"zero_shot", "ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "facenet", "ce_facenet"}
+    assert set(COMBOS) == losses | {"clip_reid", "clip_handid", "mba_net"}
     assert COMBOS["ce_triplet_center"].weights == {"ce": 1.0, "triplet": 1.0, "center": 5e-4}
 
 
@@ -109,3 +110,12 @@ def test_settings_of_the_command_line(text: str, expected: tuple) -> None:
 def test_every_term_says_what_it_does_and_where_it_is_from() -> None:
     assert all(term.does.endswith(".") and term.source for term in TERMS.values())
     assert json.dumps({name: term.defaults for name, term in TERMS.items()})
+
+
+def test_the_recipe_of_a_published_system_stands_above_the_models_and_below_the_users() -> None:
+    own = {"system": Combo("System", "A published one.", {"ce": 1.0}, recipe={"train.epochs": 70, "train.decay": 0.5})}
+    config = resolve("system", 0, own)
+    assert (config.model.name, config.train.epochs) == ("handreid-tiny", 40)
+    config = resolve("system", 0, own, **{"model.name": "ViT-B-16"})
+    assert (config.train.epochs, config.train.decay, config.train.lr) == (70, 0.5, 5e-6)
+    assert resolve("system", 0, own, **{"model.name": "ViT-B-16", "train.epochs": 3}).train.epochs == 3

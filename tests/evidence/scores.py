@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.search.searches import Searches, assemble
 from handreid_tui.evidence.pairs import Pairs
-from handreid_tui.evidence.searches import Searches, assemble
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 

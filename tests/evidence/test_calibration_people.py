@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.data.people import People
 from handreid_tui.evidence.cross_fit import calibrate, cross_fitted
 from handreid_tui.evidence.measures import cllr
 from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores, template
-from handreid_tui.evidence.people import People
 from tests.evidence.scores import hands_of
 
 DIMS, NOISE, TRAINED, OTHERS, IMAGES = 300, 1.3, 72, 60, 8

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from engine.contract.errors import UserError
+from engine.data.people import People
 from handreid_tui.evidence.bounds import bounds
 from handreid_tui.evidence.cross_fit import calibrate, cross_fitted
 from handreid_tui.evidence.likelihood_ratio import Calibrator, fit, isotonic
 from handreid_tui.evidence.measures import best_log_ratios, cllr, cllr_min, exceeding, expected_entropy
 from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores
-from handreid_tui.evidence.people import People
 from tests.evidence.scores import hands_of, repeated, two_classes
 
 LN10 = math.log(10)

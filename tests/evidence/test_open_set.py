@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handreid_tui.evidence.open_set import (
-    OpenSet,
+from engine.search.open_set import (
     false_negative_rate,
     false_positive_rate,
     modelled_false_positive_rate,
     selectivity,
     threshold_at,
 )
+from handreid_tui.evidence.open_set import OpenSet
 from handreid_tui.evidence.searches import searches_of_trials
 from tests.evidence.scores import hands_of, made_searches
 from tests.support.planted_runs import clusters, identities, plant

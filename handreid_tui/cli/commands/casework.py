@@ -10,6 +10,7 @@ import typer
 from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.cli.options import Json, Run, Runs, Several, places
+from handreid_tui.settings import CASES
 
 Evaluation = Annotated[
     str | None,
@@ -104,7 +105,7 @@ def identify(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the features of the gallery in this file.", show_default="in the case"),
     ] = None,
-    cases: Cases = Path("cases"),
+    cases: Cases = CASES,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
@@ -153,7 +154,7 @@ def verify(
         str | None,
         typer.Option(metavar="HASH", help="With --check: a head of the log noted earlier.", show_default="none"),
     ] = None,
-    cases: Cases = Path("cases"),
+    cases: Cases = CASES,
 ) -> None:
     """Add an examiner's finding to the log of a case (two people are expected), or check the log.
 
@@ -174,7 +175,7 @@ def verify(
 def explain(
     case: Case,
     rank: Annotated[int, typer.Argument(metavar="RANK", help="Which candidate of the list, from 1.")] = 1,
-    cases: Cases = Path("cases"),
+    cases: Cases = CASES,
 ) -> None:
     """Show what a candidate's score depends on, by hiding parts of the photo and of the reference.
 

@@ -21,8 +21,6 @@ from handreid_tui.cli.options import (
     runs_there_are,
     slurm_request,
 )
-from handreid_tui.launch.slurm.request import SlurmRequest
-from handreid_tui.settings import read_user_file
 
 
 def list_runs(
@@ -107,6 +105,8 @@ def resume(
     """
     from handreid_tui.cli.runs import resume_runs
     from handreid_tui.cli.sweeps import apart, resume_sweep
+    from handreid_tui.launch.slurm.request import SlurmRequest
+    from handreid_tui.settings import read_user_file
 
     user, (sweeps, others) = read_user_file(), apart(run)
     for number in sweeps:

@@ -34,7 +34,6 @@ from handreid_tui.cli.options import (
     runs_there_are,
     slurm_request,
 )
-from handreid_tui.settings import read_user_file
 
 SEARCH = "Search"
 
@@ -126,6 +125,7 @@ def tune(
     """
     from handreid_tui.cli import tune as command
     from handreid_tui.launch.grid import read_combos
+    from handreid_tui.settings import read_user_file
 
     user = read_user_file()
     chosen = places(db, runs, user)

@@ -44,7 +44,6 @@ from handreid_tui.cli.options import (
     places,
     slurm_request,
 )
-from handreid_tui.settings import read_user_file
 
 
 def run(
@@ -136,6 +135,7 @@ def run(
     from handreid_tui.cli.run import run as train
     from handreid_tui.launch.grid import read_combos
     from handreid_tui.launch.seeds import read_seeds
+    from handreid_tui.settings import read_user_file
 
     user = read_user_file()
     given = {

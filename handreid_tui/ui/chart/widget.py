@@ -219,8 +219,7 @@ class Chart(Widget, can_focus=True):
 
     # --- what the user does
 
-    def _user_look(self, **changes: object) -> None:
-        look = replace(self.look, **changes)  # type: ignore[arg-type]
+    def _set_user_look(self, look: Look) -> None:
         if look != self.look:
             self.set_look(look)
             self.post_message(self.LookChanged(self))
@@ -232,7 +231,7 @@ class Chart(Widget, can_focus=True):
         """To the next point in sight that is in another column; a hidden cursor appears in the middle."""
         x0, x1 = self._window()
         if self.look.cursor is None:
-            self._user_look(cursor=nearest_point(self.lines, (x0 + x1) / 2))
+            self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, (x0 + x1) / 2)))
             return
         here = nearest_point(self.lines, self.look.cursor)
         points = points_of(self.lines)
@@ -242,21 +241,23 @@ class Chart(Widget, can_focus=True):
         beyond |= (points - here) * direction > 0 if (columns == column).sum() < 3 else False
         found = points[beyond & (points >= x0) & (points <= x1)]
         if len(found):
-            self._user_look(cursor=float(found[0] if direction > 0 else found[-1]))
+            self._set_user_look(replace(self.look, cursor=float(found[0] if direction > 0 else found[-1])))
 
     def action_cursor_to(self, share: int) -> None:
-        self._user_look(cursor=nearest_point(self.lines, self._window()[share]))
+        self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, self._window()[share])))
 
     def action_cursor_to_best(self) -> None:
         """To the best value of the first line, in sight or not."""
         found = best_point(self.lines[0], self.better) if self.lines else None
         if found is not None:
             x0, x1 = self._window()
-            self._user_look(cursor=found, window=self.look.window if x0 <= found <= x1 else None)
+            self._set_user_look(
+                replace(self.look, cursor=found, window=self.look.window if x0 <= found <= x1 else None)
+            )
 
     def action_clear_cursor(self) -> None:
         if self.look.cursor is not None:
-            self._user_look(cursor=None)
+            self._set_user_look(replace(self.look, cursor=None))
         elif self.screen.maximized is self:
             self.screen.minimize()
 
@@ -266,7 +267,7 @@ class Chart(Widget, can_focus=True):
         middle = at if at is not None else self.look.cursor if self.look.cursor is not None else (x0 + x1) / 2
         width = max((x1 - x0) * factor, (high - low) * CLOSEST_ZOOM)
         if width >= high - low:
-            self._user_look(window=None)
+            self._set_user_look(replace(self.look, window=None))
             return
         start = middle - (middle - x0) * width / (x1 - x0)
         self._show(start, width)
@@ -279,17 +280,17 @@ class Chart(Widget, can_focus=True):
         low, high = full_range(self.lines)
         if width < high - low:
             start = max(low, min(start, high - width))
-            self._user_look(window=(start, start + width))
+            self._set_user_look(replace(self.look, window=(start, start + width)))
 
     def action_reset(self) -> None:
-        self._user_look(window=None)
+        self._set_user_look(replace(self.look, window=None))
 
     def action_toggle_log(self) -> None:
-        self._user_look(log=not self.look.log)
+        self._set_user_look(replace(self.look, log=not self.look.log))
 
     def action_smooth(self, direction: int) -> None:
         nearest = min(range(len(LEVELS)), key=lambda n: abs(LEVELS[n] - self.look.smoothing))
-        self._user_look(smoothing=LEVELS[max(0, min(len(LEVELS) - 1, nearest + direction))])
+        self._set_user_look(replace(self.look, smoothing=LEVELS[max(0, min(len(LEVELS) - 1, nearest + direction))]))
 
     def action_toggle_full(self) -> None:
         if self.screen.maximized is self:
@@ -307,7 +308,7 @@ class Chart(Widget, can_focus=True):
             moved = (event.screen_x - start) / max(1, self._frame.width)
             self._show(x0 - moved * (x1 - x0), x1 - x0)
         elif (x := self._x_of(event)) is not None:
-            self._user_look(cursor=nearest_point(self.lines, x))
+            self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, x)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         if self.lines:
@@ -320,7 +321,7 @@ class Chart(Widget, can_focus=True):
 
     def on_leave(self) -> None:
         if self._grabbed is None:
-            self._user_look(cursor=None)
+            self._set_user_look(replace(self.look, cursor=None))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()

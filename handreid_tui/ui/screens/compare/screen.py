@@ -6,7 +6,7 @@ import itertools
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,7 +28,10 @@ from handreid_tui.ui.screens.compare.comparison_data import (
     ComparisonRequest,
 )
 
-SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+if TYPE_CHECKING:
+    from handreid_tui.compare.formats import Format
+
+SUFFIXES: dict[str, Format] = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
 class Tables(VerticalScroll):
@@ -225,7 +228,7 @@ class Compare(Page):
 
             path = unused(path)
             try:
-                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")  # type: ignore[arg-type]
+                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
             return f"Saved {path}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract import run_files
@@ -29,8 +29,8 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
     weights = {term: float(options["weight"]) for term, options in config.loss.items()}
     options = {term: {k: v for k, v in told.items() if k != "weight"} for term, told in config.loss.items()}
     known = COMBOS.get(config.combo)
-    does = known.does if known else "A custom combination."
-    terms = Combo(title_of(weights), does, weights, options)
+    usual_one = known or Combo("", "A custom combination.", {})
+    terms = replace(usual_one, title=title_of(weights), weights=weights, options=options)
     train, data = config.train, config.data
     fields = {
         "data": data.source,

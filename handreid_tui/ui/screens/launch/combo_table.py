@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -101,7 +102,7 @@ class ComboTable(RowTable[str]):
         plain = self.combos[name]
         self._edited.pop(name, None)
         if self.combos[name].weights != combo.weights or _options(self.combos[name]) != _options(combo):
-            self._edited[name] = Combo(plain.title, plain.does, combo.weights, combo.options)
+            self._edited[name] = replace(plain, weights=combo.weights, options=combo.options)
         self.chosen = {name: None}
         self.update(name)
 
@@ -201,4 +202,4 @@ def _recall(before: Combo | None, terms: Any) -> Combo | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     before = before or Combo(title, "A custom combination.", {})
-    return Combo(before.title, before.does, weights, options)
+    return replace(before, weights=weights, options=options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -85,7 +86,7 @@ class EditTerms(ModalScreen[Combo | None]):
                 weights[term] = value
             else:
                 options.setdefault(term, {})[option] = value
-        combo = Combo(self._combo.title, self._combo.does, weights, options)
+        combo = replace(self._combo, weights=weights, options=options)
         from engine.contract.config import resolve
 
         try:

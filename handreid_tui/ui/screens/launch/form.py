@@ -42,8 +42,16 @@ ENTRIES = (
     Entry("data", "Data", "", ("data.source",), ("synthetic",)),
     Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
     Entry("gallery", "Gallery", "", ("data.gallery",), ("all", "own")),
-    Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
-    Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
+    Entry(
+        "model",
+        "Model",
+        "",
+        ("model.name",),
+        ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny", "handreid-small"),
+    ),
+    Entry(
+        "pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "synthetic", "laion2b_s34b_b88k", "last")
+    ),
     Entry("epochs", "Epochs", "", ("train.epochs",)),
     Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
     Entry("lr", "Rate", "", ("train.lr",)),

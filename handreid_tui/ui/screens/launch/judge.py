@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ MOST = {"epochs": 1000, "images in a batch": 2048, "runs": 200}
 
 @dataclass(frozen=True)
 class Typed:
-    """The texts of the fields by name, and the combinations: those chosen, and the user's own by name."""
+    """The texts of the fields by name, and the combinations: all, those chosen, and the user's own by name."""
 
     texts: Mapping[str, str]
+    names: tuple[str, ...]
     chosen: tuple[str, ...]
     own: Mapping[str, Combo]
     user: UserFile
@@ -37,13 +39,15 @@ class Typed:
 class Judged:
     """Why fields are wrong ("" where they are not), and what the page comes to.
 
-    order: None where something is wrong. config: that of the first run. configs: one for each run.
+    order: None where something is wrong. config: that of the first run. configs: one for each run. each: that of
+    every combination of the page that the settings suit.
     """
 
     reasons: Mapping[str, str]
     order: Order | None = None
     config: RunConfig | None = None
     configs: tuple[RunConfig, ...] = field(default=(), repr=False)
+    each: Mapping[str, RunConfig] = field(default_factory=dict, repr=False)
     problem: str = ""
 
 
@@ -65,7 +69,18 @@ def judge(typed: Typed) -> Judged:
         return Judged(reasons, problem="" if any(reasons.values()) else of_field(error))
     if any(reasons.values()):
         return Judged(reasons, config=config)
-    return Judged(reasons, order, config, tuple(config for config in each for _ in seeds))
+    configs = tuple(config for config in each for _ in seeds)
+    return Judged(reasons, order, config, configs, _resolved(typed.names, order))
+
+
+def _resolved(names: tuple[str, ...], order: Order) -> dict[str, RunConfig]:
+    from engine.contract.config import resolve
+
+    found = {}
+    for name in names:
+        with suppress(UserError):  # a batch that does not suit its loss: nothing is told of it then
+            found[name] = resolve(name, 0, order.own, **order.settings)
+    return found
 
 
 def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
+from engine.contract.hub import nothing_to_fetch
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.ui.screens.launch.estimate import estimate
 from handreid_tui.ui.screens.launch.form import naming_fields
@@ -56,7 +57,18 @@ def headline(order: Order, runs: Path) -> str:
         planned = plan(order.combos, order.seeds, order.settings, runs, order.own)
         if order.slurm is None:
             check_device(planned.configs[0].device)
-    return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in planned.warnings)])
+    warnings = [*_no_weights(planned.configs[0]), *planned.warnings]
+    return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in warnings)])
+
+
+def _no_weights(config: RunConfig) -> list[str]:
+    """A way out where the weights would have to be downloaded and cannot be."""
+    from engine.contract.start import SYNTHETIC, is_start
+
+    weights = config.model.pretrained
+    if weights == "none" or is_start(weights) or Path(weights).exists() or not nothing_to_fetch():
+        return []
+    return [f"The hub is not reachable and its cache is empty: enter {SYNTHETIC} in Weights, and no model."]
 
 
 def launch(order: Order, runs: Path) -> list[Path]:

@@ -178,7 +178,7 @@ class Launch(Page):
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
             panel.border_title = Content(self._table.named(name))
-            text = about(self._table.combos[name], self._table.best_of(name))
+            text = about(name, self._table.combos[name], self._table.best_of(name), self._judged.each.get(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -230,7 +230,7 @@ class Launch(Page):
         table = self._table
         chosen = tuple(name for name in table.chosen if name in table.combos)
         self._judging = True
-        self._judge.ask(Typed(self.query_one(Form).texts, chosen, table.own, self._user))
+        self._judge.ask(Typed(self.query_one(Form).texts, tuple(table.combos), chosen, table.own, self._user))
 
     def _show_judged(self, judged: Judged) -> None:
         form = self.query_one(Form)
@@ -243,6 +243,7 @@ class Launch(Page):
             self._checked = judged.order
             self._check.ask(judged.order)
         self._show_word()
+        self._show_about()
         self._ask_results()
         if self._launch_after:
             self._launch_after = False

@@ -13,6 +13,7 @@ from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
 from handreid_tui.ui.screens.live.panels import (
     GEOMETRY,
+    PROMPTS,
     SPEED,
     TERM,
     VALIDATION,
@@ -83,13 +84,24 @@ def _lines(curves: Curves, request: ChartRequest, view: ChartView) -> list[Line]
         seconds = _seconds(curves, request, run) if request.axis == "time" else None
         for n, (key, (steps, values)) in enumerate(found.items()):
             x = steps
-            if request.axis == "epoch" and run.steps and run.epochs:
+            if key.startswith(PROMPTS):
+                x = steps * _per_prompt_step(request.axis, run)
+            elif request.axis == "epoch" and run.steps and run.epochs:
                 x = steps * (run.epochs / run.steps)
             elif seconds is not None:
                 x = np.interp(steps, *seconds)
             name = f"{run.number} {request.labels.get(run.number, run.combo)}" if several else view.metrics[key]
             lines.append(Line(name, x, values, slot if several else n))
     return lines
+
+
+def _per_prompt_step(axis: str, run: RunRow) -> float:
+    """What a step of the first stage, which counts its own, takes on the axis: steps, epochs or seconds."""
+    if axis == "epoch" and run.prompt_epochs and run.prompt_steps:
+        return run.prompt_epochs / run.prompt_steps
+    if axis == "time" and run.prompt_seconds and run.prompt_step:
+        return run.prompt_seconds / run.prompt_step
+    return 1.0
 
 
 def _read(curves: Curves, request: ChartRequest, run: RunRow, wanted: list[str]) -> dict[str, Points]:

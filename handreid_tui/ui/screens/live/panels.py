@@ -79,6 +79,8 @@ SPEED = Panel(
 )
 
 
+PROMPTS = "prompts/"
+PROMPT_LOSSES = {f"{PROMPTS}total": "total", f"{PROMPTS}i2t": "i2t", f"{PROMPTS}t2i": "t2i"}
 WEIGHTED = "weighted/"
 TERM = "term/"
 
@@ -100,6 +102,8 @@ def loss_panel(keys: set[str], weights: Mapping[str, float] | None = None) -> Pa
         *(ChartView(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
         *(ChartView(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
         ChartView("learning rate", {"lr": "learning rate"}),
+        ChartView("first stage: prompts", PROMPT_LOSSES, better=-1),
+        ChartView("first stage: learning rate", {f"{PROMPTS}lr": "learning rate"}),
     )
     return Panel("loss", "Loss", views, log=True)
 

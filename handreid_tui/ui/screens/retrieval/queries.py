@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,23 +11,31 @@ from numpy.typing import NDArray
 
 from engine.data.decode import Undecodable
 from handreid_tui.compare.evaluation import Evaluation, read_evaluation
-from handreid_tui.compare.query_ranking import failures_first, rank_gallery
+from handreid_tui.compare.query_ranking import RankedGallery, failures_first, rank_gallery
 from handreid_tui.text.streams import readable
-from handreid_tui.ui.screens.retrieval.picture import Pixels, load
+from handreid_tui.ui.screens.retrieval.picture import WHOLE, Pixels, load
 
 SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Shot:
-    """An image with what is said about it. `pixels` is None where the file cannot be read. `score` in [-1, 1]."""
+    """An image with what is said about it. `pixels` is None where the file cannot be read. `score` in [-1, 1].
+
+    file: its path in the data set at `root`.
+    """
 
     name: str
     identity: str
-    path: Path
+    root: Path
+    file: str
     pixels: Pixels | None
     score: float = 1.0
     match: bool = True
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.file
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,23 @@ class Answer:
     trials: int
     match: Shot | None
     before: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A query and one image of its gallery, both with their pixels at full size.
+
+    at: the image's place in the ranking of `of` images, from 1. rank: that of the first true match, 0 without one.
+    told: of a case, where nobody knows what is a match: what is said instead.
+    """
+
+    query: Shot
+    other: Shot
+    at: int
+    of: int
+    rank: int
+    ap: float
+    told: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -84,19 +109,56 @@ def answer(
     place %= len(places)
     told = evaluation.trials[trial]
     at = int(places[place])
-    query = int(told.query[at])
-    gallery_of = rank_gallery(evaluation, told, at)
-    ranked, scores, match = gallery_of.order, gallery_of.similarity, gallery_of.match
-    page %= -(-len(ranked) // shown)
-    best = ranked[page * shown : (page + 1) * shown]
-    gallery = [_shot(evaluation, int(told.gallery[n]), float(scores[n]), bool(match[n])) for n in best]
+    ranked = rank_gallery(evaluation, told, at)
+    page %= -(-len(ranked.order) // shown)
+    best = range(page * shown, min((page + 1) * shown, len(ranked.order)))
+    gallery = [_ranked_shot(evaluation, trial, ranked, n) for n in best]
     rank, ap = int(told.rank[at]), float(told.ap[at])
     failures = int((told.rank[places] > 1).sum())
     count = len(evaluation.trials)
-    first = next((int(n) for n in ranked if match[n]), None)
-    true = None if first is None else _shot(evaluation, int(told.gallery[first]), float(scores[first]), True)
-    asked, of = _shot(evaluation, query), len(places)
+    first = _first_match(ranked)
+    true = None if first is None else _ranked_shot(evaluation, trial, ranked, first)
+    asked, of = _shot(evaluation, int(told.query[at])), len(places)
     return Answer(asked, gallery, rank, ap, place, of, failures, trial, count, true, page * shown)
+
+
+def pair(evaluation: Evaluation, trial: int, place: int, identity: str, at: int) -> Pair:
+    """The query at `place` of the order, and image `at` of its ranking (from 1; 0: the first true match).
+
+    There is such a query: the page shows it.
+    """
+    places = order(evaluation, trial, identity)
+    told = evaluation.trials[trial]
+    query = int(places[place % len(places)])
+    ranked = rank_gallery(evaluation, told, query)
+    if at == 0:
+        at = (_first_match(ranked) or 0) + 1
+    at = (at - 1) % len(ranked.order) + 1
+    asked = _whole(_shot(evaluation, int(told.query[query])))
+    other = _whole(_ranked_shot(evaluation, trial, ranked, at - 1))
+    return Pair(asked, other, at, len(ranked.order), int(told.rank[query]), float(told.ap[query]))
+
+
+def _first_match(ranked: RankedGallery) -> int | None:
+    """The place of the first true match in the ranking, from 0."""
+    return next((n for n, at in enumerate(ranked.order) if ranked.match[at]), None)
+
+
+def _whole(shot: Shot) -> Shot:
+    """The same with its pixels at full size."""
+    try:
+        return replace(shot, pixels=load(shot.root, shot.file, WHOLE))
+    except Undecodable:
+        return shot
+
+
+def short_identity(identity: str, room: int) -> str:
+    """The identity in `room` characters: whole, or with the words of its subset cut (`dor-rig/1000`), or without it."""
+    subset, slash, own = identity.rpartition("/")
+    words = subset.replace("/", "-").split("-")
+    cut = ["-".join(word[:letters] for word in words) for letters in (3, 2, 1)]
+    choices = (f"id {identity}", identity, *(f"{each}{slash}{own}" for each in cut), own)
+    return next((text for text in choices if len(text) <= room), own)
 
 
 def shared_prefix(identities: list[str]) -> str:
@@ -105,12 +167,17 @@ def shared_prefix(identities: list[str]) -> str:
     return prefixes.pop() if len(prefixes) == 1 else ""
 
 
+def _ranked_shot(evaluation: Evaluation, trial: int, ranked: RankedGallery, n: int) -> Shot:
+    """Image `n` of a ranking, from 0."""
+    at = int(ranked.order[n])
+    row = int(evaluation.trials[trial].gallery[at])
+    return _shot(evaluation, row, float(ranked.similarity[at]), bool(ranked.match[at]))
+
+
 def _shot(evaluation: Evaluation, row: int, score: float = 1.0, match: bool = True) -> Shot:
-    root, path = evaluation.root, evaluation.paths[row]
-    pixels = _pixels(root, path)
-    return Shot(
-        readable(evaluation.names[row]), readable(str(evaluation.identity[row])), root / path, pixels, score, match
-    )
+    root, file = evaluation.root, evaluation.paths[row]
+    name, identity = readable(evaluation.names[row]), readable(str(evaluation.identity[row]))
+    return Shot(name, identity, root, file, _pixels(root, file), score, match)
 
 
 @lru_cache(maxsize=512)

@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from handreid_tui.compare.evaluation import Evaluation
 from handreid_tui.text.numbers import percent
 from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
-from handreid_tui.ui.screens.retrieval.queries import SHOWN, Answer, answer, evaluation_of, shared_prefix
+from handreid_tui.ui.screens.retrieval.pair import PairView
+from handreid_tui.ui.screens.retrieval.queries import SHOWN, Answer, Pair, answer, evaluation_of, pair, shared_prefix
+from handreid_tui.ui.screens.retrieval.real_pixels import pixel_widget
 from handreid_tui.ui.screens.retrieval.tile import Tile
 
 if TYPE_CHECKING:
@@ -48,8 +53,13 @@ class Retrieval(Page):
     page = "retrieval"
     BINDING_GROUP_TITLE = "Retrieval"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n,j,right,down", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
-        Binding("N,k,left,up", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
+        Binding("enter", "open", "Pair", tooltip="Query and chosen image at full size, zoomed together"),
+        Binding("n,j", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
+        Binding("N,k", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
+        Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Choose the image to the left"),
+        Binding("right,l", "choose(1)", "Choose the image to the right", show=False),
+        Binding("up", "choose_row(-1)", "Choose the image above", show=False),
+        Binding("down", "choose_row(1)", "Choose the image below", show=False),
         Binding("g,home", "first", "Worst", show=False, tooltip="Back to the worst query"),
         Binding("slash", "filter", "Identity", key_display="/", tooltip="Only queries of one identity"),
         Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
@@ -81,6 +91,8 @@ class Retrieval(Page):
         self._snapshot = Snapshot()
         self._run = 0
         self._trial = self._place = self._page = 0
+        self._chosen = 0  # the tile under the cursor
+        self._pixel_widget: list[type[Widget] | None] = []  # the terminal's, once it was asked
         self._identity = ""
         self._answer: Answer | None = None
         self._reader: Latest[RetrievalRequest, Answer | None] = Latest(self, _read, self._draw, self._cannot)
@@ -132,8 +144,11 @@ class Retrieval(Page):
     def _ask(self) -> None:
         run = self._snapshot.runs.get(self._run)
         if run:
-            shown = SHOWN_NARROW if self.has_class("-narrow") else SHOWN
-            self._reader.ask(RetrievalRequest(run.path, self._trial, self._place, self._identity, self._page, shown))
+            self._reader.ask(self._request(run))
+
+    def _request(self, run: RunRow) -> RetrievalRequest:
+        shown = SHOWN_NARROW if self.has_class("-narrow") else SHOWN
+        return RetrievalRequest(run.path, self._trial, self._place, self._identity, self._page, shown)
 
     def _draw(self, found: Answer | None) -> None:
         run = self._snapshot.runs.get(self._run)
@@ -147,6 +162,9 @@ class Retrieval(Page):
         self.query_one("#empty").display = False
         self.query_one("#answer").display = True
         self.query_one("#line", Static).update(_headline(self._label(run), found, self._identity))
+        self._show_tiles(found)
+
+    def _show_tiles(self, found: Answer) -> None:
         query, true, *tiles = self.query(Tile)
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
@@ -157,14 +175,13 @@ class Retrieval(Page):
             true.show(found.match, title, "right", name)
         else:
             true.show(None, "", "none")
+        self._chosen = min(self._chosen, len(found.gallery) - 1)
         for n, tile in enumerate(tiles):
             if n < len(found.gallery):
                 shot = found.gallery[n]
-                sign = "✓" if shot.match else "✗"
-                kind = "right" if shot.match else "wrong"
-                tile.show(
-                    shot, f"{sign} {found.before + n + 1} {shot.score:.3f}", kind, shot.identity.removeprefix(shared)
-                )
+                title = f"{'✓' if shot.match else '✗'} {found.before + n + 1} {shot.score:.3f}"
+                kind, name = "right" if shot.match else "wrong", shot.identity.removeprefix(shared)
+                tile.show(shot, title, kind, name, n == self._chosen)
             else:
                 tile.show(None, "", "none")
 
@@ -188,12 +205,55 @@ class Retrieval(Page):
 
     def action_move(self, step: int) -> None:
         self._place += step
-        self._page = 0
+        self._page = self._chosen = 0
         self._ask()
 
     def action_page(self, step: int) -> None:
         self._page += step
+        self._chosen = 0
         self._ask()
+
+    def action_choose(self, step: int) -> None:
+        if self._answer:
+            self._chosen = max(0, min(len(self._answer.gallery) - 1, self._chosen + step))
+            for n, tile in enumerate(self.query("#gallery Tile")):
+                tile.set_class(n == self._chosen, "chosen")
+
+    def action_choose_row(self, step: int) -> None:
+        columns = self.query_one("#gallery").styles.grid_size_columns or 1
+        if self._answer and 0 <= self._chosen + step * columns < len(self._answer.gallery):
+            self.action_choose(step * columns)
+
+    def action_open(self) -> None:
+        if self._answer:
+            self._open_pair(self._answer.before + self._chosen + 1)
+
+    @on(Tile.Opened)
+    def _clicked(self, event: Tile.Opened) -> None:
+        if self._answer and event.tile.id == "match":
+            self._open_pair(0)
+        elif self._answer:
+            tiles = list(self.query("#gallery Tile"))
+            if event.tile in tiles:
+                self.action_choose(tiles.index(event.tile) - self._chosen)
+            self.action_open()
+
+    def _open_pair(self, at: int) -> None:
+        """at: the place in the ranking, 0 for the first true match."""
+        run = self._snapshot.runs.get(self._run)
+        if run is None:
+            return
+        request = self._request(run)
+        if not self._pixel_widget:
+            self._pixel_widget.append(pixel_widget(self.app))
+
+        def closed(seen: int | None) -> None:
+            if seen:
+                self._page, self._chosen = divmod(seen - 1, request.shown)
+                self._ask()
+
+        view = PairView(lambda place: _read_pair(request, place), at, self._pixel_widget[0])
+        self.app.push_screen(view, closed)
 
     def action_copy_identity(self) -> None:
         if self._answer:
@@ -237,15 +297,24 @@ class Retrieval(Page):
             self.say("Copied the path.")
 
 
-def _read(request: RetrievalRequest) -> Answer | None:
+def _evaluation(run: Path) -> Evaluation:
     try:
-        stamp = (request.run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
+        stamp = (run / run_files.EVALUATION / run_files.IMAGES).stat().st_mtime
     except OSError:
         raise UserError("its evaluation no longer exists.") from None
-    evaluation = evaluation_of(request.run, stamp)
+    return evaluation_of(run, stamp)
+
+
+def _read(request: RetrievalRequest) -> Answer | None:
+    evaluation = _evaluation(request.run)
     return answer(
         evaluation, request.trial % len(evaluation.trials), request.place, request.identity, request.page, request.shown
     )
+
+
+def _read_pair(request: RetrievalRequest, at: int) -> Pair:
+    evaluation = _evaluation(request.run)
+    return pair(evaluation, request.trial % len(evaluation.trials), request.place, request.identity, at)
 
 
 def _headline(label: str, found: Answer, identity: str) -> Content:

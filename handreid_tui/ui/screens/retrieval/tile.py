@@ -3,64 +3,100 @@
 from __future__ import annotations
 
 from rich.segment import Segment
+from textual import events
 from textual.content import Content
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from handreid_tui.ui.screens.retrieval.picture import strips
-from handreid_tui.ui.screens.retrieval.queries import Shot
+from handreid_tui.ui.screens.retrieval.picture import Pixels, strips
+from handreid_tui.ui.screens.retrieval.queries import Shot, short_identity
 
 
-class Tile(Widget):
-    """A picture. A right answer has a green frame and a ✓, a wrong one a red frame and a ✗."""
+class Picture(Widget):
+    """A picture as characters, in the middle of the room there is."""
 
     DEFAULT_CSS = """
-    Tile { border: round $border-blurred; border-title-color: $foreground; border-subtitle-color: $secondary;
-           width: 1fr; height: 1fr; }
-    Tile.query { border: round $primary; }
-    Tile.right { border: round $success; border-title-color: $success; }
-    Tile.wrong { border: round $error; border-title-color: $error; }
-    Tile.none { visibility: hidden; }
+    Picture { width: 1fr; height: 1fr; }
     """
 
-    def __init__(self, classes: str = "none", id: str | None = None) -> None:
-        super().__init__(classes=classes, id=id)
-        self._shot: Shot | None = None
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._pixels: Pixels | None = None
+        self._empty = ""
         self._strips: list[Strip] = []
-        self._identity = ""
 
-    def show(self, shot: Shot | None, title: str, kind: str, identity: str = "") -> None:
-        """`kind`: query, right, wrong or none. `identity`: as it is to be written."""
-        self._shot, self._strips, self._identity = shot, [], identity
-        self.set_classes(kind)
-        self.border_title = Content(title)
-        self._label()
-        self.tooltip = Content(shot.name) if shot else None
+    def show_pixels(self, pixels: Pixels | None, empty: str = "not readable") -> None:
+        """pixels [H, W, 3]; without them `empty` stands in their place."""
+        self._pixels, self._empty, self._strips = pixels, empty, []
         self.refresh()
-
-    def _label(self) -> None:
-        """The identity below the picture: its last part where the whole does not fit."""
-        name = self._identity
-        if self.size.width and len(f"id {name}") > self.size.width - 4:
-            name = name.rpartition("/")[2]
-        self.border_subtitle = Content(f"id {name}" if name else "")
 
     def on_resize(self) -> None:
         self._strips = []
-        self._label()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips = []
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size
-        if not self._strips:
+        if not self._strips and width and height:
             self._strips = self._draw(width, height)
         return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
         base = self.rich_style
-        if self._shot is None or width < 1 or height < 1:
-            return []
-        if self._shot.pixels is None:
+        if self._pixels is None:
             lines = [Strip.blank(width, base) for _ in range(height)]
-            lines[height // 2] = Strip([Segment("not readable".center(width)[:width], base)], width)
+            lines[height // 2] = Strip([Segment(self._empty.center(width)[:width], base)], width)
             return lines
-        return strips(self._shot.pixels, width, height, base)
+        return strips(self._pixels, width, height, base, self.app.console.color_system)
+
+
+class Tile(Picture):
+    """A picture in a frame. A right answer has a green frame and a ✓, a wrong one a red frame and a ✗."""
+
+    DEFAULT_CSS = """
+    Tile { border: round $border-blurred; border-title-color: $foreground; border-subtitle-color: $secondary; }
+    Tile.query { border: round $primary; }
+    Tile.right { border: round $success; border-title-color: $success; }
+    Tile.wrong { border: round $error; border-title-color: $error; }
+    Tile.chosen { border: heavy $primary; border-title-style: bold reverse; }
+    Tile.chosen.right { border: heavy $success; }
+    Tile.chosen.wrong { border: heavy $error; }
+    Tile.none { visibility: hidden; }
+    """
+
+    class Opened(Message):
+        """The picture is to be seen at full size."""
+
+        def __init__(self, tile: Tile) -> None:
+            super().__init__()
+            self.tile = tile
+
+    def __init__(self, classes: str = "none", id: str | None = None) -> None:
+        super().__init__(classes=classes, id=id)
+        self._identity = ""
+
+    def show(self, shot: Shot | None, title: str, kind: str, identity: str = "", chosen: bool = False) -> None:
+        """`kind`: query, right, wrong or none. `identity`: as it is to be written. chosen: under the cursor."""
+        self._identity = identity
+        self.set_classes(f"{kind} chosen" if chosen else kind)
+        self.border_title = Content(title)
+        self._label()
+        self.tooltip = Content(shot.name) if shot else None
+        self.show_pixels(shot.pixels if shot else None, "not readable" if shot else "")
+
+    def _label(self) -> None:
+        """The identity below the picture, cut where the whole does not fit."""
+        room = self.size.width - 4 if self.size.width else len(self._identity)
+        self.border_subtitle = Content(short_identity(self._identity, room) if self._identity else "")
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._label()
+
+    def on_click(self, event: events.Click) -> None:
+        if not self.has_class("none"):
+            event.stop()
+            self.post_message(self.Opened(self))
