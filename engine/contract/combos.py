@@ -59,12 +59,14 @@ COMBOS: dict[str, Combo] = {
         "CLIP-ReID",
         "Two stages: learns a text for each identity, then the encoder against these texts.",
         {"ce": 0.5, "triplet": 2.0, "i2t": 1.0},  # the sum over two features of 0.25 CE + triplet
+        cost="Two stages; the text tower in the first.",
     ),
     "clip_handid": Combo(
         "CLIP-HandID",
         "Reads a word from each image, and learns the encoder against texts with that word.",
         {"ce": 2.0, "inversion": 1.0},  # the sum of two CEs
         recipe=CLIP_HANDID_RECIPE,
+        cost="One stage; the text tower in every step.",
     ),
     "mba_net": Combo(
         "MBA-Net",

@@ -205,10 +205,12 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     source = settings.get("data.source", "synthetic")
     from_start = is_start(str(settings.get("model.pretrained", "")))
     model = settings.get("model.name") or (START_MODEL if from_start else default_model(source))
-    loss: dict[str, dict[str, Any]] = {
-        term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
-    }
     published = recipe(str(model), found.recipe) | found.settings
+    loss: dict[str, dict[str, Any]] = {
+        term: {"weight": weight} | _options(published, term) | found.options.get(term, {})
+        for term, weight in found.weights.items()
+    }
+    published = {key: value for key, value in published.items() if not key.startswith("loss.")}
     merged = {"combo": combo, "seed": seed} | published | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
@@ -229,6 +231,12 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
             "train.images_per_id",
         )
     return config
+
+
+def _options(settings: dict[str, Any], term: str) -> dict[str, Any]:
+    """The options of a term among dotted settings."""
+    prefix = f"loss.{term}."
+    return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
 
 
 def _concerns(key: str, loss: Collection[str]) -> bool:

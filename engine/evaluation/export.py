@@ -11,8 +11,11 @@ import open_clip
 from safetensors.torch import save_file
 
 from engine.contract import run_files
+from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from engine.evaluation.trained_model import load_trained
+from engine.model.reid_model import ReIDModel
 from engine.model.towers import TEXT
 
 
@@ -61,9 +64,19 @@ def export(run: Path, folder: Path) -> str:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    return " ".join(filter(None, (_branches_left_out(model), _texts_left_out(config))))
+
+
+def _branches_left_out(model: ReIDModel) -> str:
     if not model.encoder.branches:
         return ""
     left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
     if model.encoder.branches.keeps_last_size:
         return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
     return f"{left_out}; the features are those of the global branch."
+
+
+def _texts_left_out(config: RunConfig) -> str:
+    if not any(TERMS[term].texts for term in config.loss):
+        return ""
+    return f"What {config.combo} learned of texts is left out, as only its training uses it."

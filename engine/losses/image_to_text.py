@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from engine.losses.cosine import scaled_cosines
 from engine.losses.cross_entropy import cross_entropy
@@ -29,4 +30,4 @@ class ImageToText(nn.Module):
         with no_autocast(features):
             if self.scale:
                 return cross_entropy(scaled_cosines(features, self.texts, self.scale), target, self.smoothing)
-            return cross_entropy(widen(features) @ self.texts.T, target, self.smoothing)
+            return cross_entropy(linear(widen(features), self.texts), target, self.smoothing)

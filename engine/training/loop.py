@@ -182,7 +182,8 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
     """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
-    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": round(progress.seconds, 3)}
+    seconds = round(progress.prompt_seconds + progress.seconds, 3)
+    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": seconds}
     if progress.best_mAP >= 0:
         summary["validation_mAP"] = progress.best_mAP
     if setup.config.evaluation.test:
@@ -249,6 +250,8 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
 
 def _tell(events: EventWriter, text: str) -> None:
     events.write(TrainerMessage("info", text))
+    with suppress(OSError):
+        print(text, flush=True)  # for the log in Live
 
 
 def _decoding(events: EventWriter) -> Any:
