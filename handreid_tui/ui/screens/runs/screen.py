@@ -54,6 +54,8 @@ class Runs(Page):
     Runs #filter.empty { display: none; }
     Runs #reason { height: 1; padding: 0 2; color: $error; display: none; }
     Runs #reason.wrong { display: block; }
+    Runs #left-out { height: auto; max-height: 3; padding: 0 2; color: $warning; display: none; }
+    Runs #left-out.some { display: block; }
     Runs RowTable { width: 1fr; height: 1fr; }
     Runs Details { width: 46; height: 1fr; display: none; }
     Runs.-wide Details { display: block; }
@@ -89,6 +91,7 @@ class Runs(Page):
     def body(self) -> ComposeResult:
         yield Input(placeholder="combo:ce_arcface mAP>0.9 tag:paper -status:failed", id="filter", compact=True)
         yield Static("", id="reason", markup=False)
+        yield Static("", id="left-out", markup=False)
         with Horizontal():
             shown = [MARK, *(column.column for column in USUAL)]
             yield RowTable[int](shown, self._cells, title="Runs", empty="Loading …")
@@ -112,12 +115,20 @@ class Runs(Page):
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
+        self._show_left_out(snapshot.left_out)
         if changed:
             self._settings = {}
         self._show(changed)
         table = self.query_one(RowTable)
         if changed is None or table.current in changed:
             self._ask_about()
+
+    def _show_left_out(self, sentences: tuple[str, ...]) -> None:
+        """Name the folders that hold runs and are not listed: the first, and how many more."""
+        line = self.query_one("#left-out", Static)
+        line.set_class(bool(sentences), "some")
+        more = f" {len(sentences) - 1} more: see `handreid runs`." if len(sentences) > 1 else ""
+        line.update(f"! {sentences[0]}{more}" if sentences else "")
 
     def show_nothing(self, why: str) -> None:
         self.query_one(RowTable).set_empty(why)
