@@ -10,8 +10,10 @@ from textual.widgets import Input
 from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.settings import Places
 from handreid_tui.sweeps import actions
+from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import read_status
 from handreid_tui.ui.chart.compose import Look, compose
+from handreid_tui.ui.screens.launch.form import Form
 from handreid_tui.ui.screens.runs.sweep_view import Setting, SweepView, read_sweep, scatter
 from handreid_tui.ui.table import RowTable
 from tests.support.launch_tools import until as wait_until
@@ -68,3 +70,25 @@ async def test_a_sweep_is_one_line_that_opens(size, hands, sweep_runs, tmp_path)
     reading = read_sweep(sweep_runs, 1)
     assert {setting.combo for setting in reading.settings} == {"ce", "ce_triplet"}
     assert all(setting.key == "train.lr" and setting.log for setting in reading.settings)
+
+
+@pytest.mark.long
+async def test_launch_tunes_the_chosen_combinations(hands, sweep_runs, tmp_path):
+    async with opened(Places(tmp_path / "runs.db", sweep_runs)) as (app, pilot):
+        form = app.screen.query_one(Form)
+        for name, text in {"data": str(hands), "model": "handreid-tiny", "batch": "5x4", "device": "cpu"}.items():
+            form.fields[name].input.value = text
+        await pilot.press("j", "space")
+        await shows(pilot, "Launch 1 run", "from scratch")
+        await pilot.press("t")
+        await shows(pilot, "Tune 1 combination")
+        await pilot.press(*["backspace"] * 2, "x", "enter")
+        await shows(pilot, "Trials is a whole number, but got 'x'.")
+        await pilot.press("backspace", "3", "tab", *"train.lr=1e-4..1e-2:log", "tab", "backspace", "1", "enter")
+        await shows(pilot, "3 trials each over 1 setting, up to 9 trainings in all.")
+        await pilot.press("enter")
+        await until(pilot, lambda: list_sweeps(sweep_runs) == [1] and app.current_mode == "launch", 60)
+        await until(pilot, lambda: len(read_status(sweep_runs, 1).found) >= 3)
+    plan = read_plan(sweep_runs, 1)
+    assert (plan.trials, plan.shortlist, plan.confirm) == (3, 1, 3)
+    assert plan.combos == ["ce"] and [one.key for one in plan.spaces["ce"]] == ["train.lr"]
