@@ -80,7 +80,7 @@ def plan(
     """
     grid = grid or {}
     settings = _with_paths(settings, runs)
-    chosen, equal = _resolve_all(combos, seeds, settings, grid, own)
+    chosen, equal = resolve_all(combos, seeds, settings, grid, own)
     _check_loss_settings(settings | grid, chosen)
     for name, pretrained in dict.fromkeys((config.model.name, config.model.pretrained) for config in chosen):
         check_model_name(name)
@@ -110,10 +110,13 @@ def plan(
     return Plan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
 
 
-def _resolve_all(
+def resolve_all(
     combos: list[str], seeds: list[int], settings: dict[str, Any], grid: Axes, own: dict[str, Combo] | None
 ) -> tuple[list[RunConfig], int]:
-    """The distinct configurations, a combo's together, and how many others train the same: settings of absent terms."""
+    """The distinct configurations, a combo's together, and how many others train the same: settings of absent terms.
+
+    Raises UserError on a wrong setting.
+    """
     found: dict[str, RunConfig] = {}
     points = combinations(grid)
     for combo in combos:

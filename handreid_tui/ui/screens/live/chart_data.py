@@ -12,14 +12,11 @@ from handreid_tui.runs.log_text import LogReader
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
 from handreid_tui.ui.screens.live.panels import (
-    GEOMETRY,
     PROMPTS,
-    SPEED,
     TERM,
-    VALIDATION,
     WEIGHTED,
     ChartView,
-    loss_panel,
+    panels,
     usable,
 )
 
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 class ChartRequest:
     """What to read. `view_at`: for a panel, how many views further than its first. `window`: in steps, if zoomed.
 
-    labels: what to call each run.
+    labels: what to call each run. chosen: the metrics to show, the usual four panels where empty.
     """
 
     history: Any
@@ -41,6 +38,7 @@ class ChartRequest:
     window: tuple[float, float] | None = None
     log: LogReader | None = None
     labels: Mapping[int, str] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def read(curves: Curves, request: ChartRequest) -> ChartReading:
     keys = {key for run in request.runs for key in curves.keys(request.history, run)}
     shown = {}
     weights = [curves.weights(request.history, run) for run in request.runs]
-    for panel in (loss_panel(keys, weights[0] if weights else {}), VALIDATION, GEOMETRY, SPEED):
+    for panel in panels(keys, weights[0] if weights else {}, request.chosen):
         views = usable(panel, keys)
         at = request.view_at.get(panel.id, 0) % len(views)
         name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
