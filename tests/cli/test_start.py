@@ -65,7 +65,8 @@ def test_on_a_terminal_it_is_offered_where_weights_are_missing(
         assert running.returncode == status, said.decode()
         assert OFFER in said.decode()
         assert "Start from synthetic hands instead" in said.decode()
-    assert "0001-ce" in out.decode() or "0002-ce" in out.decode()
+    assert "handreid-small from synthetic:" in said.decode()
+    assert "raw pixels" in out.decode()
 
 
 def test_launch_names_it_where_no_weights_can_be_had(
