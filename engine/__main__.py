@@ -102,7 +102,7 @@ def explain(error: Exception, config: RunConfig) -> EndReason:
         kind, message, setting = "usage", str(error), error.setting
     elif isinstance(error, LossNotFinite):
         # Nothing was learnt before step 0: no learning rate is to blame.
-        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, "train.lr")
+        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, error.rate)
         kind, message = "nan", f"Training failed: {error}. {advice}"
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         kind = "out_of_memory"
