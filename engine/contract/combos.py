@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 
 from engine.contract.errors import UserError
-from engine.contract.recipe import Recipe
+from engine.contract.recipe import CLIP_HANDID_RECIPE, Recipe
 from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
 Options = dict[str, Value]
@@ -54,6 +54,19 @@ COMBOS: dict[str, Combo] = {
         "CE + FaceNet",
         "Semi-hard triplets in place of the hardest ones.",
         {"ce": 1.0, "facenet": 1.0},
+    ),
+    "clip_reid": Combo(
+        "CLIP-ReID",
+        "Two stages: learns a text for each identity, then the encoder against these texts.",
+        {"ce": 0.5, "triplet": 2.0, "i2t": 1.0},  # the sum over two features of 0.25 CE + triplet
+        cost="Two stages; the text tower in the first.",
+    ),
+    "clip_handid": Combo(
+        "CLIP-HandID",
+        "Reads a word from each image, and learns the encoder against texts with that word.",
+        {"ce": 2.0, "inversion": 1.0},  # the sum of two CEs
+        recipe=CLIP_HANDID_RECIPE,
+        cost="One stage; the text tower in every step.",
     ),
     "mba_net": Combo(
         "MBA-Net",

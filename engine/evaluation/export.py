@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from engine.contract import run_files
+from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from engine.evaluation.trained_model import load_trained
 from engine.model.reid_model import ReIDModel
 from engine.model.towers import TEXT
@@ -67,6 +69,10 @@ def export(run: Path, folder: Path) -> str:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    return " ".join(filter(None, (_branches_left_out(model), _texts_left_out(config))))
+
+
+def _branches_left_out(model: ReIDModel) -> str:
     if not model.encoder.branches:
         return ""
     left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
@@ -86,3 +92,9 @@ def _features_agree(model: ReIDModel, clip: Any) -> bool:
         ours = model.eval().encoder(image)[model.encoder.own_features - 1]
     branches = model.encoder.branches
     return (branches is not None and branches.keeps_last_size) or torch.allclose(theirs, ours, rtol=1e-2, atol=1e-3)
+
+
+def _texts_left_out(config: RunConfig) -> str:
+    if not any(TERMS[term].texts for term in config.loss):
+        return ""
+    return f"What {config.combo} learned of texts is left out, as only its training uses it."

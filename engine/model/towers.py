@@ -23,7 +23,9 @@ from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
 from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS, TIMM, check_model_name
+from engine.contract.start import OFFER, START_MODEL, is_start, start_folder, start_key, start_recipe
 from engine.contract.weights import recorded_model
+from engine.data.cache_dir import cache_folder
 from engine.model.pretrained import check_finite, fill, load_weights, weights_file
 
 # What open_clip needs beside an image tower, and nobody uses: a text tower as small as it can be.
@@ -45,6 +47,7 @@ class Tower:
     std: list[float]
     quick_gelu: bool
     interpolation: Interpolation
+    start: dict[str, Any] | None = None  # key and recipe of the synthetic start
 
     @property
     def size(self) -> int:
@@ -63,7 +66,7 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
     open_clip.add_model_config(OWN_CONFIGS)
     if record is None and (tag := _tag(config)):
         return _from_tag(config, tag)
-    source = None if record is not None or config.pretrained in ("none", HUB) else weights_file(Path(config.pretrained))
+    source = None if record is not None else _source(config)
     known = recorded_model(source) if source else record or {}
     if config.name.startswith(ON_HUB) and "open_clip" not in known:
         known = _hub_record(config) | known
@@ -79,7 +82,24 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
         visual = _from_hub(config, settings, quick_gelu)
     else:
         visual = _build(config, settings, quick_gelu, config.image_size)
-    return Tower(visual, settings, mean, std, quick_gelu, interpolation)
+    start = known.get("start") if record is not None or is_start(config.pretrained) else None
+    return Tower(visual, settings, mean, std, quick_gelu, interpolation, start)
+
+
+def own_settings(model: str) -> Settings:
+    """open_clip's settings of the image tower of one of our own models."""
+    open_clip.add_model_config(OWN_CONFIGS)
+    return _image_part(open_clip.get_model_config(model))
+
+
+def _source(config: ModelConfig) -> Path | None:
+    """The file of the starting weights; None for a tag, the hub and random weights."""
+    if config.pretrained in ("none", HUB):
+        return None
+    if is_start(config.pretrained) and not Path(config.pretrained).exists():
+        key = config.pretrained.partition(":")[2] or start_key(start_recipe())
+        return weights_file(start_folder(cache_folder(), key))
+    return weights_file(Path(config.pretrained))
 
 
 def build_visual(settings: Settings, quick_gelu: bool, size: int | None) -> Any:
@@ -107,6 +127,11 @@ def _build(config: ModelConfig, settings: Settings, quick_gelu: bool, size: int 
 def _tag(config: ModelConfig) -> str | None:
     """The pretrained tag of open_clip that the configuration names; None for a file, the hub and for none."""
     if config.pretrained == "none" or Path(config.pretrained).exists():
+        return None
+    if is_start(config.pretrained):
+        if config.name != START_MODEL:
+            text = f"The start on synthetic hands is of {START_MODEL}, not of {config.name}: leave out the model."
+            raise UserError(text, "model.name")
         return None
     if config.name.startswith((ON_HUB, TIMM)):
         if config.pretrained == HUB:
@@ -211,22 +236,10 @@ def _filter(declared: Any) -> Interpolation:
 
 def _from_tag(config: ModelConfig, tag: str) -> Tower:
     """The tower of published weights, resized where another size is asked for, with the weights' own normalisation."""
-    declared = open_clip.get_model_config(config.name)
-    if declared["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
-        raise UserError(
-            f"{config.name} has a text tower of the package transformers, which is not installed: "
-            "`pip install transformers`, or use none or a file of its image tower.",
-            "model.pretrained",
-        )
-    settings = _image_part(declared)
+    settings = _image_part(open_clip.get_model_config(config.name))
     quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
     timm = "timm_model_name" in settings["vision_cfg"]
-    size = {"force_image_size": config.image_size} if config.image_size and timm else {}
-    _check_hub()
-    try:
-        clip = open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **size)
-    except (OSError, RuntimeError) as error:
-        raise _not_fetched(config, error) from error
+    clip = published_clip(config, tag, config.image_size if timm else None)
     expected = open_clip.get_model_preprocess_cfg(clip)
     visual = clip.visual
     check_finite(visual.state_dict(), f"{tag} of {config.name}")
@@ -236,6 +249,23 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
         visual = resized
     interpolation = _filter(expected["interpolation"])
     return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu, interpolation)
+
+
+def published_clip(config: ModelConfig, tag: str, size: int | None = None) -> Any:
+    """Both towers of published weights; `size`: pixels a side, where open_clip itself is to resize them."""
+    if open_clip.get_model_config(config.name)["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
+        raise UserError(
+            f"{config.name} has a text tower of the package transformers, which is not installed: "
+            "`pip install transformers`, or use none or a file of its image tower.",
+            "model.pretrained",
+        )
+    quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
+    resized = {"force_image_size": size} if size else {}
+    _check_hub()
+    try:
+        return open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **resized)
+    except (OSError, RuntimeError) as error:
+        raise _not_fetched(config, error) from error
 
 
 def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:
@@ -295,7 +325,7 @@ def _check_hub() -> None:
 def _not_fetched(config: ModelConfig, error: Exception) -> UserError:
     return UserError(
         f"The weights {config.pretrained!r} of {config.name} could not be downloaded ({_line(error)}). "
-        "Give a file instead, or start from scratch with none.",
+        f"Give a file instead, {OFFER}, or start from scratch with none.",
         "model.pretrained",
     )
 

@@ -14,6 +14,7 @@ from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
 from engine.contract.metrics import metric as metric_of
+from engine.contract.start import START_MODEL, is_start
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.open_set_scores import COMPARED, OpenSetScores
@@ -144,8 +145,15 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += _starts(runs)
     notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _starts(runs: list[FinishedRun]) -> list[str]:
+    """The start on synthetic hands by its key, which stands for its recipe."""
+    weights = dict.fromkeys(str(run.settings.get("model.pretrained")) for run in runs)
+    return [f"Start on synthetic hands: {START_MODEL} from {each}." for each in weights if is_start(each)]
 
 
 def _rows_by_run(runs: list[FinishedRun]) -> list[Row]:

@@ -58,8 +58,11 @@ def test_launch_tells_cost_encoder_and_published_result() -> None:
     )
     assert "timm:resnet50.tv2_in1k. ResNet50 of ImageNet; the encoder of MBA-Net; 23.5 M parameters." in told
     assert "97.5 rank-1, 98.0 mAP (trapezoidal): ResNet50 at 324 px, 11k Hands dorsal-right, merged gallery" in told
+    config = resolve("clip_reid", **{"data.source": "/hands"})
+    told = about("clip_reid", COMBOS["clip_reid"], None, config).plain
+    assert "Two stages; the text tower in the first. 120 epochs of prompts, 60 epochs, batch 16x4, 224 px." in told
     other = about("ce", COMBOS["ce"], None, resolve("ce", **{"data.source": "/hands", "model.name": "RN101"})).plain
     assert "One stage. 120 epochs, batch 16x4, 224 px." in other and "no result that could be checked" in other
     untrained = about("zero_shot", COMBOS["zero_shot"], None, resolve("zero_shot")).plain
     assert "Input  64 px." in untrained and "epochs" not in untrained
-    assert REFERENCES.keys() <= COMBOS.keys() | {"clip_reid"}
+    assert REFERENCES.keys() <= COMBOS.keys()

@@ -111,7 +111,9 @@ def test_every_term_is_whole(name: str) -> None:
             assert option.tune.low < option.tune.high
             assert not option.tune.log or option.tune.low > 0
     assert not term.own_rate or term.own_rate in term.options
-    losses = engine.losses.LOSSES[name](8, 4, **{k: o.default for k, o in term.options.items() if k != term.own_rate})
+    options = {key: option.default for key, option in term.options.items() if key != term.own_rate}
+    tower = {"read": lambda words: words[:, 0], "width": 8} if term.texts == "inverted" else {}
+    losses = engine.losses.LOSSES[name](8, 4, **options, **tower)
     assert losses(torch.randn(8, 8), torch.arange(8) // 2).ndim == 0
 
 

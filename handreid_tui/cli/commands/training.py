@@ -10,6 +10,7 @@ import typer
 from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY
+from engine.contract.start import START_MODEL
 from handreid_tui.cli.options import (
     DATA,
     DEVICES,
@@ -95,7 +96,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"Image encoder of open_clip, or {TINY}.",
+            help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
             show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
             rich_help_panel=MODEL,
         ),
@@ -104,7 +105,7 @@ def run(
         str | None,
         typer.Option(
             metavar="WEIGHTS",
-            help="Tag of open_clip, weights file, earlier run, or none.",
+            help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
             show_default=by_model("model.pretrained"),
             rich_help_panel=MODEL,
         ),

@@ -34,6 +34,7 @@ from handreid_tui.ui.chart.compose import (
 )
 from handreid_tui.ui.chart.raster import View
 from handreid_tui.ui.chart.smooth import LEVELS
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.theme import series_colors
 
 CLOSEST_ZOOM = 1e-6
@@ -54,23 +55,26 @@ class Chart(Widget, can_focus=True):
     Chart:focus { border: round $border; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the previous point"),
-        Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
-        Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
-        Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),
-        Binding("end,G", "cursor_to(1)", "Cursor to the end", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", show=False),
-        Binding("minus", "zoom(2)", "Zoom out", show=False),
-        Binding("shift+left,comma", "pan(-0.25)", "Pan left", key_display="shift+←", show=False),
-        Binding("shift+right,full_stop", "pan(0.25)", "Pan right", key_display="shift+→", show=False),
-        Binding("0", "reset", "Reset zoom", show=False),
-        Binding("L", "toggle_log", "Log y"),
-        Binding("right_square_bracket", "smooth(1)", "Smoother", key_display="]"),
-        Binding("left_square_bracket", "smooth(-1)", "Less smooth", key_display="[", show=False),
-        Binding("z", "toggle_full", "Full size"),
-        Binding("escape", "clear_cursor", "Hide the cursor", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "chart",
+        [
+            Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the previous point"),
+            Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
+            Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
+            Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),
+            Binding("end,G", "cursor_to(1)", "Cursor to the end", show=False),
+            Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", show=False),
+            Binding("minus", "zoom(2)", "Zoom out", show=False),
+            Binding("shift+left,comma", "pan(-0.25)", "Pan left", key_display="shift+←", show=False),
+            Binding("shift+right,full_stop", "pan(0.25)", "Pan right", key_display="shift+→", show=False),
+            Binding("0", "reset", "Reset zoom", show=False),
+            Binding("L", "toggle_log", "Log y"),
+            Binding("right_square_bracket", "smooth(1)", "Smoother", key_display="]"),
+            Binding("left_square_bracket", "smooth(-1)", "Less smooth", key_display="[", show=False),
+            Binding("z", "toggle_full", "Full size"),
+            Binding("escape", "clear_cursor", "Hide the cursor", show=False),
+        ],
+    )
 
     class LookChanged(Message):
         """Cursor, window, smoothing or axis changed by the user; sibling charts may follow."""

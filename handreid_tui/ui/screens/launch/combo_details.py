@@ -22,7 +22,8 @@ def about(name: str, combo: Combo, result: Result | None, config: RunConfig | No
     lines = [Content.assemble((combo.title, "bold")), Content(combo.does), Content("")]
     for term, weight in combo.weights.items():
         told = TERMS[term]
-        options = told.defaults | {"weight": weight} | combo.options.get(term, {})
+        resolved = config.loss.get(term) if config else None
+        options = resolved or told.defaults | {"weight": weight} | combo.options.get(term, {})
         lines.append(Content.assemble((told.title, "bold $primary"), f"  {told.does}"))
         text = "   ".join(
             f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items()
@@ -53,6 +54,8 @@ def _costs(combo: Combo, config: RunConfig | None) -> list[Content]:
     told = [f"{size} px" if size else "the encoder's own input size"]
     if config.loss:
         told = [f"{train.epochs} epochs", f"batch {train.ids_per_batch}x{train.images_per_id}", *told]
+    if any(TERMS[term].texts == "learnt" for term in config.loss):
+        told = [f"{config.prompts.epochs} epochs of prompts", *told]
     known = ENCODERS.get(model.name)
     encoder = f"{model.name}. {known.does}; {known.millions:g} M parameters." if known else f"{model.name}."
     stages = [_line("Cost", f"{combo.cost} {', '.join(told)}.")] if config.loss else [_line("Input", f"{told[0]}.")]

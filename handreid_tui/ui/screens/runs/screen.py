@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
@@ -24,6 +24,7 @@ from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.runs.columns import USUAL, USUAL_IDS, RunColumn, best_values, cells, columns, ordered
 from handreid_tui.ui.screens.runs.details import Details
 from handreid_tui.ui.screens.runs.edits import Edits
+from handreid_tui.ui.screens.runs.keys import KEYS
 from handreid_tui.ui.table import Column, RowTable
 
 if TYPE_CHECKING:
@@ -47,32 +48,7 @@ class Runs(Page):
 
     page = "runs"
     BINDING_GROUP_TITLE = "Runs"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", tooltip="Open the marked runs, or this one, in Live"),
-        Binding("space", "mark", "Mark", tooltip="Mark the run, for actions on several runs"),
-        Binding("ctrl+a", "mark_all", "Mark all", show=False, tooltip="Mark all visible runs, or none"),
-        Binding("asterisk", "invert", "Invert", show=False, tooltip="Invert the marks of the visible runs"),
-        Binding("V", "mark_to", "Mark range", show=False, tooltip="Mark from the last mark to this run"),
-        Binding("L", "again", "Launch again", show=False, tooltip="Launch again like this run, with the next seed"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
-        Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
-        Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
-        Binding("C", "columns", "Columns", tooltip="Choose the columns: any configuration key, any metric"),
-        Binding("R", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
-        Binding("t", "tag", "Tag", tooltip="Edit the tags"),
-        Binding("n", "note", "Note", tooltip="Edit the note"),
-        Binding("N", "name", "Name", show=False, tooltip="Rename the run"),
-        Binding("c", "compare", "Compare", tooltip="Compare the marked runs"),
-        Binding("v", "retrieval", "Retrieval", show=False, tooltip="Open the run's queries and matches in Retrieval"),
-        Binding("s", "stop", "Stop", show=False, tooltip="Stop the runs after their step, with a checkpoint"),
-        Binding("r", "resume", "Resume", show=False, tooltip="Resume the runs from their last checkpoint"),
-        Binding("a", "archive", "Archive", show=False, tooltip="Archive the runs, or restore them"),
-        Binding("A", "show_archived", "Show archived", show=False, tooltip="Show or hide archived runs"),
-        Binding("d", "delete", "Delete", show=False, tooltip="Move the runs to the trash"),
-        Binding("U", "undo", "Undo", show=False, tooltip="Restore the runs that were deleted last"),
-        Binding("i", "details", "Details", show=False, tooltip="Show or hide the details"),
-        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter, then clear it, then the marks"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
     DEFAULT_CSS = """
     Runs #filter { margin: 0 1; background: $background; }
     Runs #filter.empty { display: none; }
@@ -341,6 +317,10 @@ class Runs(Page):
     def action_note(self) -> None:
         if runs := self.selected():
             self._edits.note(runs)
+
+    def action_note_in_editor(self) -> None:
+        if runs := self.selected():
+            self._edits.note_in_editor(runs)
 
     def action_name(self) -> None:
         if runs := self.selected():
