@@ -23,7 +23,11 @@ OFFER = f"train a small encoder on synthetic hands ({SYNTHETIC}, {START_MODEL})"
 MINUTES = 10  # that the training takes on two cores
 
 ENGINE = Path(__file__).parents[1]
-CODE = ("start/*.py", "data/synthetic/*.py", "losses/supcon.py")
+CODE = (
+    *(f"start/{name}.py" for name in ("hands", "scenes", "views", "pretraining")),
+    "data/synthetic/*.py",
+    "losses/supcon.py",
+)
 MODEL = ENGINE / "contract" / "model_configs" / f"{START_MODEL}.json"
 
 

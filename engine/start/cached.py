@@ -20,7 +20,7 @@ from engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 DRAWING = "Drawing synthetic hands for the start, once"
 TRAINING = "Training the start on synthetic hands, once"
 WAITING = "Another run is training the start on synthetic hands: waiting for it."
-TELL_EVERY = 5.0  # seconds
+TELL_EVERY = 10.0  # seconds
 LOOK_EVERY = 0.5  # seconds between looks at the lock
 
 Tell = Callable[[str], None]

@@ -250,6 +250,8 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
 
 def _tell(events: EventWriter, text: str) -> None:
     events.write(TrainerMessage("info", text))
+    with suppress(OSError):
+        print(text, flush=True)  # for the log in Live
 
 
 def _decoding(events: EventWriter) -> Any:

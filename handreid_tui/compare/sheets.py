@@ -123,6 +123,7 @@ def tuning_sheet(table: Table) -> Sheet | None:
         "settings tuned",
         "validation mAP %",
         "other folds %",
+        "test mAP %",
         "chosen",
     ]
     rows = [
@@ -134,12 +135,16 @@ def tuning_sheet(table: Table) -> Sheet | None:
             Cell(str(len(tuning.values))),
             _optional(tuning.validation),
             _optional(tuning.other_folds),
+            _optional(row.metrics["mAP"].mean),
             Cell(tuning.chosen),
         ]
         for row, tuning in tuned
     ]
-    note = "The validation that a row was chosen by is optimistic; that on the other folds is not of the search."
-    return Sheet("Tuning", headers, rows, [note])
+    notes = [
+        "The validation that a row was chosen by is optimistic; that on the other folds is not of the search.",
+        "Test results are shown; nothing is selected by them.",
+    ]
+    return Sheet("Tuning", headers, rows, notes)
 
 
 def _optional(rate: float | None) -> Cell:

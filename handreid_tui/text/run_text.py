@@ -63,6 +63,12 @@ def epochs(run: RunRow) -> str:
     return f"{min(run.epoch or 0, run.epochs)}/{run.epochs}"
 
 
+def where(run: RunRow) -> str:
+    """`epoch 41/60`, or `prompts 41/120` in the first stage."""
+    text = epochs(run)
+    return text if text.startswith("prompts") else f"epoch {text}"
+
+
 def results(run: RunRow) -> str:
     """Rank-1 and mAP of the final report, or the last of the validation."""
     if run.metrics["rank1"] is not None:
@@ -102,7 +108,7 @@ def headline(run: RunRow, label: str) -> list[str]:
     """The run in short pieces, the most important first. `label`: see `run_labels`."""
     parts = [f"{run.number} {label}", status(run)]
     if is_active(run):
-        parts.append(f"epoch {epochs(run)}")
+        parts.append(where(run))
         if (left := seconds_left(run)) is not None:
             parts.append(f"{duration(left)} left")
         if run.metrics["images_per_s"]:

@@ -28,6 +28,7 @@ from handreid_tui.ui.notifications import Endings
 from handreid_tui.ui.other_programs import edit_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
+from handreid_tui.ui.terminal import messages_kept_out
 from handreid_tui.ui.theme import DARK, LIGHT, THEMES
 
 SAVE_EVERY = 1.0  # seconds
@@ -237,5 +238,6 @@ class HandreidApp(App[int]):
 def run_app(places: Places, case: Path | None = None) -> int:
     """Show the terminal UI, with a case to begin with, until the user quits. Returns the exit status."""
     app = HandreidApp(places, case=case)
-    app.run()
+    with messages_kept_out():
+        app.run()
     return app.return_code or 0

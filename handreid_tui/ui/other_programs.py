@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def _run(app: App[Any], variables: tuple[str, ...], usual: str, path: Path) -> N
     try:
         command = [*shlex.split(chosen), str(path)]
         with app.suspend():
-            status = subprocess.run(command, check=False).returncode
+            status = subprocess.run(command, check=False, stderr=sys.__stderr__).returncode
     except SuspendNotSupported:
         raise UserError(f"{chosen} needs a terminal of its own: it cannot be opened here.") from None
     except (OSError, ValueError):

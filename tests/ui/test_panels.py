@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -186,3 +188,16 @@ async def test_a_screenshot_goes_to_the_working_folder_and_says_where(places, tm
         (path,) = tmp_path.glob("*.svg")
         await shows(pilot, "Saved")
         assert path.read_text().startswith("<svg")
+
+
+def test_what_a_c_library_prints_does_not_reach_the_screen():
+    program = """
+import os, sys
+from handreid_tui.ui.terminal import messages_kept_out
+with messages_kept_out():
+    os.write(2, b"TIFFReadDirectory: Warning")
+    sys.__stderr__.write("drawn ")
+sys.__stderr__.write("after")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "drawn after"

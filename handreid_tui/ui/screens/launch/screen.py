@@ -32,6 +32,7 @@ from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, draw_hands, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
+from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
 from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Launch(Page):
             Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
             Binding("f", "fields", "Settings", tooltip="Go to the settings"),
             Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
+            Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
             Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
         ],
     )
@@ -347,6 +349,19 @@ class Launch(Page):
                 self.app.push_screen(Confirm("Launch", text, "Launch"), lambda yes: self._begin(order) if yes else None)
             else:
                 self._begin(order)
+
+    def action_tune(self) -> None:
+        if (order := self._checked) is None:
+            self.say("Choose combinations and fix the settings first.", wrong=True)
+        elif reason := why_not(order):
+            self.say(reason, wrong=True)
+        else:
+            self.app.push_screen(TuneDialog(order, self.handreid.places.runs), self._tuned)
+
+    def _tuned(self, number: int | None) -> None:
+        if number is not None:
+            self.say(f"Started sweep @{number}: Runs (3) shows it.")
+            self.handreid.look_again()
 
     def _begin(self, order: Order) -> None:
         self.query_one("#launch", Button).loading = True
