@@ -1,4 +1,4 @@
-"""Forward and backward of each loss against pytorch-metric-learning's (cross-entropy: torch's), side by side.
+"""Forward and backward of each loss against pytorch-metric-learning's (ce, i2t: torch's), side by side.
 
     python benchmarks/losses.py [--device cuda]
 
@@ -15,13 +15,14 @@ from collections.abc import Callable
 
 import torch
 from pytorch_metric_learning import losses as theirs
-from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
 from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from engine.losses import ArcFace, CosFace, FaceNet, batch_hard_triplet, circle, cross_entropy, supcon
+from engine.losses import ArcFace, CosFace, FaceNet, ImageToText, batch_hard_triplet, circle, cross_entropy, supcon
+from engine.losses.contrast import image_text_contrast
 
 DIM, IMAGES_PER_ID, ROUNDS = 512, 4, 7
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -35,12 +36,19 @@ def rivals(classes: int, device: str) -> dict[str, tuple[Loss, Loss]]:
     sphere = LpDistance(normalize_embeddings=True, p=2, power=2)
     semi_hard = TripletMarginMiner(0.2, "semihard", distance=sphere)
     face = theirs.TripletMarginLoss(margin=0.2, distance=sphere, reducer=MeanReducer())
+    contrast = theirs.SupConLoss(
+        temperature=1, distance=DotProductSimilarity(normalize_embeddings=False), reducer=MeanReducer()
+    )
     linear = torch.nn.Linear(DIM, classes, bias=False, device=device)
+    texts = torch.randn(classes, DIM, device=device)
+    to_texts = ImageToText(DIM, classes).to(device)
+    to_texts.texts.copy_(texts)
     by_class: dict[str, tuple[Loss, Loss]] = {
         "ce": (
             lambda x, y: cross_entropy(linear(x), y, 0.1),
             lambda x, y: torch_cross_entropy(linear(x), y, label_smoothing=0.1),
         ),
+        "i2t": (to_texts, lambda x, y: torch_cross_entropy(x @ texts.T, y, label_smoothing=0.1)),
         "arcface": (
             ArcFace(DIM, classes, 30, 0.3).to(device),
             theirs.ArcFaceLoss(classes, DIM, margin=17.2, scale=30).to(device),
@@ -55,6 +63,13 @@ def rivals(classes: int, device: str) -> dict[str, tuple[Loss, Loss]]:
         "facenet": (FaceNet(DIM, classes), lambda x, y: face(x, y, semi_hard(x, y))),
         "supcon": (supcon, theirs.SupConLoss(temperature=0.1)),
         "circle": (circle, theirs.CircleLoss(m=0.25, gamma=80)),
+        "contrast": (
+            lambda x, y: sum(image_text_contrast(x, x.detach(), y)),
+            lambda x, y: (
+                contrast(x, y, ref_emb=x.detach(), ref_labels=y.clone())
+                + contrast(x.detach(), y, ref_emb=x, ref_labels=y.clone())
+            ),
+        ),
     }
     return by_class | by_pair if classes <= 72 else by_class  # pairs do not depend on the number of classes
 

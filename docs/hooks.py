@@ -14,8 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.models import ArgumentInfo, OptionInfo
 
-from handreid_tui.cli.app import GROUPS
-from handreid_tui.cli.commands import machine
+from handreid_tui.cli.app import GROUPS, function_of
 
 ROOT = Path(__file__).parents[1]
 FROM_ROOT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
@@ -83,9 +82,8 @@ def _reference() -> Iterator[str]:
     yield "# Commands\n\nEvery command also prints this with `--help`. `handreid` alone opens the terminal UI.\n"
     for group, commands in GROUPS.items():
         yield f"## {group}\n"
-        for name, command in commands.items():
-            yield from _command(name, command)
-    yield from _command("data check", machine.data_check)
+        for name, place in commands.items():
+            yield from _command(name, function_of(place))
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

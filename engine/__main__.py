@@ -7,7 +7,6 @@ Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the conf
 from __future__ import annotations
 
 import argparse
-import errno
 import faulthandler
 import json
 import logging
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
-from engine.contract.errors import LossNotFinite, UserError
+from engine.contract.errors import LossNotFinite, UserError, is_full
 from engine.contract.events import EndReason, EventWriter, RunEnded, dumps
 
 LATER_STEP = "Lower the learning rate, or the weight of the term."
@@ -75,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         print("Error: The disk is full, or the limit on the size of files is reached: make room.", file=sys.stderr)
         return 2
@@ -114,14 +113,14 @@ def explain(error: Exception, config: RunConfig) -> EndReason:
         kind, message, setting = "usage", str(error), error.setting
     elif isinstance(error, LossNotFinite):
         # Nothing was learnt before step 0: no learning rate is to blame.
-        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, "train.lr")
+        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, error.rate)
         kind, message = "nan", f"Training failed: {error}. {advice}"
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         kind = "out_of_memory"
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
         way_out, setting = _what_would_fit(config)
         message = f"out of GPU memory at batch {batch} ({shape}). {way_out}"
-    elif _is_full(error):
+    elif is_full(error):
         kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
@@ -137,14 +136,6 @@ def _what_would_fit(config: RunConfig) -> tuple[str, str]:
     if train.images_per_id > 2:
         return f"Half of it should fit: {max(2, train.images_per_id // 2)} images of each.", "train.images_per_id"
     return "That is the smallest batch: choose a GPU with more free memory, or a smaller model.", "model.name"
-
-
-def _is_full(error: Exception) -> bool:
-    """A full disk; torch and safetensors tell it in their text alone."""
-    codes, text = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
-    if getattr(error, "errno", None) in codes or any(os.strerror(code) in text for code in codes):
-        return True
-    return "No usable temporary directory" in text  # Python's tempfile could write in none
 
 
 if __name__ == "__main__":

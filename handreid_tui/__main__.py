@@ -43,7 +43,7 @@ def main() -> NoReturn:
 def _status() -> int:
     """Do the work; what became of it as an exit status."""
     try:
-        status = _command_line() if len(sys.argv) > 1 else _terminal_ui()
+        status = _command_line() if len(sys.argv) > 1 or "_HANDREID_COMPLETE" in os.environ else _terminal_ui()
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -82,10 +82,10 @@ def _command_line() -> int:
     """Run a command; a wrong option or value is one sentence and status 2, like any other mistake."""
     import typer
 
-    from handreid_tui.cli.app import app
+    from handreid_tui.cli.app import command_line
 
     try:
-        return int(app(prog_name="handreid", standalone_mode=False) or 0)
+        return int(command_line(sys.argv[1:])(prog_name="handreid", standalone_mode=False) or 0)
     except typer.TyperException as error:
         if mistake := error.format_message().replace("Value error, ", "").rstrip("."):  # empty: the help was printed
             context = getattr(error, "ctx", None)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from handreid_tui.cli.app import GROUPS
-from handreid_tui.cli.commands import machine
+from handreid_tui.cli.app import GROUPS, function_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = [machine.data_check, *(command for group in GROUPS.values() for command in group.values())]
+COMMANDS = [function_of(place) for group in GROUPS.values() for place in group.values()]
 RULED_OUT = re.compile(
     r"drawn hands?|stands? twice|without a word|no word|goes? on|(?:is|are|be) told|runs that wait\b"
     r"|in the corner|the mission|as elsewhere|no sound weights|nothing waits|mend(?:ed|s)?\b",

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 
 from engine.contract.errors import UserError
-from engine.contract.recipe import Recipe
+from engine.contract.recipe import CLIP_HANDID_RECIPE, Recipe
 from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
 Options = dict[str, Value]
@@ -17,6 +17,7 @@ class Combo:
     """A named combination of weighted terms. `weights` maps a term to its weight; `options` overrides its options.
 
     `settings`: what it is beside its loss, as dotted keys, with every model; a user's settings override them.
+    `cost`: its stages, and what it computes beside the encoder.
     `recipe`: settings of the published system that it is, as dotted keys, which stand above the recipe of the model.
     `handreid-tiny`, which no paper uses, keeps its own.
     """
@@ -26,6 +27,7 @@ class Combo:
     weights: dict[str, float]
     options: dict[str, Options] = field(default_factory=dict)
     settings: dict[str, Value] = field(default_factory=dict)
+    cost: str = "One stage."
     recipe: Recipe = field(default_factory=dict)
 
 
@@ -53,11 +55,25 @@ COMBOS: dict[str, Combo] = {
         "Semi-hard triplets in place of the hardest ones.",
         {"ce": 1.0, "facenet": 1.0},
     ),
+    "clip_reid": Combo(
+        "CLIP-ReID",
+        "Two stages: learns a text for each identity, then the encoder against these texts.",
+        {"ce": 0.5, "triplet": 2.0, "i2t": 1.0},  # the sum over two features of 0.25 CE + triplet
+        cost="Two stages; the text tower in the first.",
+    ),
+    "clip_handid": Combo(
+        "CLIP-HandID",
+        "Reads a word from each image, and learns the encoder against texts with that word.",
+        {"ce": 2.0, "inversion": 1.0},  # the sum of two CEs
+        recipe=CLIP_HANDID_RECIPE,
+        cost="One stage; the text tower in every step.",
+    ),
     "mba_net": Combo(
         "MBA-Net",
         "Attention over places and over channels, in branches beside the global feature.",
         {"ce": 3.0},  # times the mean over three features: their sum
         settings={"model.branches": "mba"},
+        cost="One stage; two copies of the encoder's last stage, with attention, beside it.",
     ),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
 from engine.contract.recipe import default_model, recipe
+from engine.contract.start import START_MODEL, is_start
 from engine.contract.terms import TERMS, checked_options, find_term
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -80,8 +82,10 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    name: str = Field("ViT-B-16", description="image encoder of open_clip, or handreid-tiny")
-    pretrained: str = Field("openai", description="tag of open_clip, weights file, run directory, or `none`")
+    name: str = Field("ViT-B-16", description="image encoder of open_clip, handreid-tiny or handreid-small")
+    pretrained: str = Field(
+        "openai", description="tag of open_clip, weights file, run directory, `synthetic`, or `none`"
+    )
     image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
     branches: Literal["none", "mba"] = Field(
         "none", description="mba: the spatial and channel branches of MBA-Net beside the encoder's features"
@@ -113,6 +117,18 @@ class TrainConfig(Section):
     checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints; the first is after an epoch")
 
 
+class PromptConfig(Section):
+    """The first stage of a combination that learns a text for each identity. Without effect on any other."""
+
+    epochs: int = Field(120, ge=1, le=100_000, description="first stage: passes over the training images")
+    batch: int = Field(64, ge=2, le=65_536, description="first stage: images in a batch")
+    lr: Positive = Field(3.5e-4, description="first stage: learning rate of the words, after its warm-up")
+    weight_decay: NotNegative = Field(1e-4, description="first stage: weight decay of the words")
+    aspect: bool = Field(
+        False, description="first stage: prompts that name the aspect, such as the back of a left hand"
+    )
+
+
 class AugmentConfig(Section):
     flip: Fraction = Field(0.5, description="probability of a horizontal flip")
     pad: int = Field(10, ge=0, le=256, description="random shift, in pixels to each side")
@@ -139,6 +155,7 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    prompts: PromptConfig = PromptConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -187,11 +204,14 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     found = find_combo(combo, own)
     settings = {setting_name(key): value for key, value in settings.items()}
     source = settings.get("data.source", "synthetic")
-    model = settings.get("model.name") or default_model(source)
-    loss: dict[str, dict[str, Any]] = {
-        term: {"weight": weight} | found.options.get(term, {}) for term, weight in found.weights.items()
-    }
+    from_start = is_start(str(settings.get("model.pretrained", "")))
+    model = settings.get("model.name") or (START_MODEL if from_start else default_model(source))
     published = recipe(str(model), found.recipe) | found.settings
+    loss: dict[str, dict[str, Any]] = {
+        term: {"weight": weight} | _options(published, term) | found.options.get(term, {})
+        for term, weight in found.weights.items()
+    }
+    published = {key: value for key, value in published.items() if not key.startswith("loss.")}
     merged = {"combo": combo, "seed": seed} | published | settings | {"model.name": model}
     if source == "synthetic":
         merged.setdefault("data.gallery", "own")  # one aspect is drawn, so there is nothing to merge
@@ -199,7 +219,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         merged["train.epochs"] = 0
     nested: dict[str, Any] = {"loss": loss}
     for key, value in merged.items():
-        if not key.startswith("loss.") or key.split(".")[1] in loss:  # an option of a term that others have
+        if _concerns(key, loss):
             _put(nested, key, value)
     try:
         config = RunConfig.model_validate(nested)
@@ -212,6 +232,25 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
             "train.images_per_id",
         )
     return config
+
+
+def _options(settings: dict[str, Any], term: str) -> dict[str, Any]:
+    """The options of a term among dotted settings."""
+    prefix = f"loss.{term}."
+    return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+
+
+def _concerns(key: str, loss: Collection[str]) -> bool:
+    """Whether a setting has a meaning for these terms: not an option of another term, nor one of another's stage."""
+    section, _, rest = key.partition(".")
+    if section == "loss":
+        return rest.split(".")[0] in loss
+    return section != "prompts" or learns_texts(loss)
+
+
+def learns_texts(loss: Collection[str]) -> bool:
+    """Whether a combination of these terms has a first stage, which learns a text for each identity."""
+    return any(TERMS[term].texts == "learnt" for term in loss)
 
 
 def setting_name(key: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class UserError(Exception):
     """Something that the user can mend: one sentence that says what is wrong and the way out.
@@ -16,9 +19,17 @@ class UserError(Exception):
         self.setting = setting
 
 
-class LossNotFinite(Exception):
-    """A loss became NaN or infinite: training cannot continue."""
+def is_full(error: Exception) -> bool:
+    """Whether the error is of a full disk; torch and safetensors tell it in their text alone."""
+    codes, text = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), str(error)
+    if getattr(error, "errno", None) in codes or any(os.strerror(code) in text for code in codes):
+        return True
+    return "No usable temporary directory" in text  # Python's tempfile could write in none
 
-    def __init__(self, step: int, term: str) -> None:
+
+class LossNotFinite(Exception):
+    """A loss became NaN or infinite: training cannot continue. `rate`: the setting of the learning rate in use."""
+
+    def __init__(self, step: int, term: str, rate: str = "train.lr") -> None:
         super().__init__(f"the loss {term!r} is not a number at step {step}")
-        self.step, self.term = step, term
+        self.step, self.term, self.rate = step, term, rate

@@ -14,50 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from engine.contract.event_fields import LARGEST, as_flag, as_mapping, as_number, as_text
+from engine.contract.event_fields import numbers as numbers
+from engine.contract.event_fields import whole as whole
+
 VERSION = 1
 LONGEST_LINE = 1 << 20  # bytes; no event comes near, and a reader's memory stays bounded
 _ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _DECODE = json.JSONDecoder(parse_constant=lambda _: math.nan).raw_decode  # half of what `loads` takes
-_NUMERIC = (float, int, type(None))
-LARGEST = 2**53  # beyond it, a whole number is not exact as a float
-
-
-# How a field is read from JSON; a value of another type is as good as none
-
-
-def _number(value: Any) -> float:
-    """NaN where it is no number."""
-    if type(value) is float:
-        return value
-    return float(value) if type(value) is int and abs(value) < LARGEST else math.nan
-
-
-def whole(value: Any) -> int | None:
-    """A count; None where it is none."""
-    return value if type(value) is int and 0 <= value < LARGEST else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _flag(value: Any) -> bool:
-    return value is True
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def numbers(value: Any) -> dict[str, float] | None:
-    """The numbers of an object; null is NaN, and what is neither is left out."""
-    if not isinstance(value, dict):
-        return None
-    return {
-        name: number if type(number) is float else _number(number)
-        for name, number in value.items()
-        if type(number) in _NUMERIC
-    }
 
 
 SPREAD = "spread"  # the entries of this field stand beside the other fields, and take what no other field names
@@ -68,28 +32,31 @@ class RunStarted:
     """A trainer has read its data and built its model: what it trains, and where."""
 
     pid: Annotated[int | None, whole] = None
-    host: Annotated[str | None, _text] = None
-    device: Annotated[str | None, _text, "torch's name"] = None
-    device_name: Annotated[str | None, _text, "readable name"] = None
-    compute: Annotated[str | None, _text, "precision and kernels"] = None
+    host: Annotated[str | None, as_text] = None
+    device: Annotated[str | None, as_text, "torch's name"] = None
+    device_name: Annotated[str | None, as_text, "readable name"] = None
+    compute: Annotated[str | None, as_text, "precision and kernels"] = None
     threads: Annotated[int | None, whole] = None
     world_size: Annotated[int | None, whole, "number of parallel processes"] = None
-    combo: Annotated[str | None, _text] = None
+    combo: Annotated[str | None, as_text] = None
     epochs: Annotated[int | None, whole] = None
     steps: Annotated[int | None, whole, "total over all epochs"] = None
-    dataset: Annotated[str | None, _text] = None
-    format: Annotated[str | None, _text, "layout of the data set"] = None
-    subset: Annotated[str | None, _text] = None
-    gallery: Annotated[str | None, _text] = None
-    fingerprint: Annotated[str | None, _text, "of the split"] = None
-    found: Annotated[str | None, _text, "contents of the data set"] = None
-    model: Annotated[str | None, _text] = None
-    pretrained: Annotated[str | None, _text] = None
+    dataset: Annotated[str | None, as_text] = None
+    format: Annotated[str | None, as_text, "layout of the data set"] = None
+    subset: Annotated[str | None, as_text] = None
+    gallery: Annotated[str | None, as_text] = None
+    fingerprint: Annotated[str | None, as_text, "of the split"] = None
+    found: Annotated[str | None, as_text, "contents of the data set"] = None
+    model: Annotated[str | None, as_text] = None
+    pretrained: Annotated[str | None, as_text] = None
     image_size: Annotated[int | None, whole, "pixels"] = None
     parameters: Annotated[int | None, whole, "of the encoder"] = None
     train_images: Annotated[int | None, whole] = None
     train_identities: Annotated[int | None, whole] = None
     test_identities: Annotated[int | None, whole] = None
+    prompt_epochs: Annotated[int | None, whole, "of the first stage, of a combination that has one"] = None
+    prompt_steps: Annotated[int | None, whole, "total of the first stage"] = None
+    prompts_from: Annotated[int | None, whole, "steps of the first stage completed in the checkpoint"] = None
     resumed_from: Annotated[int | None, whole, "steps completed in the checkpoint"] = None
     t: float | None = None
 
@@ -100,11 +67,24 @@ class TrainingStep:
 
     step: Annotated[int, whole, "from 0"]
     epoch: Annotated[int | None, whole, "from 1"] = None
-    total: Annotated[float | None, _number, "weighted sum of the terms"] = None
+    total: Annotated[float | None, as_number, "weighted sum of the terms"] = None
     terms: Annotated[dict[str, float] | None, numbers, "each loss without its weight"] = None
     watched: Annotated[dict[str, float] | None, numbers, "other measurements, such as `facenet/active`"] = None
-    lr: Annotated[float | None, _number] = None
-    images_per_s: Annotated[float | None, _number] = None
+    lr: Annotated[float | None, as_number] = None
+    images_per_s: Annotated[float | None, as_number] = None
+    t: float | None = None
+
+
+@dataclass(frozen=True)
+class PromptStep:
+    """The losses of a step of the first stage, which learns prompts; not every step is written."""
+
+    step: Annotated[int, whole, "of the stage, from 0"]
+    epoch: Annotated[int | None, whole, "from 1"] = None
+    total: Annotated[float | None, as_number, "sum of the terms"] = None
+    terms: Annotated[dict[str, float] | None, numbers, "`i2t` and `t2i`"] = None
+    lr: Annotated[float | None, as_number] = None
+    seconds: Annotated[float | None, as_number, "of the stage so far"] = None
     t: float | None = None
 
 
@@ -114,7 +94,7 @@ class EpochDone:
 
     step: Annotated[int, whole, "steps completed"]
     epoch: Annotated[int | None, whole] = None
-    seconds: Annotated[float | None, _number, "of training"] = None
+    seconds: Annotated[float | None, as_number, "of training"] = None
     geometry: Annotated[dict[str, float] | None, numbers, "of the validation: see METRICS"] = None
     means: Annotated[dict[str, float] | None, numbers, "means of `total` and of each term", SPREAD] = None
     t: float | None = None
@@ -126,10 +106,10 @@ class EvaluationDone:
 
     step: Annotated[int, whole, "steps completed"]
     epoch: Annotated[int | None, whole] = None
-    split: Annotated[str | None, _text, "`val` or `test`"] = None
-    stage: Annotated[str | None, _text, "`pixels`, `before`, `validation` or `final`"] = None
+    split: Annotated[str | None, as_text, "`val` or `test`"] = None
+    stage: Annotated[str | None, as_text, "`pixels`, `before`, `validation` or `final`"] = None
     trials: Annotated[int | None, whole] = None
-    queries_without_match: Annotated[float | None, _number, "mean over the trials"] = None
+    queries_without_match: Annotated[float | None, as_number, "mean over the trials"] = None
     metrics: Annotated[dict[str, float] | None, numbers, "the metrics of a report, means of the trials", SPREAD] = None
     t: float | None = None
 
@@ -139,11 +119,11 @@ class SystemReading:
     """How busy the machine is."""
 
     step: Annotated[int, whole]
-    cpu: Annotated[float | None, _number, "share of all cores"] = None
-    rss: Annotated[float | None, _number, "bytes"] = None
-    gpu_util: Annotated[float | None, _number, "share"] = None
-    gpu_memory: Annotated[float | None, _number, "bytes"] = None
-    gpu_power: Annotated[float | None, _number, "watts"] = None
+    cpu: Annotated[float | None, as_number, "share of all cores"] = None
+    rss: Annotated[float | None, as_number, "bytes"] = None
+    gpu_util: Annotated[float | None, as_number, "share"] = None
+    gpu_memory: Annotated[float | None, as_number, "bytes"] = None
+    gpu_power: Annotated[float | None, as_number, "watts"] = None
     t: float | None = None
 
 
@@ -153,8 +133,8 @@ class CheckpointWritten:
 
     step: Annotated[int | None, whole, "steps completed"] = None
     epoch: Annotated[int | None, whole] = None
-    path: Annotated[str | None, _text, "in the run directory"] = None
-    best: Annotated[bool, _flag, "whether it is the best model"] = False
+    path: Annotated[str | None, as_text, "in the run directory"] = None
+    best: Annotated[bool, as_flag, "whether it is the best model"] = False
     t: float | None = None
 
 
@@ -162,8 +142,8 @@ class CheckpointWritten:
 class TrainerMessage:
     """What the trainer reports to the user."""
 
-    level: Annotated[str | None, _text, "`info` or `warning`"] = None
-    text: Annotated[str | None, _text] = None
+    level: Annotated[str | None, as_text, "`info` or `warning`"] = None
+    text: Annotated[str | None, as_text] = None
     t: float | None = None
 
 
@@ -190,9 +170,9 @@ def _reason(value: Any) -> EndReason | None:
 class RunEnded:
     """The last event of an attempt."""
 
-    status: Annotated[str | None, _text, "`finished`, `stopped` or `failed`"] = None
+    status: Annotated[str | None, as_text, "`finished`, `stopped` or `failed`"] = None
     reason: Annotated[EndReason | None, _reason, "`kind`, `message`, `setting`, `traceback`"] = None
-    summary: Annotated[dict[str, Any] | None, _object, "of a finished run: its final report"] = None
+    summary: Annotated[dict[str, Any] | None, as_mapping, "of a finished run: its final report"] = None
     t: float | None = None
 
 
@@ -207,6 +187,7 @@ class UnknownEvent:
 Event = (
     RunStarted
     | TrainingStep
+    | PromptStep
     | EpochDone
     | EvaluationDone
     | SystemReading
@@ -218,6 +199,7 @@ Event = (
 KINDS: dict[str, type[Any]] = {
     "started": RunStarted,
     "step": TrainingStep,
+    "prompt": PromptStep,
     "epoch": EpochDone,
     "evaluation": EvaluationDone,
     "system": SystemReading,
@@ -232,8 +214,8 @@ _FIELDS = {
 }
 _READERS = {name: {each: how[0] for each, how in of.items() if SPREAD not in how} for name, of in _FIELDS.items()}
 _SPREAD = {name: next((each for each, how in of.items() if SPREAD in how), None) for name, of in _FIELDS.items()}
-_STEP_NUMBERS = tuple(name for name, read in _READERS["step"].items() if read is _number)
-_NEEDS_STEP = {"step", "epoch", "evaluation", "system"}
+_STEP_NUMBERS = tuple(name for name, read in _READERS["step"].items() if read is as_number)
+_NEEDS_STEP = {"step", "prompt", "epoch", "evaluation", "system"}
 _OF_EVERY_LINE = {"v", "t", "kind"}
 
 
@@ -366,7 +348,7 @@ def _training_step(raw: dict[str, Any], t: float | None) -> TrainingStep | Unkno
     for name in _STEP_NUMBERS:
         if name in raw:
             value = raw[name]
-            values[name] = value if type(value) is float else _number(value)
+            values[name] = value if type(value) is float else as_number(value)
     if "epoch" in raw:
         values["epoch"] = whole(raw["epoch"])
     for name in ("terms", "watched"):

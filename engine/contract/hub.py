@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -20,6 +21,13 @@ def hub_reachable(seconds: float = 3.0) -> bool:
             return True
     except OSError:
         return False
+
+
+def nothing_to_fetch() -> bool:
+    """Whether no weights can be had at all: the hub does not answer, and no model of it is in its cache."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    folder = Path(os.environ.get("HF_HUB_CACHE") or Path(home, "hub")).expanduser()
+    return not any(folder.glob("models--*")) and not hub_reachable()
 
 
 def go_offline() -> None:

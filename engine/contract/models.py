@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from functools import cache
 from importlib.util import find_spec
@@ -17,11 +18,26 @@ HUB = "hub"  # the weights that come with a name of the two kinds above
 
 
 @cache
-def model_names() -> tuple[str, ...]:
-    """Every model name, sorted; open_clip's are read from its configuration files, without importing it."""
+def _model_files() -> dict[str, Path]:
+    """The configuration file of each model, open_clip's without importing it."""
     found = find_spec("open_clip")
     folders = [Path(place) / "model_configs" for place in (found.submodule_search_locations or ())] if found else []
-    return tuple(sorted({file.stem for folder in [*folders, OWN_CONFIGS] for file in folder.glob("*.json")}))
+    return {file.stem: file for folder in [*folders, OWN_CONFIGS] for file in folder.glob("*.json")}
+
+
+def model_names() -> tuple[str, ...]:
+    """Every model name, sorted."""
+    return tuple(sorted(_model_files()))
+
+
+@cache
+def own_image_size(name: str) -> int | None:
+    """Pixels a side of the images that open_clip's model `name` takes; None for other names."""
+    try:
+        size = json.loads(_model_files()[name].read_text())["vision_cfg"].get("image_size", 224)
+    except (KeyError, OSError, ValueError):
+        return None
+    return int(size[0] if isinstance(size, list) else size)
 
 
 def check_model_name(name: str) -> None:

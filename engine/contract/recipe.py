@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from engine.contract.models import HUB, ON_HUB, TIMM
+from engine.contract.start import START_MODEL, SYNTHETIC
 
 TINY = "handreid-tiny"
 DEFAULT_MODEL = "ViT-B-16"
@@ -59,6 +60,21 @@ RESNET_RECIPE: Recipe = CLIP_RECIPE | {
     "augment.jitter": 0.1,
 }
 
+# CLIP-HandID (Baisa 2025), for both of its encoders; its batch of 20 random images is 5 identities x 4 images here.
+CLIP_HANDID_RECIPE: Recipe = {
+    "train.epochs": 70,
+    "train.ids_per_batch": 5,
+    "train.images_per_id": 4,
+    "train.lr": 5e-6,
+    "train.head_lr": 5e-5,
+    "train.weight_decay": 5e-4,
+    "train.warmup_from": 0.01,
+    "train.milestones": [40, 60],
+    "train.decay": 0.5,
+    "augment.pad": 16,
+    "augment.erase": 0.0,
+}
+
 TINY_RECIPE: Recipe = {
     "model.pretrained": "none",
     "train.epochs": 40,
@@ -77,15 +93,30 @@ TINY_RECIPE: Recipe = {
     "augment.rotate": 5.0,
     "augment.zoom": 0.1,
     "evaluation.every": 2,
+    "loss.i2t.scale": 30.0,  # the features of a random start have no useful length
     "threads": 1,  # a second thread gains little on matrices this small, and loses much on a busy machine
+}
+
+# A low rate: the start is worth more than what a few real images teach.
+START_RECIPE: Recipe = TINY_RECIPE | {
+    "model.pretrained": SYNTHETIC,
+    "train.epochs": 60,
+    "train.lr": 1e-4,
+    "augment.pad": 6,
+    "augment.jitter": 0.2,
+    "augment.rotate": 10.0,
+    "augment.zoom": 0.2,
+    "evaluation.every": 5,
 }
 
 
 def recipe(model: str, of_system: Recipe | None = None) -> Recipe:
     """The defaults for `model`, as dotted configuration keys; `of_system`: those of a published system, which stand
-    above them, except for `handreid-tiny`."""
+    above them, except for our own models."""
     if model.startswith(TINY):
         return dict(TINY_RECIPE)
+    if model == START_MODEL:
+        return dict(START_RECIPE)
     weights = {"model.pretrained": HUB} if model.startswith((TIMM, ON_HUB)) else {}
     return _of_family(model) | weights | (of_system or {})
 

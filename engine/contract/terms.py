@@ -69,6 +69,9 @@ class Term:
     - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
     - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
       depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
+    - `texts`: for a term that compares images with texts, whether a first stage has learnt a text for each identity
+      (`learnt`) or each image is given one of its own (`inverted`). It looks at one feature alone, the last of the
+      encoder, which shares its space with the texts.
     - `watches`: what it measures beside its loss, by name; each streams as the curve `term/TERM/NAME`.
     - `aliases`: other words of the field for it.
     - `code`: the file of `engine/losses` with the formula.
@@ -84,6 +87,7 @@ class Term:
     weight: Option = field(default_factory=lambda: Option(1.0, WEIGHT))
     needs_pairs: bool = False
     own_rate: str = ""
+    texts: Literal["", "learnt", "inverted"] = ""
     watches: dict[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
@@ -100,6 +104,7 @@ class Term:
 
 WEIGHT_BESIDE_OTHERS = Option(1.0, WEIGHT, tune=Range(0.1, 3.0, log=True))
 SCALE = Option(30.0, "length of the features, s", open_low=True, tune=Range(15.0, 240.0, log=True))
+TEXT_SCALE = Option(0.0, "factor s on the cosine of image and text; 0: their dot product")
 
 TERMS: dict[str, Term] = {
     "ce": Term(
@@ -201,6 +206,36 @@ TERMS: dict[str, Term] = {
         },
         weight=WEIGHT_BESIDE_OTHERS,
         needs_pairs=True,
+    ),
+    "i2t": Term(
+        title="Image-to-text",
+        does="Classifies each image by the texts of the identities, which a first stage has learnt.",
+        formula="cross-entropy of v·t_j over the texts t of all identities, smoothed",
+        source="Li et al. 2023, CLIP-ReID, second stage",
+        code="image_to_text.py",
+        side="before",
+        options={
+            "smoothing": Option(0.1, "share of the target spread over all classes", high=1.0, open_high=True),
+            "scale": TEXT_SCALE,
+        },
+        weight=WEIGHT_BESIDE_OTHERS,
+        texts="learnt",
+        aliases=("image_to_text", "i2tce"),
+    ),
+    "inversion": Term(
+        title="Inversion",
+        does="Describes each image by a word that is read from it, and contrasts images with these texts.",
+        formula="mean over i, j of one identity of -log softmax_j(v_i·t_j), and of the transpose",
+        source="Baisa 2025, CLIP-HandID",
+        code="inversion.py",
+        side="before",
+        options={
+            "dropout": Option(0.5, "in the network that reads the word", high=1.0, open_high=True),
+            "scale": TEXT_SCALE,
+        },
+        weight=WEIGHT_BESIDE_OTHERS,
+        texts="inverted",
+        aliases=("textual_inversion",),
     ),
 }
 

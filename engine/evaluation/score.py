@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 
 from engine.contract import run_files
 from engine.contract.config import DataConfig
+from engine.contract.errors import is_full
 from engine.data.augment import Augmentation
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.split import open_split, without
 from engine.evaluation.evaluate import extract, images_of, pixel_features, run_trials, write_evaluation
@@ -44,7 +45,7 @@ def score(run: Path, data: DataConfig) -> Scored:
     split = open_split(data)
     device = open_device(config)
     images = [split.images[image] for image in images_of(split.trials)]
-    pixels = load_pixels(split.root, images, model.image_size, cache_folder())
+    pixels = load_pixels(split.root, images, Resize(model.image_size, model.interpolation), cache_folder())
     split = without(split, pixels.bad)
     tensor = torch.from_numpy(pixels.array[[row for row, image in enumerate(images) if image.name not in pixels.bad]])
     for warning in (*pixels.notes, *split.warnings):
@@ -74,5 +75,6 @@ def score(run: Path, data: DataConfig) -> Scored:
         unfinished.rename(folder)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         shutil.rmtree(unfinished, ignore_errors=True)
-        return Scored(summary, None, getattr(error, "strerror", None) or str(error))
+        problem = "the disk is full" if is_full(error) else getattr(error, "strerror", None) or str(error)
+        return Scored(summary, None, problem)
     return Scored(summary, folder)

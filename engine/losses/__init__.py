@@ -1,7 +1,8 @@
 """The losses, a file each. All take features [B, D] or logits [B, C] and integer identities [B].
 
 `LOSSES` makes each term of `engine.contract.terms`: term -> constructor(dim, classes, **options), which returns
-loss(features [B, dim], target [B]) -> a scalar.
+loss(features [B, dim], target [B]) -> a scalar. Terms that give each image a text also take the text tower, as `read`
+and `width` (see `inversion.py`).
 """
 
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from engine.losses.classifier import LinearClassifier
 from engine.losses.cosface import CosFace
 from engine.losses.cross_entropy import cross_entropy
 from engine.losses.facenet import FaceNet
+from engine.losses.image_to_text import ImageToText
+from engine.losses.inversion import Inversion
 from engine.losses.pairs import valid_anchors
 from engine.losses.supcon import supcon
 from engine.losses.triplet import batch_hard_triplet
@@ -27,6 +30,8 @@ __all__ = [
     "CenterLoss",
     "CosFace",
     "FaceNet",
+    "ImageToText",
+    "Inversion",
     "LinearClassifier",
     "batch_hard_triplet",
     "circle",
@@ -56,4 +61,6 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "supcon": _without_weights(supcon),
     "facenet": FaceNet,
     "circle": _without_weights(circle),
+    "i2t": ImageToText,
+    "inversion": Inversion,
 }

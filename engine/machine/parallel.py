@@ -65,6 +65,12 @@ class Workers:
             return list(features)
         return [torch.cat(all_gather(feature.float().contiguous())) for feature in features]
 
+    def take_over(self, values: list[Tensor]) -> None:
+        """Make these values, in place, those of the main process: work that each did alone may differ in rounding."""
+        if self.size > 1:
+            for value in values:
+                dist.broadcast(value, 0)
+
     def agree(self, wish: bool, step: int, device: torch.device) -> bool:
         """Whether any process wishes to stop; all answer alike, so that none waits for one that left."""
         if self.size == 1:

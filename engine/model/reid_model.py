@@ -40,10 +40,16 @@ class ReIDModel(nn.Module):
     def __init__(self, tower: Tower, branches: Branches | None = None) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
-        self.quick_gelu, self.settings = tower.quick_gelu, tower.settings
+        self.interpolation = tower.interpolation
+        self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
         self.encoder = ImageEncoder(tower.visual, branches)
         self.dims = dims_of(self.encoder, self.image_size)
         self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
+
+    @property
+    def joint(self) -> int:
+        """The place of the feature that shares its space with CLIP's texts: the encoder's own last one."""
+        return self.encoder.own_features - 1
 
     def train(self, mode: bool = True) -> ReIDModel:
         """As ever, but what is frozen of the encoder keeps the statistics of its batch norms."""
@@ -78,9 +84,10 @@ class ReIDModel(nn.Module):
             "image_size": self.image_size,
             "mean": self.mean,
             "std": self.std,
+            "interpolation": self.interpolation,
             "quick_gelu": self.quick_gelu,
             "open_clip": self.settings,
-        }
+        } | ({"start": self.start} if self.start else {})
 
 
 def bn_neck(dim: int) -> nn.Module:

@@ -1,7 +1,7 @@
-"""CLIP's vision transformer as other libraries name its weights, under the names of open_clip.
+"""CLIP's towers as other libraries name their weights, under the names of open_clip.
 
 Hugging Face's transformers (`CLIPModel`, `CLIPVisionModelWithProjection`) and timm (`vit_*_clip_*`) hold the same
-tower: renamed, the projection transposed, and in transformers query, key and value of the attention in three weights.
+towers: renamed, the projection transposed, and in transformers query, key and value of the attention in three weights.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
-TRANSFORMERS = {
-    r"embeddings\.class_embedding": "class_embedding",
-    r"embeddings\.patch_embedding\.weight": "conv1.weight",
-    r"embeddings\.position_embedding\.weight": "positional_embedding",
-    r"pre_layrnorm\.(weight|bias)": r"ln_pre.\1",  # the library's own spelling
-    r"post_layernorm\.(weight|bias)": r"ln_post.\1",
+LAYERS = {
     r"encoder\.layers\.(\d+)\.layer_norm([12])\.(weight|bias)": r"transformer.resblocks.\1.ln_\2.\3",
     r"encoder\.layers\.(\d+)\.mlp\.fc1\.(weight|bias)": r"transformer.resblocks.\1.mlp.c_fc.\2",
     r"encoder\.layers\.(\d+)\.mlp\.fc2\.(weight|bias)": r"transformer.resblocks.\1.mlp.c_proj.\2",
     r"encoder\.layers\.(\d+)\.self_attn\.out_proj\.(weight|bias)": r"transformer.resblocks.\1.attn.out_proj.\2",
     r"encoder\.layers\.(\d+)\.self_attn\.([qkv])_proj\.(weight|bias)": r"transformer.resblocks.\1.attn.\2.\3",
+}
+TRANSFORMERS = LAYERS | {
+    r"embeddings\.class_embedding": "class_embedding",
+    r"embeddings\.patch_embedding\.weight": "conv1.weight",
+    r"embeddings\.position_embedding\.weight": "positional_embedding",
+    r"pre_layrnorm\.(weight|bias)": r"ln_pre.\1",  # the library's own spelling
+    r"post_layernorm\.(weight|bias)": r"ln_post.\1",
+}
+TRANSFORMERS_TEXT = LAYERS | {
+    r"embeddings\.token_embedding\.weight": "token_embedding.weight",
+    r"embeddings\.position_embedding\.weight": "positional_embedding",
+    r"final_layer_norm\.(weight|bias)": r"ln_final.\1",
 }
 TIMM = {
     r"cls_token": "class_embedding",
@@ -43,10 +50,14 @@ TIMM = {
 def with_open_clip_names(state: State) -> State:
     """`state` and, for each tower of transformers or timm in it, the same tower under open_clip's names.
 
-    A tower keeps the prefix below which it is, `vision_model.` aside.
+    A tower keeps the prefix below which it is, `vision_model.` aside; a text tower of transformers is below `text.`.
     """
     found: State = {}
-    for anchor, read in (("vision_model.embeddings.class_embedding", _transformers), ("cls_token", _timm)):
+    for anchor, read in (
+        ("vision_model.embeddings.class_embedding", _transformers),
+        ("text_model.embeddings.token_embedding.weight", _transformers_text),
+        ("cls_token", _timm),
+    ):
         for name in state:
             if name == anchor or name.endswith(f".{anchor}"):
                 prefix = name.removesuffix(anchor)
@@ -55,13 +66,25 @@ def with_open_clip_names(state: State) -> State:
 
 
 def _transformers(state: State, prefix: str) -> State:
-    tower = _renamed(state, f"{prefix}vision_model.", TRANSFORMERS)
-    for name in [name for name in tower if ".attn.q." in name]:  # three weights, of which open_clip makes one
+    tower = _with_whole_attention(_renamed(state, f"{prefix}vision_model.", TRANSFORMERS))
+    if (projection := state.get(f"{prefix}visual_projection.weight")) is not None:
+        tower["proj"] = projection.T
+    return tower
+
+
+def _transformers_text(state: State, prefix: str) -> State:
+    tower = _with_whole_attention(_renamed(state, f"{prefix}text_model.", TRANSFORMERS_TEXT))
+    if (projection := state.get(f"{prefix}text_projection.weight")) is not None:
+        tower["text_projection"] = projection.T
+    return {f"text.{name}": value for name, value in tower.items()}
+
+
+def _with_whole_attention(tower: State) -> State:
+    """Query, key and value in the one weight that open_clip makes of them."""
+    for name in [name for name in tower if ".attn.q." in name]:
         parts = [tower.pop(name.replace(".attn.q.", f".attn.{part}."), None) for part in "qkv"]
         if all(part is not None for part in parts):
             tower[name.replace(".attn.q.", ".attn.in_proj_")] = torch.cat([part for part in parts if part is not None])
-    if (projection := state.get(f"{prefix}visual_projection.weight")) is not None:
-        tower["proj"] = projection.T
     return tower
 
 

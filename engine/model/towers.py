@@ -1,7 +1,8 @@
 """Image towers and what belongs to them: from open_clip by tag, from a repository of the hub, from timm, from a file.
 
-A tower keeps the mean and standard deviation of its weights wherever they come from: the tag declares them, a
-checkpoint of ours records them, and for a bare file those stand on which all published weights of the model agree.
+A tower keeps the preprocessing of its weights (mean, standard deviation, interpolation) wherever they come from: the
+tag declares it, a checkpoint of ours records it, and for a bare file that stands on which all published weights of the
+model agree.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from typing import Any
 import open_clip
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
+from engine.contract.choices import Interpolation
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
 from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS, TIMM, check_model_name
+from engine.contract.start import OFFER, START_MODEL, is_start, start_folder, start_key, start_recipe
 from engine.contract.weights import recorded_model
+from engine.data.cache_dir import cache_folder
 from engine.model.pretrained import check_finite, fill, load_weights, weights_file
 
 # What open_clip needs beside an image tower, and nobody uses: a text tower as small as it can be.
@@ -32,13 +36,18 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tower:
-    """`settings` are open_clip's of the model, `embed_dim` and `vision_cfg`; `mean` and `std` of images in [0, 1]."""
+    """`settings` are open_clip's of the model, `embed_dim` and `vision_cfg`; `mean` and `std` of images in [0, 1].
+
+    `interpolation`: how images are resized.
+    """
 
     visual: Any  # of open_clip, which has no types
     settings: Settings
     mean: list[float]
     std: list[float]
     quick_gelu: bool
+    interpolation: Interpolation
+    start: dict[str, Any] | None = None  # key and recipe of the synthetic start
 
     @property
     def size(self) -> int:
@@ -57,13 +66,13 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
     open_clip.add_model_config(OWN_CONFIGS)
     if record is None and (tag := _tag(config)):
         return _from_tag(config, tag)
-    source = None if record is not None or config.pretrained in ("none", HUB) else weights_file(Path(config.pretrained))
+    source = None if record is not None else _source(config)
     known = recorded_model(source) if source else record or {}
     if config.name.startswith(ON_HUB) and "open_clip" not in known:
         known = _hub_record(config) | known
     settings = _settings(config, known)
     quick_gelu = bool(settings.get("quick_gelu") or known.get("quick_gelu"))
-    mean, std = _normalisation(config, known)
+    mean, std, interpolation = _preprocessing(config, known)
     if record is not None:
         settings = _without_download(settings)
         visual = _build(config, settings, quick_gelu, config.image_size or record.get("image_size"))
@@ -73,7 +82,24 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
         visual = _from_hub(config, settings, quick_gelu)
     else:
         visual = _build(config, settings, quick_gelu, config.image_size)
-    return Tower(visual, settings, mean, std, quick_gelu)
+    start = known.get("start") if record is not None or is_start(config.pretrained) else None
+    return Tower(visual, settings, mean, std, quick_gelu, interpolation, start)
+
+
+def own_settings(model: str) -> Settings:
+    """open_clip's settings of the image tower of one of our own models."""
+    open_clip.add_model_config(OWN_CONFIGS)
+    return _image_part(open_clip.get_model_config(model))
+
+
+def _source(config: ModelConfig) -> Path | None:
+    """The file of the starting weights; None for a tag, the hub and random weights."""
+    if config.pretrained in ("none", HUB):
+        return None
+    if is_start(config.pretrained) and not Path(config.pretrained).exists():
+        key = config.pretrained.partition(":")[2] or start_key(start_recipe())
+        return weights_file(start_folder(cache_folder(), key))
+    return weights_file(Path(config.pretrained))
 
 
 def build_visual(settings: Settings, quick_gelu: bool, size: int | None) -> Any:
@@ -102,6 +128,11 @@ def _tag(config: ModelConfig) -> str | None:
     """The pretrained tag of open_clip that the configuration names; None for a file, the hub and for none."""
     if config.pretrained == "none" or Path(config.pretrained).exists():
         return None
+    if is_start(config.pretrained):
+        if config.name != START_MODEL:
+            text = f"The start on synthetic hands is of {START_MODEL}, not of {config.name}: leave out the model."
+            raise UserError(text, "model.name")
+        return None
     if config.name.startswith((ON_HUB, TIMM)):
         if config.pretrained == HUB:
             return None
@@ -125,8 +156,9 @@ def complete_record(config: ModelConfig, record: dict[str, Any]) -> dict[str, An
     open_clip.add_model_config(OWN_CONFIGS)
     published = dict(open_clip.get_pretrained_cfg(config.name, config.pretrained))  # empty where it is no tag
     if record or published or config.pretrained in ("none", HUB):
-        return {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published} | record
-    return recorded_model(weights_file(Path(config.pretrained)))
+        told = {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published}
+        return {"interpolation": "bicubic"} | told | record
+    return {"interpolation": "bicubic"} | recorded_model(weights_file(Path(config.pretrained)))
 
 
 def _settings(config: ModelConfig, known: dict[str, Any]) -> Settings:
@@ -170,46 +202,44 @@ def _hub_record(config: ModelConfig) -> dict[str, Any]:
         file = hf_hub_download(config.name.removeprefix(ON_HUB), "open_clip_config.json")
         declared = json.loads(Path(file).read_text())
         expected = declared.get("preprocess_cfg") or {}
-        normalisation = {name: expected[name] for name in ("mean", "std") if expected.get(name)}
-        return {"open_clip": _image_part(declared["model_cfg"])} | normalisation
+        told = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
+        return {"open_clip": _image_part(declared["model_cfg"])} | told
     except (OSError, ValueError, KeyError) as error:
         raise _not_fetched(config, error) from error
 
 
-def _normalisation(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation that the weights expect, where no tag declares them."""
+def _preprocessing(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float], Interpolation]:
+    """Mean, standard deviation and interpolation that the weights expect, where no tag declares them.
+
+    Checkpoints of earlier versions, which resized everything with a bicubic filter, record no interpolation.
+    """
     if known.get("mean") and known.get("std"):
-        return list(map(float, known["mean"])), list(map(float, known["std"]))
+        return list(map(float, known["mean"])), list(map(float, known["std"])), _filter(known.get("interpolation"))
+    told = known.get("interpolation")
     if config.name.startswith(TIMM):
         import timm
 
         if published := timm.get_pretrained_cfg(config.name.removeprefix(TIMM)):
-            return list(published.mean), list(published.std)
+            return list(published.mean), list(published.std), _filter(told or published.interpolation)
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     declared = [open_clip.get_pretrained_cfg(config.name, tag) for tag in tags]
     found = {(tuple(each["mean"]), tuple(each["std"])) for each in declared if each.get("mean") and each.get("std")}
     mean, std = found.pop() if len(found) == 1 else (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return list(mean), list(std)
+    filters = {each.get("interpolation") for each in declared}
+    return list(mean), list(std), _filter(told or (filters.pop() if len(filters) == 1 else None))
+
+
+def _filter(declared: Any) -> Interpolation:
+    """A declared interpolation as one of ours: open_clip's default for whatever else."""
+    return "bilinear" if declared == "bilinear" else "bicubic"
 
 
 def _from_tag(config: ModelConfig, tag: str) -> Tower:
     """The tower of published weights, resized where another size is asked for, with the weights' own normalisation."""
-    declared = open_clip.get_model_config(config.name)
-    if declared["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
-        raise UserError(
-            f"{config.name} has a text tower of the package transformers, which is not installed: "
-            "`pip install transformers`, or use none or a file of its image tower.",
-            "model.pretrained",
-        )
-    settings = _image_part(declared)
+    settings = _image_part(open_clip.get_model_config(config.name))
     quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
     timm = "timm_model_name" in settings["vision_cfg"]
-    size = {"force_image_size": config.image_size} if config.image_size and timm else {}
-    _check_hub()
-    try:
-        clip = open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **size)
-    except (OSError, RuntimeError) as error:
-        raise _not_fetched(config, error) from error
+    clip = published_clip(config, tag, config.image_size if timm else None)
     expected = open_clip.get_model_preprocess_cfg(clip)
     visual = clip.visual
     check_finite(visual.state_dict(), f"{tag} of {config.name}")
@@ -217,7 +247,25 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
         resized = _build(config, settings, quick_gelu, config.image_size)
         fill(resized, visual.state_dict(), Path(tag))
         visual = resized
-    return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu)
+    interpolation = _filter(expected["interpolation"])
+    return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu, interpolation)
+
+
+def published_clip(config: ModelConfig, tag: str, size: int | None = None) -> Any:
+    """Both towers of published weights; `size`: pixels a side, where open_clip itself is to resize them."""
+    if open_clip.get_model_config(config.name)["text_cfg"].get("hf_model_name") and find_spec("transformers") is None:
+        raise UserError(
+            f"{config.name} has a text tower of the package transformers, which is not installed: "
+            "`pip install transformers`, or use none or a file of its image tower.",
+            "model.pretrained",
+        )
+    quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, tag).get("quick_gelu"))
+    resized = {"force_image_size": size} if size else {}
+    _check_hub()
+    try:
+        return open_clip.create_model(config.name, pretrained=tag, force_quick_gelu=quick_gelu, **resized)
+    except (OSError, RuntimeError) as error:
+        raise _not_fetched(config, error) from error
 
 
 def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:
@@ -277,7 +325,7 @@ def _check_hub() -> None:
 def _not_fetched(config: ModelConfig, error: Exception) -> UserError:
     return UserError(
         f"The weights {config.pretrained!r} of {config.name} could not be downloaded ({_line(error)}). "
-        "Give a file instead, or start from scratch with none.",
+        f"Give a file instead, {OFFER}, or start from scratch with none.",
         "model.pretrained",
     )
 

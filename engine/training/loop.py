@@ -8,7 +8,8 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,40 +27,27 @@ from engine.contract.events import (
     RunStarted,
     TrainerMessage,
 )
+from engine.contract.start import is_start
 from engine.contract.weights import recorded_model
+from engine.data.cache_dir import cache_folder
 from engine.data.same_split import read_begun
 from engine.evaluation.evaluate import Report, extract, images_of, pixel_features, run_trials, write_evaluation
 from engine.evaluation.geometry import geometry
+from engine.machine.device import open_device
 from engine.machine.environment import describe_environment
 from engine.machine.parallel import join_workers
 from engine.machine.randomness import derived_seed
 from engine.model.towers import complete_record
+from engine.start.cached import Stopped, ensure_start
 from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.ema import AveragedWeights
 from engine.training.meter import Meter
+from engine.training.progress import Progress
+from engine.training.prompt_learning import learn_prompts, prompt_steps
 from engine.training.schedule import rate_factor
 from engine.training.setup import Earlier, Setup, prepare
 from engine.training.stopping import StopRequest
-
-
-@dataclass
-class Progress:
-    """What the loop knows beside the weights; kept in every checkpoint."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best_mAP: float = -1.0
-    best_epoch: int = 0
-    best_step: int = 0
-    before: dict[str, float] = field(default_factory=dict)
-    pixels: dict[str, float] = field(default_factory=dict)
-    loss_sums: dict[str, float] = field(default_factory=dict)
-    loss_count: int = 0
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Progress:
-        return cls(**{key: value for key, value in checkpoint.state.items() if key != "model"})
 
 
 def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) -> str:
@@ -71,27 +59,35 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     checkpoints = run / run_files.CHECKPOINTS
     workers = join_workers()
     checkpoint = load_newest(checkpoints)
+    if not checkpoint and is_start(config.model.pretrained):
+        try:
+            device, report = open_device(config), partial(_tell, events)
+            ensure_start(config.model.pretrained, cache_folder(), device, report, lambda: stop.requested)
+        except Stopped:
+            return "stopped"
     setup = prepare(config, _decoding(events), _earlier(run, config, checkpoint) if checkpoint else None)
     workers.check(config.train.ids_per_batch * config.train.images_per_id)
     progress = Progress.of(checkpoint) if checkpoint else Progress()
     if checkpoint:
         setup.restore(checkpoint)
-    averaged = AveragedWeights(config.train.ema, setup.weights())
-    averaged.load_state(checkpoint.weights if checkpoint else {})
     best = checkpoint.best if checkpoint else {}
     if not best:  # none yet, or a checkpoint that does not hold it: from here on
         progress.best_mAP, progress.best_epoch, progress.best_step = -1.0, 0, progress.step
     steps_per_epoch, epochs = setup.sampler.steps_per_epoch, config.train.epochs
     if workers.main:
-        _announce(run, setup, events, workers.size, resumed_from=progress.step if checkpoint else None)
+        _announce(run, setup, events, workers.size, progress if checkpoint else None)
     if workers.main and not checkpoint and config.evaluation.test:
         progress.pixels = _evaluate(setup, events, "pixels", 0).metrics
         progress.before = _evaluate(setup, events, "before", 0).metrics
+    writer = CheckpointWriter(checkpoints, events)
+    if not learn_prompts(setup, progress, checkpoint, workers, writer, stop):
+        return "stopped"
 
+    averaged = AveragedWeights(config.train.ema, setup.weights())
+    averaged.load_state(checkpoint.weights if checkpoint else {})
     meter = Meter(events, list(config.loss), config.train.ids_per_batch * config.train.images_per_id, steps_per_epoch)
     meter.restore(progress.loss_sums, progress.loss_count)
     encode = workers.wrap(setup.model.encoder, config.train.compile)
-    writer = CheckpointWriter(checkpoints, events)
     saved = time.monotonic()
     started = saved - progress.seconds
     setup.model.train()
@@ -148,7 +144,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
 def _earlier(run: Path, config: RunConfig, checkpoint: Checkpoint) -> Earlier:
     """What a resumed run must find again. Of older checkpoints `best` alone says what model it is."""
     record = checkpoint.state.get("model") or recorded_model(run / run_files.BEST_CHECKPOINT / run_files.MODEL)
-    return Earlier(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record))
+    learnt = bool(checkpoint.state.get("prompts_learnt"))
+    return Earlier(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record), learnt)
 
 
 def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
@@ -185,7 +182,8 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
 def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
     """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
-    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": round(progress.seconds, 3)}
+    seconds = round(progress.prompt_seconds + progress.seconds, 3)
+    summary: dict[str, Any] = {"best_epoch": progress.best_epoch, "seconds": seconds}
     if progress.best_mAP >= 0:
         summary["validation_mAP"] = progress.best_mAP
     if setup.config.evaluation.test:
@@ -212,7 +210,7 @@ def _save(
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 
 
-def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed_from: int | None) -> None:
+def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed: Progress | None) -> None:
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
     (run / run_files.ENVIRONMENT).write_text(json.dumps(environment, indent=2) + "\n")
@@ -240,11 +238,22 @@ def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, res
         train_images=len(split.train),
         train_identities=len(split.classes),
         test_identities=len({split.images[image].identity for image in split.test}),
-        resumed_from=resumed_from,
+        prompt_epochs=config.prompts.epochs if setup.prompts else None,
+        prompt_steps=prompt_steps(setup) if setup.prompts else None,
+        prompts_from=resumed.prompt_step if resumed and setup.prompts else None,
+        resumed_from=resumed.step if resumed else None,
     )
     events.write(started)
     for warning in split.warnings:
         events.write(TrainerMessage("warning", warning))
+    for note in setup.notes:
+        events.write(TrainerMessage("info", note))
+
+
+def _tell(events: EventWriter, text: str) -> None:
+    events.write(TrainerMessage("info", text))
+    with suppress(OSError):
+        print(text, flush=True)  # for the log in Live
 
 
 def _decoding(events: EventWriter) -> Any:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.contract.config import RunConfig
+from engine.contract.config import RunConfig, learns_texts
 from engine.contract.errors import UserError
+from engine.contract.terms import TERMS
 from engine.data.augment import Augmentation
-from engine.data.cache import Progress, load_pixels
+from engine.data.cache import Progress, Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
@@ -23,7 +24,9 @@ from engine.losses.objective import Objective
 from engine.machine.device import Device, open_device, send
 from engine.machine.randomness import derived_seed, generator
 from engine.model.depth import freeze
+from engine.model.prompts import INVERTED, Prompts, notes_on_texts, open_prompt_encoder, open_prompts
 from engine.model.reid_model import ReIDModel, build_model
+from engine.model.text_tower import PromptEncoder
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizers import Optimizers, build_optimizers
 
@@ -46,6 +49,9 @@ class Setup:
     train: Tensor  # [M] positions of the training images in `images`
     target: Tensor  # [M] their classes
     validation: tuple[Trial, ...]
+    prompts: Prompts | None = None  # of a combination that learns a text for each identity
+    prompt_encoder: PromptEncoder | None = None  # what reads them, until they are learnt
+    notes: tuple[str, ...] = ()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of a step, augmented [B, 3, S, S], and their classes [B]: on the device, without a wait."""
@@ -58,7 +64,9 @@ class Setup:
         """Every learnt value by name, the encoder's under open_clip's names."""
         necks = {f"necks.{name}": value for name, value in self.model.necks.state_dict().items()}
         learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
-        return self.model.encoder.open_clip_state() | self.model.encoder.branch_state() | necks | learnt
+        words = {f"prompts.{name}": value for name, value in self.prompts.state_dict().items()} if self.prompts else {}
+        own = self.model.encoder.open_clip_state() | self.model.encoder.branch_state()
+        return own | necks | learnt | words
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
         """A checkpoint to start from, or to score: weights, and what the model is."""
@@ -76,18 +84,21 @@ class Setup:
                 value.copy_(weights[name])
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint: weights and the optimizers' state."""
+        """Continue from a checkpoint: weights and the optimizers' state. One of the first stage holds that stage's."""
         self.load_weights(checkpoint.weights)
-        self.optimizers.load_state(checkpoint.optimizers)
+        if self.prompt_encoder is None:
+            self.optimizers.load_state(checkpoint.optimizers)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The run that a checkpoint continues: its name, the data that it began with, and what is known of its model."""
+    """The run that a checkpoint continues: its name, the data that it began with, what is known of its model, and
+    whether its first stage is behind it."""
 
     run: str
     begun: Begun | None
     model: dict[str, Any]
+    prompts_learnt: bool = False
 
 
 def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlier | None = None) -> Setup:
@@ -103,7 +114,9 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         check_same_images(earlier.run, earlier.begun, split)
     device = open_device(config)
     model = build_model(config.model, config.seed, earlier.model if earlier else None)
-    pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
+    pixels = load_pixels(
+        split.root, split.images, Resize(model.image_size, model.interpolation), cache_folder(), progress
+    )
     notes = (*pixels.notes, *copies(split, pixels.thumbnails))
     split = without(replace(split, warnings=(*split.warnings, *notes)), pixels.bad)
     if earlier and earlier.begun:
@@ -111,8 +124,14 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
     if config.loss:
         check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
 
+    inverted = any(TERMS[term].texts == "inverted" for term in config.loss)
+    reader = open_prompt_encoder(config, [INVERTED], model.dims[model.joint], device.torch) if inverted else None
     torch.manual_seed(derived_seed(config.seed, "heads"))
-    objective = Objective(config.loss, model.dims, len(split.classes))
+    objective = Objective(config.loss, model.dims, len(split.classes), reader, model.joint)
+    prompts = open_prompts(config, split.classes) if learns_texts(config.loss) else None
+    encoder = None
+    if prompts and not (earlier and earlier.prompts_learnt):
+        encoder = open_prompt_encoder(config, prompts.templates, model.dims[model.joint], device.torch)
     freeze(model.encoder, config.train.freeze)
     if config.loss and not any(weight.requires_grad for weight in model.encoder.parameters()) and not objective.heads():
         raise UserError(
@@ -121,6 +140,8 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         )
     model.to(device.torch).to(memory_format=torch.channels_last)
     objective.to(device.torch)
+    if prompts:
+        prompts.to(device.torch)
     train = torch.tensor(split.train)
     target = torch.tensor([split.classes.index(split.images[image].identity) for image in split.train])
     sampler = PKSampler(target, config.train.ids_per_batch, config.train.images_per_id, config.seed)
@@ -137,6 +158,9 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         train=train,
         target=target,
         validation=split.validation or (validation_trial(split),),
+        prompts=prompts,
+        prompt_encoder=encoder,
+        notes=notes_on_texts(config.model) if reader or encoder else (),
     )
 
 

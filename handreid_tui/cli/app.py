@@ -2,79 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, cast
 
 import typer
 
 from engine.contract.errors import UserError
-from handreid_tui.cli.commands import casework, comparing, history, machine, sweeps, training
 from handreid_tui.cli.options import Db, Runs, places
-from handreid_tui.settings import CASES
-from handreid_tui.ui.terminal import check_terminal
 
-app = typer.Typer(
-    name="handreid",
-    help="Train combinations of losses for hand re-identification, monitor the runs, and compare the results.",
-    no_args_is_help=False,
-    invoke_without_command=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-data = typer.Typer(help="Inspect a data set.", no_args_is_help=True)
-
-GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+# For each group of the help its commands, and for each command its function in `handreid_tui.cli.commands`.
+GROUPS: dict[str, dict[str, str]] = {
     "Train": {
-        "run": training.run,
-        "tune": sweeps.tune,
-        "import": training.import_weights,
-        "evaluate": training.evaluate,
-        "export": training.export,
+        "run": "training.run",
+        "tune": "sweeps.tune",
+        "import": "training.import_weights",
+        "evaluate": "training.evaluate",
+        "export": "training.export",
     },
     "Compare": {
-        "compare": comparing.compare,
-        "report": comparing.report,
-        "plot": comparing.plot,
-        "fuse": comparing.fuse,
+        "compare": "comparing.compare",
+        "report": "comparing.report",
+        "plot": "comparing.plot",
+        "fuse": "comparing.fuse",
     },
     "Casework": {
-        "openset": casework.openset,
-        "evidence": casework.evidence,
-        "identify": casework.identify,
-        "verify": casework.verify,
-        "explain": casework.explain,
+        "openset": "casework.openset",
+        "evidence": "casework.evidence",
+        "identify": "casework.identify",
+        "verify": "casework.verify",
+        "explain": "casework.explain",
     },
     "Runs": {
-        "runs": history.list_runs,
-        "show": history.show,
-        "logs": history.logs,
-        "tag": history.tag,
-        "note": history.note,
-        "sweeps": sweeps.sweeps,
+        "runs": "history.list_runs",
+        "show": "history.show",
+        "logs": "history.logs",
+        "tag": "history.tag",
+        "note": "history.note",
+        "sweeps": "sweeps.sweeps",
     },
     "Queue": {
-        "queue": history.queue,
-        "stop": history.stop,
-        "resume": history.resume,
+        "queue": "history.queue",
+        "stop": "history.stop",
+        "resume": "history.resume",
     },
     "Disk": {
-        "rm": history.rm,
-        "prune": history.prune,
-        "rebuild": history.rebuild,
+        "rm": "history.rm",
+        "prune": "history.prune",
+        "rebuild": "history.rebuild",
     },
     "Setup": {
-        "combos": machine.combos,
-        "doctor": machine.doctor,
-        "serve": machine.serve,
+        "combos": "machine.combos",
+        "doctor": "machine.doctor",
+        "serve": "machine.serve",
+        "data check": "machine.data_check",
     },
 }
+ABOUT_NESTED = {"data": "Inspect a data set."}
 
-for group, commands in GROUPS.items():
-    for name, command in commands.items():
-        app.command(name, rich_help_panel=group)(command)
-data.command("check")(machine.data_check)
-app.add_typer(data, name="data", rich_help_panel="Setup")
+
+def function_of(place: str) -> Callable[..., None]:
+    """The function of a command, by its place in GROUPS."""
+    module, name = place.split(".")
+    return cast(Callable[..., None], getattr(import_module(f"handreid_tui.cli.commands.{module}"), name))
+
+
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """The program's parser: all commands, or those whose names are among `words` if any is.
+
+    A command costs the import of its module and typer's reading of its options, and most calls need one command.
+    """
+    app = typer.Typer(
+        name="handreid",
+        help="Train combinations of losses for hand re-identification, monitor the runs, and compare the results.",
+        no_args_is_help=False,
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(start)
+    commands = [(group, name, place) for group, members in GROUPS.items() for name, place in members.items()]
+    asked = [command for command in commands if command[1].split()[0] in words]
+    nested: dict[str, typer.Typer] = {}
+    for group, name, place in asked or commands:
+        outer, _, inner = name.rpartition(" ")
+        if outer and outer not in nested:
+            nested[outer] = typer.Typer(help=ABOUT_NESTED[outer], no_args_is_help=True)
+            app.add_typer(nested[outer], name=outer, rich_help_panel=group)
+        if outer:
+            nested[outer].command(inner)(function_of(place))
+        else:
+            app.command(inner, rich_help_panel=group)(function_of(place))
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -85,7 +105,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def start(
     context: typer.Context,
     db: Db = None,
@@ -114,9 +133,11 @@ def start(
     folder = None
     if case is not None:
         from handreid_tui.casework.case import case_folder
+        from handreid_tui.settings import CASES
 
         folder = case_folder(CASES, case)
-    check_terminal()
     from handreid_tui.ui.app import run_app
+    from handreid_tui.ui.terminal import check_terminal
 
+    check_terminal()
     raise typer.Exit(run_app(places(db, runs), folder))

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from engine.contract.combos import COMBOS, Combo
+from engine.contract.published import REFERENCES
 from engine.contract.terms import TERMS, Term
 from handreid_tui.text.tables import stdout
 
@@ -17,7 +18,7 @@ def show_combos(own: dict[str, Combo], as_json: bool) -> None:
     if as_json:
         shown = {
             "combos": {
-                name: {"title": c.title, "does": c.does, "weights": c.weights, "settings": c.settings}
+                name: {"title": c.title, "does": c.does, "weights": c.weights, "settings": c.settings, "cost": c.cost}
                 for name, c in combos.items()
             },
             "terms": {name: _as_object(term) for name, term in TERMS.items()},
@@ -27,16 +28,21 @@ def show_combos(own: dict[str, Combo], as_json: bool) -> None:
     table = Table("combination", "terms and weights", "what it does", box=None, padding=(0, 2, 0, 0))
     for name, combo in combos.items():
         weights = " + ".join(f"{term}:{weight:g}" if weight != 1 else term for term, weight in combo.weights.items())
-        table.add_row(name, weights or "–", combo.does)
+        settings = "".join(f", {key}={value}" for key, value in combo.settings.items())
+        table.add_row(name, f"{weights or '–'}{settings}", combo.does)
     terms = Table("term", "what it does", "options", "source", box=None, padding=(0, 2, 0, 0))
     for name, term in TERMS.items():
         options = ", ".join(f"{key}={option.default:g}" for key, option in term.options.items())
         terms.add_row(name, term.does, options, term.source)
+    published = Table("combination", "published result", "source", box=None, padding=(0, 2, 0, 0))
+    for name in combos:
+        for reference in REFERENCES.get(name, ()):
+            published.add_row(name, str(reference), reference.row.source)
     out = stdout()
-    out.print(table)
-    out.print()
-    out.print(terms)
-    out.print("\nYour own: `--combo ce+triplet:0.5+cosface`, options as `--set loss.triplet.margin=0.5`.")
+    for each in (table, terms, published):
+        out.print(each)
+        out.print()
+    out.print("Your own: `--combo ce+triplet:0.5+cosface`, options as `--set loss.triplet.margin=0.5`.")
 
 
 def _as_object(term: Term) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _torch() -> list[Check]:
 def _hub() -> Check:
     if hub_reachable():
         return Check("hub", True, "reachable: pretrained tags can be downloaded")
-    return Check("hub", None, "not reachable: use --pretrained FILE, an earlier RUN, or none")
+    return Check("hub", None, "not reachable: use --pretrained FILE, an earlier RUN, synthetic, or none")
 
 
 def _disk(folder: Path, what: str) -> Check:

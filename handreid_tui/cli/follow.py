@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.contract.errors import UserError
-from engine.contract.events import EndReason, EvaluationDone, Event, RunStarted, TrainerMessage
+from engine.contract.events import EndReason, EvaluationDone, Event, PromptStep, RunStarted, TrainerMessage
 from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.cli.controls import with_option
 from handreid_tui.launch import lifecycle
@@ -94,9 +94,26 @@ def _line(run: Progress, event: Event) -> str | None:
             left = f", {duration(run.seconds_left)} left" if run.seconds_left else ""
             speed = f"{run.images_per_s:.0f} images/s{left}"
             return f"epoch {event.epoch}/{_epochs(run)} {losses} validation {scores} {speed}"
+        case PromptStep():
+            return _prompt_line(run, event)
         case TrainerMessage():
             return event.text
     return None
+
+
+def _prompt_line(run: Progress, event: PromptStep) -> str | None:
+    """A line for each tenth of the first stage."""
+    steps = (run.started.prompt_steps if run.started else None) or 1
+    tenth = event.step * 10 // steps
+    if tenth == run.prompt_tenth:
+        return None
+    run.prompt_tenth = tenth
+    losses = " ".join(f"{name} {value:.3f}" for name, value in (event.terms or {}).items())
+    return f"prompts: epoch {event.epoch}/{_prompt_epochs(run)} {losses}"
+
+
+def _prompt_epochs(run: Progress) -> int | None:
+    return run.started.prompt_epochs if run.started else None
 
 
 def _scores(event: EvaluationDone | None) -> dict[Metric, str]:
@@ -131,13 +148,16 @@ def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
 def _row(run: Progress) -> list[Text | str | ProgressBar]:
     if run.status == "starting" or not run.started:
         return [run.path.name, Text(run.status, style="dim")]
-    terms = "  ".join(f"{name} {value:.2f}" for name, value in run.terms.items())
+    steps, done = run.started.steps, run.step + 1 if run.total is not None else 0
+    epoch, losses = f"{run.epoch}/{_epochs(run)}", run.terms
+    if run.prompt:  # the first stage
+        steps, done = run.started.prompt_steps, run.prompt.step + 1
+        epoch, losses = f"prompts {run.prompt.epoch}/{_prompt_epochs(run)}", run.prompt.terms or {}
+    terms = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
     return [
         run.path.name,
-        ProgressBar(
-            total=max(run.started.steps or 0, 1), completed=run.step + 1 if run.total is not None else 0, width=12
-        ),
-        f"{run.epoch}/{_epochs(run)}",
+        ProgressBar(total=max(steps or 0, 1), completed=done, width=12),
+        epoch,
         Text(terms, no_wrap=True, overflow="ellipsis"),
         *_scores(run.stages.get("validation")).values(),
         f"{run.images_per_s:.0f}",

@@ -14,6 +14,7 @@ from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
+from engine.contract.start import MINUTES, OFFER, START_MODEL, SYNTHETIC
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
@@ -85,7 +86,24 @@ def run(
         for progress in mistakes:
             lifecycle.remove(progress.path)
         _index(places)
-        raise UserError(mistakes[0].reason.message, mistakes[0].reason.setting)
+        reason = mistakes[0].reason
+        if as_json or OFFER not in reason.message or not _accepted(reason.message):
+            raise UserError(reason.message, reason.setting)
+        settings = settings | {"model.name": START_MODEL, "model.pretrained": SYNTHETIC}
+        return run(
+            combos,
+            seeds,
+            settings,
+            places,
+            own,
+            tags=tags,
+            grid=grid,
+            yes=yes,
+            gpus=gpus,
+            priority=priority,
+            parallel=parallel,
+            slurm=slurm,
+        )
     if not as_json:
         _report(runs)
     if interrupted:
@@ -139,6 +157,19 @@ def _report(runs: list[Progress]) -> None:
 
 def _scores(metrics: dict[str, Any]) -> tuple[str, ...]:
     return tuple(metric_text(metric, metrics.get(metric.key)) for metric in metrics_of("report", 2))
+
+
+def _accepted(message: str) -> bool:
+    """Whether the user, on a terminal, takes the start on synthetic hands in place of weights that are not there."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{message}\n", file=sys.stderr)
+    question = f"Start from synthetic hands instead ({START_MODEL}; trained once, about {MINUTES} minutes)?"
+    try:
+        agree(question, yes=False, otherwise="No run was created.")
+    except UserError:
+        return False
+    return True
 
 
 def _say_detached(paths: list[Path], as_json: bool) -> None:

@@ -225,7 +225,7 @@ def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
         print(f"Note: {each.sentence}", file=sys.stderr)
     agree(f"Move {names} to the trash?", yes, "Nothing was moved.")
     trash.trash(runs)
-    up_to_date(places)
+    _follow(places)
     print(f"Moved {names} to the trash for 30 days: `handreid rm --undo` restores, `--purge` frees.", file=sys.stderr)
 
 
@@ -243,7 +243,7 @@ def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
     agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
     if texts:
         lifecycle.remove_all(runs)
-        up_to_date(places)
+        _follow(places)
     else:
         trash.purge(runs)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
@@ -256,8 +256,16 @@ def restore_runs(places: Places, texts: list[str]) -> None:
     if not runs:
         raise UserError("The trash is empty: there is nothing to restore.")
     restored = trash.restore(runs)
-    up_to_date(places)
+    _follow(places)
     print(f"Restored {', '.join(run.name for run in restored)}.", file=sys.stderr)
+
+
+def _follow(places: Places) -> None:
+    """Bring the history up to folders that have changed; where it cannot be written, the next command does."""
+    try:
+        up_to_date(places).dispose()
+    except UserError as error:
+        print(f"Note: {error}", file=sys.stderr)
 
 
 def prune_runs(places: Places, yes: bool) -> None:

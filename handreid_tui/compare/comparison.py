@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
+from engine.contract.published import Published
 from handreid_tui.compare.claims import Finding, check_claims
 from handreid_tui.compare.finished_run import FinishedRun
-from handreid_tui.compare.published import Published, published_rows
+from handreid_tui.compare.published import published_rows
 from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.table import By, Table, compare_runs
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.contract.errors import UserError
 from engine.data.layouts.eleven_k import table_of
+from engine.data.layouts.hand_info import LABELS, read_table
 from handreid_tui.compare.evaluation import Evaluation
 
 COLUMNS = {"sex": "gender", "skin": "skinColor", "age": "age"}
@@ -45,10 +44,10 @@ def read_labels(evaluation: Evaluation, person: NDArray[np.int64], by: list[str]
 
     Raises UserError where the data set has no such table.
     """
-    table = _read(_table(evaluation.root))
+    table = _table(evaluation.root, [COLUMNS[each] for each in by])
     found = {}
     for column in by:
-        rows = [table.get(name.rpartition("/")[2], {}).get(COLUMNS[column], "").strip() for name in evaluation.names]
+        rows = [table.get(name.rpartition("/")[2], {}).get(COLUMNS[column], "") for name in evaluation.names]
         label = [_band(row) if column == "age" else row or UNKNOWN for row in rows]
         votes: dict[int, Counter[str]] = {}
         for who, each in zip(person.tolist(), label, strict=True):
@@ -58,31 +57,16 @@ def read_labels(evaluation: Evaluation, person: NDArray[np.int64], by: list[str]
     return Labels(found)
 
 
-def _table(root: Path) -> Path:
+def _table(root: Path, wanted: list[str]) -> dict[str, dict[str, str]]:
+    """The labels of the data set's table, by image name and label."""
     places = table_of(root) if root.is_dir() else None
     if places is None:
         raise UserError(f"There is no HandInfo.csv in {root}: groups are taken from the labels of that table.")
-    return places[1]
-
-
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    """The rows of the table by image name, columns stripped."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    first = text.partition("\n")[0]
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ","
-    )
-    try:
-        rows = [{str(key).strip(): str(value or "") for key, value in row.items()} for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}.") from None
-    missing = [column for column in ("imageName", *COLUMNS.values()) if rows and column not in rows[0]]
-    if missing or not rows:
-        raise UserError(f"{path} has no column {', '.join(missing) or 'with a row'}, so people cannot be grouped.")
-    return {row["imageName"].strip(): row for row in rows}
+    rows = read_table(places[1])
+    missing = [label for label in wanted if not any(row.labels[LABELS.index(label)] for row in rows)]
+    if missing:
+        raise UserError(f"{places[1]} has no {' and no '.join(missing)}, so people cannot be grouped.")
+    return {row.name: dict(zip(LABELS, row.labels, strict=True)) for row in rows}
 
 
 def _band(age: str) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from engine.contract.metrics import metric_columns
-from handreid_tui.history.fold import Points, Segment
+from handreid_tui.history.fold import PROMPTS, Points, Segment
 from handreid_tui.history.schema import TABLES_OF_A_RUN
 from handreid_tui.runs.safe_files import plain
 
 # Events count steps from 0: the metrics of step N are made after a checkpoint at step N, evaluations at N before it.
-_VOID = """run = ? AND (step > ? OR step = ? AND key IN (
+# The first stage counts its own steps.
+_OF_PROMPTS = f"key IN (SELECT id FROM metric_key WHERE name LIKE '{PROMPTS}%')"
+_VOID = f"""run = ? AND NOT {_OF_PROMPTS} AND (step > ? OR step = ? AND key IN (
     SELECT id FROM metric_key WHERE name IN ('total', 'lr', 'images_per_s')
-    OR name LIKE 'term/%' OR name LIKE 'system/%'))"""
+    OR name LIKE 'term/%' OR name LIKE 'system/%')) OR run = ? AND {_OF_PROMPTS} AND step >= ?"""
 
 _SUMMARY_FROM_POINTS = """INSERT OR REPLACE INTO summary
     SELECT run, key, count(*),
@@ -32,7 +34,7 @@ def apply_segments(connection: Connection, run: int, segments: list[Segment]) ->
     columns: dict[str, Any] = {}
     for segment in segments:
         if segment.resumed_from is not None:
-            _take_back(connection, run, segment.resumed_from)
+            _take_back(connection, run, segment.resumed_from, segment.prompts_from)
             attempt_started, before = segment.started, seconds
         add_points(connection, run, segment.points)
         _add_messages(connection, run, segment)
@@ -89,9 +91,10 @@ def set_columns(connection: Connection, run: int, columns: dict[str, Any]) -> No
     connection.exec_driver_sql(f"UPDATE run SET {names} WHERE number = ?", (*columns.values(), run))
 
 
-def _take_back(connection: Connection, run: int, step: int) -> None:
+def _take_back(connection: Connection, run: int, step: int, prompt_step: int) -> None:
     """Void what an earlier attempt did after the checkpoint that this one continues from."""
-    if not connection.exec_driver_sql(f"DELETE FROM metric WHERE {_VOID}", (run, step, step)).rowcount:
+    values = (run, step, step, run, prompt_step)
+    if not connection.exec_driver_sql(f"DELETE FROM metric WHERE {_VOID}", values).rowcount:
         return
     keys = connection.exec_driver_sql("SELECT key FROM summary WHERE run = ?", (run,)).all()
     connection.exec_driver_sql("DELETE FROM summary WHERE run = ?", (run,))

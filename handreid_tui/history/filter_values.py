@@ -16,7 +16,11 @@ Settings = Mapping[str, Mapping[int, Any]]
 
 def matching(runs: Mapping[int, RunRow], wanted: Filter, settings: Settings) -> list[RunRow]:
     """The runs that a filter lets through; `settings` holds, by key and run, what `read_settings` found."""
-    return [run for run in runs.values() if wanted.matches(lambda key, run=run: value(run, key, settings))]  # type: ignore[misc]
+
+    def passes(run: RunRow) -> bool:
+        return wanted.matches(lambda key: value(run, key, settings))
+
+    return list(filter(passes, runs.values()))
 
 
 def value(run: RunRow, key: str, settings: Settings) -> Any:

@@ -10,6 +10,7 @@ from engine.contract.events import (
     EpochDone,
     EvaluationDone,
     Event,
+    PromptStep,
     RunEnded,
     RunStarted,
     SystemReading,
@@ -24,15 +25,18 @@ from handreid_tui.runs.state import ended_reason
 Points = dict[str, tuple[list[int], list[float | None]]]
 
 STAGES = {"pixels": "pixels", "before": "before", "validation": "val", "final": "test"}
+PROMPTS = "prompts/"  # before the names of the curves of the first stage, whose steps are counted on their own
 _STARTED_TEXTS = ("device", "host", "dataset", "subset", "gallery", "fingerprint", "model", "pretrained")
 
 
 @dataclass
 class Segment:
-    """Events of one attempt. `resumed_from` is the step after which earlier metrics are void, None where all stand."""
+    """Events of one attempt. `resumed_from` is the step after which earlier metrics are void, None where all stand;
+    `prompts_from` is the same of the first stage."""
 
     started: float | None = None
     resumed_from: int | None = None
+    prompts_from: int = 0
     points: Points = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     messages: list[tuple[float | None, str, str]] = field(default_factory=list)
@@ -76,19 +80,33 @@ def _step(segment: Segment, event: TrainingStep) -> None:
         if values:
             for term, value in values.items():
                 _put(points, "term/" + term, step, value)
-    segment.columns["step"] = step + 1
+    segment.columns |= {"step": step + 1, "in_prompts": False}
     if event.epoch is not None:
         segment.columns["epoch"] = event.epoch
 
 
+def _prompt(segment: Segment, event: PromptStep) -> None:
+    for name, value in ({"total": event.total} | (event.terms or {}) | {"lr": event.lr}).items():
+        if value is not None:
+            _put(segment.points, PROMPTS + name, event.step, value)
+    segment.columns |= {"prompt_step": event.step + 1, "prompt_seconds": event.seconds, "in_prompts": True}
+
+
 def _started(segment: Segment, event: RunStarted) -> None:
     segment.resumed_from = -1 if event.resumed_from is None else event.resumed_from
+    segment.prompts_from = event.prompts_from or 0
     segment.started = event.t
     texts = {name: getattr(event, name) for name in _STARTED_TEXTS}
     segment.columns |= {name: plain(text, 500) for name, text in texts.items() if text is not None}
-    numbers = {"epochs": event.epochs, "steps": event.steps}
+    numbers = {
+        "epochs": event.epochs,
+        "steps": event.steps,
+        "prompt_epochs": event.prompt_epochs,
+        "prompt_steps": event.prompt_steps,
+    }
     segment.columns |= {name: number for name, number in numbers.items() if number is not None}
     segment.columns |= {"started": segment.started or 0.0, "ended": None, "step": event.resumed_from or 0}
+    segment.columns |= {"prompt_step": event.prompts_from, "in_prompts": False}
     if event.resumed_from is None:
         segment.columns["epoch"] = None
 
@@ -128,6 +146,7 @@ def _ended(segment: Segment, event: RunEnded) -> None:
 _FOLDS: dict[type, Callable[[Segment, Any], None]] = {
     RunStarted: _started,
     TrainingStep: _step,
+    PromptStep: _prompt,
     EpochDone: _epoch,
     EvaluationDone: _evaluation,
     SystemReading: _system,

@@ -41,6 +41,11 @@ class Run(SQLModel, table=True):
     seconds: float | None = None
     epoch: int | None = None
     step: int | None = None
+    prompt_epochs: int | None = None  # of the first stage, where there is one
+    prompt_steps: int | None = None
+    prompt_step: int | None = None
+    prompt_seconds: float | None = None
+    in_prompts: bool = False  # whether it is in the first stage now
     best_epoch: int | None = None
     damaged: int = 0
 

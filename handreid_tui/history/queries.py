@@ -21,7 +21,8 @@ from handreid_tui.runs.select import choose
 class RunRow:
     """A run as lists show it. Times are Unix seconds; what is not known (yet) is None or "".
 
-    `sweep`, `role` and `trial` say what a run of a sweep was for.
+    `sweep`, `role` and `trial` say what a run of a sweep was for. `prompt_…` are of the first stage, if there is one;
+    `in_prompts` says whether it is what goes on.
     metrics: the columns of `engine.contract.metrics.metric_columns`, such as `mAP`, `val_mAP`, `best_val_mAP`, `total`.
     """
 
@@ -53,6 +54,11 @@ class RunRow:
     seconds: float | None
     epoch: int | None
     step: int | None
+    prompt_epochs: int | None
+    prompt_steps: int | None
+    prompt_step: int | None
+    prompt_seconds: float | None
+    in_prompts: bool
     best_epoch: int | None
     damaged: int
     sweep: int | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 import warnings
@@ -132,12 +133,22 @@ def explained(where: Engine | Path) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:  # the second: of statements past SQLAlchemy
         original = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR and _is_full(db.parent):  # SQLite's index of its log is mapped, not written
+            code = sqlite3.SQLITE_FULL
         if code not in SENTENCES:
             raise
         kind = Damaged if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) else UserError
         raise kind(f"The run history {db} {SENTENCES[code]}") from None
     except OSError as error:
         raise UserError(f"The run history {db} cannot be written: {_reason(error)}. {ELSEWHERE}") from None
+
+
+def _is_full(folder: Path) -> bool:
+    """Less than a page of SQLite's is free."""
+    try:
+        return shutil.disk_usage(folder).free < 1 << 15
+    except OSError:
+        return False
 
 
 def _reason(error: OSError) -> str:

@@ -11,9 +11,12 @@ from typing import Any
 
 from engine.contract import run_files
 from engine.contract.combos import Combo
-from engine.contract.config import RunConfig, resolve, setting_name
+from engine.contract.config import RunConfig, learns_texts, resolve, setting_name
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
+from engine.contract.start import MINUTES, SYNTHETIC, is_start, start_folder, start_name, start_recipe
+from engine.contract.terms import TERMS
+from engine.contract.texts import check_texts
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
 from engine.data.split import check_batch, open_split
@@ -77,15 +80,19 @@ def plan(
     """
     grid = grid or {}
     settings = _with_paths(settings, runs)
-    chosen, equal = _resolve_all(combos, seeds, settings, grid, own)
+    chosen, equal = resolve_all(combos, seeds, settings, grid, own)
     _check_loss_settings(settings | grid, chosen)
     for name, pretrained in dict.fromkeys((config.model.name, config.model.pretrained) for config in chosen):
         check_model_name(name)
         check_weights(name, pretrained)
+    chosen = [_with_start(config) for config in chosen]
+    for config in chosen:
+        if any(TERMS[term].texts for term in config.loss):
+            check_texts(config.combo, config.model.name, config.model.pretrained)
     if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Generating the synthetic hands, once …")
     split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
-    warnings = [warning for split in split_of.values() for warning in split.warnings]
+    warnings = _start_to_train(chosen) + [warning for split in split_of.values() for warning in split.warnings]
     batch_is_open = "train.ids_per_batch" not in settings | grid
     configs, batches = [], {}
     for config in chosen:
@@ -102,10 +109,13 @@ def plan(
     return Plan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
 
 
-def _resolve_all(
+def resolve_all(
     combos: list[str], seeds: list[int], settings: dict[str, Any], grid: Axes, own: dict[str, Combo] | None
 ) -> tuple[list[RunConfig], int]:
-    """The distinct configurations, a combo's together, and how many others train the same: settings of absent terms."""
+    """The distinct configurations, a combo's together, and how many others train the same: settings of absent terms.
+
+    Raises UserError on a wrong setting.
+    """
     found: dict[str, RunConfig] = {}
     points = combinations(grid)
     for combo in combos:
@@ -136,6 +146,9 @@ def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> 
         if key.startswith("loss.") and not any(term in config.loss for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
             raise UserError(f"{key} is set, but no chosen combination ({chosen}) has the term {term!r}.")
+        if key.startswith("prompts.") and not any(learns_texts(config.loss) for config in configs):
+            chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
+            raise UserError(f"{key} is set, but no chosen combination ({chosen}) learns prompts, as clip_reid does.")
 
 
 def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:
@@ -171,6 +184,22 @@ def _run(runs: Path, text: str) -> Path | None:
     ):
         raise UserError(f"Run {directory.number(run)} ({run.name}) has no weights yet to start from.")
     return run
+
+
+def _with_start(config: RunConfig) -> RunConfig:
+    """The configuration with the key of the start on synthetic hands, so that results name it."""
+    if config.model.pretrained != SYNTHETIC:
+        return config
+    named = config.model.model_copy(update={"pretrained": start_name(start_recipe())})
+    return config.model_copy(update={"model": named})
+
+
+def _start_to_train(configs: list[RunConfig]) -> list[str]:
+    """A note where a run must train its start first."""
+    keys = {config.model.pretrained.partition(":")[2] for config in configs if is_start(config.model.pretrained)}
+    if all(start_folder(cache_folder(), key).is_dir() for key in keys):
+        return []
+    return [f"The start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
 
 
 def _named(config: RunConfig, split: Split) -> RunConfig:

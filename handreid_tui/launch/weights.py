@@ -10,14 +10,23 @@ from typing import Any
 
 from engine.contract.errors import UserError
 from engine.contract.models import HUB, ON_HUB, TIMM
+from engine.contract.start import START_MODEL, is_start
 from engine.contract.weights import find_weights
 
 
 def check_weights(model: str, source: str) -> None:
-    """Raises UserError if `source` is no file, no folder with weights, no pretrained tag of `model`, and not `none`."""
+    """Raises UserError if `source` is no file, no folder with weights, no pretrained tag, and not `none`.
+
+    `synthetic` is a start for one model only.
+    """
     path = Path(source)
     if path.is_dir() and not find_weights(path):
         raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.", "model.pretrained")
+    if is_start(source) and not path.exists():
+        if model != START_MODEL:
+            text = f"The start on synthetic hands is of {START_MODEL}, not of {model}: leave out the model."
+            raise UserError(text, "model.name")
+        return
     known = pretrained_tags()
     if source == "none" or path.exists() or not known:
         return

@@ -11,6 +11,7 @@ from engine.contract.events import (
     EndReason,
     EvaluationDone,
     Event,
+    PromptStep,
     RunEnded,
     RunStarted,
     TrainerMessage,
@@ -36,6 +37,8 @@ class Progress:
     total: float | None = None
     terms: dict[str, float] = field(default_factory=dict)
     images_per_s: float = 0.0
+    prompt: PromptStep | None = None  # the latest, in the first stage
+    prompt_tenth: int = -1  # of the first stage, that was told last
     stages: dict[str, EvaluationDone] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     messages: list[TrainerMessage] = field(default_factory=list)
@@ -60,8 +63,11 @@ class Progress:
     def take(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self.started, self.status, self.first_step_at = event, "running", 0.0
+                self.started, self.status, self.first_step_at, self.prompt = event, "running", 0.0, None
+            case PromptStep():
+                self.prompt = event
             case TrainingStep():
+                self.prompt = None
                 now = event.t or 0.0
                 if not self.first_step_at:
                     self.first_step_at, self.first_step = now, event.step

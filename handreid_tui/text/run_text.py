@@ -36,9 +36,11 @@ def is_active(run: RunRow) -> bool:
 
 
 def share_done(run: RunRow) -> float:
-    """How much of the training is done, from 0 to 1."""
+    """How much of the training is done, from 0 to 1; of the first stage, while it lasts."""
     if run.status == "finished":
         return 1.0
+    if run.in_prompts and run.prompt_steps:
+        return min(1.0, (run.prompt_step or 0) / run.prompt_steps)
     return min(1.0, (run.step or 0) / run.steps) if run.steps else 0.0
 
 
@@ -46,16 +48,25 @@ def seconds_left(run: RunRow) -> float | None:
     """From the pace so far; None where there is none yet."""
     if not is_active(run) or not run.steps or not run.step or not run.seconds:
         return None
-    return run.seconds / run.step * max(0, run.steps - run.step)
+    return (run.seconds - (run.prompt_seconds or 0.0)) / run.step * max(0, run.steps - run.step)
 
 
 def epochs(run: RunRow) -> str:
-    """`41/60`: the epoch that goes on, of how many."""
+    """`41/60`: the epoch that goes on, of how many; `prompts 41/120` in the first stage."""
     if run.epochs is None:
         return ""
+    if run.in_prompts and run.prompt_epochs and run.prompt_steps and run.status != "finished":
+        epoch = max(0, (run.prompt_step or 0) - 1) * run.prompt_epochs // run.prompt_steps + 1
+        return f"prompts {epoch}/{run.prompt_epochs}"
     if run.status == "finished":
         return f"{run.epochs}/{run.epochs}"
     return f"{min(run.epoch or 0, run.epochs)}/{run.epochs}"
+
+
+def where(run: RunRow) -> str:
+    """`epoch 41/60`, or `prompts 41/120` in the first stage."""
+    text = epochs(run)
+    return text if text.startswith("prompts") else f"epoch {text}"
 
 
 def results(run: RunRow) -> str:
@@ -97,7 +108,7 @@ def headline(run: RunRow, label: str) -> list[str]:
     """The run in short pieces, the most important first. `label`: see `run_labels`."""
     parts = [f"{run.number} {label}", status(run)]
     if is_active(run):
-        parts.append(f"epoch {epochs(run)}")
+        parts.append(where(run))
         if (left := seconds_left(run)) is not None:
             parts.append(f"{duration(left)} left")
         if run.metrics["images_per_s"]:

@@ -31,35 +31,32 @@ class Group:
 
 
 def groups(screen: Screen[Any]) -> list[Group]:
-    """The actions that work on `screen`: its own, those of its widgets, those of the app."""
+    """The actions that work on `screen`: its own, its widgets', the app's; those of a class once."""
     nodes: list[DOMNode] = [screen]
     for widget in screen.walk_children():
-        own = type(widget).__module__.startswith("handreid_tui")
-        seen = any(type(widget) is type(node) for node in nodes)
-        if own and widget.display and not seen and type(widget).BINDINGS:
+        if type(widget).__module__.startswith("handreid_tui") and widget.display:
             nodes.append(widget)
     nodes.append(screen.app)
-    found = []
+    found: list[Group] = []
+    seen: set[type] = set()
     for node in nodes:
-        bindings = tuple(binding for binding in _own_bindings(node) if not binding.system and binding.description)
-        if bindings:
-            found.append(Group(node.BINDING_GROUP_TITLE or type(node).__name__, node, bindings))
+        for kind in type(node).__mro__:
+            if kind in seen or not kind.__module__.startswith("handreid_tui"):
+                continue
+            seen.add(kind)
+            own = kind.__dict__.get("BINDINGS", ())
+            bindings = tuple(each for each in own if isinstance(each, Binding) and each.description)
+            if bindings:
+                found.append(Group(kind.__dict__.get("BINDING_GROUP_TITLE") or kind.__name__, node, bindings))
     return found
 
 
-def _own_bindings(node: DOMNode) -> Iterable[Binding]:
-    """The bindings that the classes of handreid give a node: one for each action, all its keys in it."""
-    for kind in type(node).__mro__:
-        if kind.__module__.startswith("handreid_tui"):
-            for binding in kind.__dict__.get("BINDINGS", ()):
-                yield binding if isinstance(binding, Binding) else Binding(*binding)
-
-
 def keys_of(app: App[Any], binding: Binding) -> str:
-    """The keys of a binding as a user reads them: `←, h`."""
-    if binding.key_display:
+    """The keys of a binding as a user reads them: `←, h`; those of the user's keymap where it has some."""
+    own: str | None = getattr(app, "keymap", {}).get(binding.id)
+    if binding.key_display and own is None:
         return binding.key_display
-    keys = [app.get_key_display(Binding(key.strip(), "", "")) for key in binding.key.split(",")]
+    keys = [app.get_key_display(Binding(key.strip(), "", "")) for key in (own or binding.key).split(",")]
     return ", ".join(dict.fromkeys(keys))
 
 

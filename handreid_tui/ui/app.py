@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,16 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.timer import Timer
 
+from engine.contract.errors import UserError
 from handreid_tui.settings import CASES, Places
 from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
+from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template
 from handreid_tui.ui.notifications import Endings
+from handreid_tui.ui.other_programs import edit_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
+from handreid_tui.ui.terminal import messages_kept_out
 from handreid_tui.ui.theme import DARK, LIGHT, THEMES
 
 SAVE_EVERY = 1.0  # seconds
@@ -51,17 +55,20 @@ class HandreidApp(App[int]):
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {page: _opener(page) for page in PAGES}
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(str(number), f"go('{page}')", title, show=False, tooltip=f"Go to {title}")
-            for number, (page, (title, _)) in enumerate(PAGES.items(), 1)
-        ),
-        Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
-        Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
-        Binding("ctrl+o", "open_case", "Open a case", show=False, tooltip="Open a case of `handreid identify`"),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; `fg` in the shell continues"),
-        Binding("q", "quit", "Quit", tooltip="Quit; trainers continue"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            *(
+                Binding(str(number), f"go('{page}')", title, show=False, tooltip=f"Go to {title}")
+                for number, (page, (title, _)) in enumerate(PAGES.items(), 1)
+            ),
+            Binding("question_mark,f1", "help", "Help", key_display="?", tooltip="Keys of this screen"),
+            Binding("ctrl+t", "toggle_theme", "Light or dark", show=False, tooltip="Light or dark theme"),
+            Binding("ctrl+o", "open_case", "Open a case", show=False, tooltip="Open a case of `handreid identify`"),
+            Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="Suspend; `fg` in the shell continues"),
+            Binding("q", "quit", "Quit", tooltip="Quit; trainers continue"),
+        ],
+    )
 
     DEFAULT_CSS = """
     HandreidApp { background: $background; }
@@ -82,6 +89,7 @@ class HandreidApp(App[int]):
         self._first_case = case
         self.snapshot = Snapshot()
         self.problem = ""
+        self.keymap: dict[str, str] = {}
         self.endings = Endings()
         self._telling: Timer | None = None
         self._feed = Feed(places, self.post_message)
@@ -93,6 +101,7 @@ class HandreidApp(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from commands(self, screen)
         yield from (c for c in super().get_system_commands(screen) if c.title == "Theme")
+        yield SystemCommand("Edit keys", f"Other keys for any action: {keymap_file()}", self._edit_keys)
         yield SystemCommand("Screenshot", "Save the screen as SVG in the working folder", self._save_picture)
 
     def _save_picture(self) -> None:
@@ -113,9 +122,34 @@ class HandreidApp(App[int]):
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
-        self.run_worker(_load_screens, name="load screens", thread=True, exit_on_error=False)
+        self.run_worker(self._load_screens, name="load screens", thread=True, exit_on_error=False)
         if self._first_case:
             self.open_case(self._first_case)
+
+    def _load_screens(self) -> None:
+        for page in PAGES:
+            import_module(f"handreid_tui.ui.screens.{page}.screen")
+        self.call_from_thread(self._read_keys)
+
+    def _read_keys(self) -> None:
+        """Take over the user's keys; with a mistake in their file, those of before stay."""
+        try:
+            self.keymap = read_keymap(keymap_file())
+        except UserError as error:
+            self.notify(str(error), severity="error", timeout=10, markup=False)
+            return
+        self.set_keymap(self.keymap)
+
+    def _edit_keys(self) -> None:
+        """Open the keymap file in the editor, with every action in it the first time."""
+        path = keymap_file()
+        try:
+            if not path.exists():
+                write_template(path)
+            edit_file(self, path)
+        except UserError as error:
+            self.notify(f"{error} The file is {path}.", severity="error", timeout=10, markup=False)
+        self._read_keys()
 
     def _save(self) -> None:
         if self.remembered.changed:
@@ -157,11 +191,11 @@ class HandreidApp(App[int]):
         """Read what changed now, not at the next tick: after an action of the user."""
         self._feed.wake()
 
-    def open_page(self, page: str, numbers: list[int]) -> None:
-        """Go to a page and show these runs there."""
+    def open_page(self, page: str, numbers: list[int], seeds: Sequence[int] = ()) -> None:
+        """Go to a page and show these runs there; on Launch, to make them again with these seeds."""
         self.action_go(page)
         if self.current_mode == page and isinstance(self.screen, Page):
-            self.screen.call_after_refresh(self.screen.open_runs, numbers)
+            self.screen.call_after_refresh(self.screen.open_runs, numbers, seeds)
 
     def open_case(self, folder: Path) -> None:
         """Show a case on Retrieval."""
@@ -201,13 +235,9 @@ class HandreidApp(App[int]):
         self.theme = LIGHT.name if self.current_theme.dark else DARK.name
 
 
-def _load_screens() -> None:
-    for page in PAGES:
-        import_module(f"handreid_tui.ui.screens.{page}.screen")
-
-
 def run_app(places: Places, case: Path | None = None) -> int:
     """Show the terminal UI, with a case to begin with, until the user quits. Returns the exit status."""
     app = HandreidApp(places, case=case)
-    app.run()
+    with messages_kept_out():
+        app.run()
     return app.return_code or 0

@@ -22,6 +22,7 @@ from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch.slurm.ledger import has_open_tasks
 from handreid_tui.launch.slurm.sync import take_in
+from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.text.manager_log import log_bug
 from handreid_tui.ui.device_usage import Device, Devices
@@ -36,6 +37,7 @@ TICK_ACTIVE = 0.2  # seconds between two looks at the disk while a run goes on
 TICK_IDLE = 0.4
 DEVICES_EVERY = 2.0
 SWEEPS_EVERY = 10.0
+FOLDERS_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Snapshot:
     """All runs by number, oldest first, as the history held them at one moment.
 
     settings: by run, the configuration keys in which runs differ. loaded: whether the history was read at all.
+    left_out: a sentence for each folder that holds a run and is not listed.
     """
 
     runs: Mapping[int, RunRow] = field(default_factory=lambda: MappingProxyType({}))
@@ -50,6 +53,7 @@ class Snapshot:
     devices: tuple[Device, ...] = ()
     loaded: bool = False
     history: Engine | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def opened(self) -> Engine:
@@ -125,9 +129,10 @@ class Feed:
         watched = sqlite3.connect(self._places.db, timeout=5.0)
         devices = Devices()
         try:
-            snapshot, version, looked_at_devices = Snapshot(history=history), None, 0.0
+            snapshot, version = Snapshot(history=history), None
+            looked_at_devices = looked_at_folders = 0.0
             while not self._closed and not get_current_worker().is_cancelled:
-                ingest(history, self._places.runs)
+                problems = ingest(history, self._places.runs).problems
                 before, snapshot = snapshot, snapshot
                 # Another manager may have taken the events in: ask the file whether anything changed, not ingest.
                 now = watched.execute("PRAGMA data_version").fetchone()
@@ -140,6 +145,10 @@ class Feed:
                     snapshot = replace(snapshot, runs=runs, settings=settings, loaded=True)
                 self._ask_slurm()
                 self._look_after_sweeps()
+                if time.monotonic() - looked_at_folders > FOLDERS_EVERY:
+                    looked_at_folders = time.monotonic()
+                    left_out = (*directory.left_out(self._places.runs), *problems)
+                    snapshot = snapshot if left_out == snapshot.left_out else replace(snapshot, left_out=left_out)
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())
@@ -181,7 +190,7 @@ class Feed:
     def _tell(self, before: Snapshot, now: Snapshot) -> None:
         numbers = before.runs.keys() | now.runs.keys()
         changed = frozenset(n for n in numbers if before.runs.get(n) != now.runs.get(n))
-        if changed or before.devices != now.devices or not before.loaded:
+        if changed or before.left_out != now.left_out or before.devices != now.devices or not before.loaded:
             self._post(RunsChanged(now, changed if before.loaded else None))
 
 

@@ -11,12 +11,14 @@ from textual.widget import Widget
 from handreid_tui.ui.actions import keys_of
 
 LAST = ("app.command_palette", "command_palette", "help", "quit")
+OBVIOUS = ("up", "down", "home", "end", "pageup", "pagedown")
+LONGEST = 14  # characters of what a key does, that there may be room for
 
 Key = tuple[str, str, str]
 
 
 class KeyBar(Widget):
-    """As many keys as fit, those of the focused widget and the page first; help, palette and quit at the right."""
+    """As many keys as fit: the usual ones first, then others of the focused widget and the page; help and quit last."""
 
     DEFAULT_CSS = """
     KeyBar { dock: bottom; height: 1; background: $panel; color: $secondary; padding: 0 1;
@@ -34,14 +36,26 @@ class KeyBar(Widget):
         self._update(self.screen)
 
     def _update(self, screen: Screen[Any]) -> None:
-        shown = {
-            found.binding.action: (found.binding.key, keys_of(self.app, found.binding), found.binding.description)
-            for found in screen.active_bindings.values()
-            if (found.binding.show or found.binding.action in LAST) and found.enabled
-        }
+        shown: dict[str, Key] = {}
+        more: dict[str, Key] = {}
+        left_out: set[str] = set()
+        for found in screen.active_bindings.values():  # one for each key; the first key of an action is shown
+            binding = found.binding
+            key = (binding.key, keys_of(self.app, binding), binding.description)
+            if not found.enabled or not binding.description or binding.action in left_out:
+                continue
+            if binding.action in LAST:
+                shown[binding.action] = key
+            elif binding.show:
+                shown.setdefault(binding.action, key)
+            elif binding.key in OBVIOUS or not binding.tooltip or (binding.id or "app.").startswith("app."):
+                left_out.add(binding.action)
+            elif len(binding.description) <= LONGEST:
+                more.setdefault(binding.action, key)
         ends = [shown.pop(action) for action in LAST if action in shown]
-        if (list(shown.values()), ends) != (self._keys, self._ends):
-            self._keys, self._ends = list(shown.values()), ends
+        keys = [*shown.values(), *(key for action, key in more.items() if action not in shown)]
+        if (keys, ends) != (self._keys, self._ends):
+            self._keys, self._ends = keys, ends
             self.refresh()
 
     def render(self) -> Content:
@@ -49,10 +63,9 @@ class KeyBar(Widget):
         left: list[Content] = []
         for each in self._keys:
             width = len(each[1]) + len(each[2]) + 3
-            if width > room:
-                break
-            room -= width
-            left.append(_key(*each))
+            if width <= room:
+                room -= width
+                left.append(_key(*each))
         return Content.assemble(*left, " " * max(0, room), *(_key(*each) for each in self._ends))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from textual.app import ComposeResult
@@ -30,8 +30,8 @@ class Manager(Protocol):
     def look_again(self) -> None:
         """Read what changed now."""
 
-    def open_page(self, page: str, numbers: list[int]) -> None:
-        """Go to a page and show these runs there."""
+    def open_page(self, page: str, numbers: list[int], seeds: Sequence[int] = ()) -> None:
+        """Go to a page and show these runs there; on Launch, to make them again with these seeds."""
 
 
 class Page(Screen[None]):
@@ -53,8 +53,8 @@ class Page(Screen[None]):
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         """Show the runs; `changed`: the numbers of those that differ from the last time, None for all."""
 
-    def open_runs(self, numbers: list[int]) -> None:
-        """Show these runs: the user asked for them on another page."""
+    def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
+        """Show these runs: the user asked for them on another page. seeds: see `Manager.open_page`."""
 
     def show_nothing(self, why: str) -> None:
         """Say in the place of the runs why there are none to show: the history cannot be read."""

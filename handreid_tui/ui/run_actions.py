@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.data.wording import count
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import Confirm
@@ -45,6 +47,31 @@ class RunActions:
                 self.do(lambda: _stop(runs))
 
         self._page.app.push_screen(Confirm("Stop", _question(runs), "Stop"), answered)
+
+    def stop_sweep(self, runs: Path, number: int) -> None:
+        """Ask, then stop a sweep: its running trials after their step, its queued ones at once."""
+
+        def job() -> str:
+            from handreid_tui.sweeps import actions
+
+            return f"Sweep @{number} stopped ({count(actions.stop(runs, number), 'run')})."
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.do(job)
+
+        question = f"Stop sweep @{number}? Running trials finish their step; r resumes it."
+        self._page.app.push_screen(Confirm("Stop", question, "Stop"), answered)
+
+    def resume_sweep(self, runs: Path, number: int) -> None:
+        """Continue a stopped sweep."""
+
+        def job() -> str:
+            from handreid_tui.sweeps import actions
+
+            return f"Sweep @{number} continues ({count(actions.resume(runs, number), 'run')} resumed)."
+
+        self.do(job)
 
     def resume(self, selected: Sequence[RunRow]) -> None:
         """Resume those of the selected runs that were stopped, failed or lost."""

@@ -17,6 +17,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from handreid_tui.ui.keymap import named
+
 Key = TypeVar("Key", bound=Hashable)
 Cell = str | tuple[str, str]
 """Text, or text and style: names of theme colours without `$`, and bold, dim, underline."""
@@ -38,14 +40,17 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
     """Rows with a cursor. `cells(key)` makes the cells of a row when it comes into sight."""
 
     BINDING_GROUP_TITLE = "Table"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Next row", show=False),
-        Binding("up,k", "move(-1)", "Previous row", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("home,g", "to(0)", "First row", show=False),
-        Binding("end,G", "to(-1)", "Last row", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "table",
+        [
+            Binding("down,j", "move(1)", "Next row", show=False),
+            Binding("up,k", "move(-1)", "Previous row", show=False),
+            Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
+            Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
+            Binding("home,g", "to(0)", "First row", show=False),
+            Binding("end,G", "to(-1)", "Last row", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     RowTable { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
                border-subtitle-color: $secondary; padding: 0 1; scrollbar-size-vertical: 1;
@@ -167,6 +172,9 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._cache.clear()
+
+    def on_resize(self) -> None:
+        self._keep_in_sight()
 
     def on_focus(self) -> None:
         self._refresh_current()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engine.contract.errors import UserError
 from handreid_tui.text.streams import ERRORS
@@ -27,6 +29,28 @@ def check_terminal() -> None:
     if isinstance(sys.__stderr__, io.TextIOWrapper):
         # Textual draws there, and a locale without UTF-8 mostly belongs to a terminal with it.
         sys.__stderr__.reconfigure(encoding="utf-8", errors=ERRORS)
+
+
+@contextmanager
+def messages_kept_out() -> Iterator[None]:
+    """Standard error belongs to Textual, which draws there: what C libraries such as libtiff print on it is dropped."""
+    python = sys.__stderr__
+    if python is None or python.closed:
+        yield
+        return
+    python.flush()
+    number = python.fileno()
+    drawn = os.dup(number)
+    sys.__stderr__ = open(drawn, "w", encoding="utf-8", errors=ERRORS)  # type: ignore[misc]  # noqa: PTH123, SIM115
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), number)
+    try:
+        yield
+    finally:
+        sys.__stderr__.flush()
+        os.dup2(drawn, number)
+        sys.__stderr__.close()
+        sys.__stderr__ = python  # type: ignore[misc]
 
 
 def _is_terminal(stream: io.TextIOBase) -> bool:

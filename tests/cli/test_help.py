@@ -16,20 +16,18 @@ from typer.testing import CliRunner
 from engine.contract.choices import ASPECTS, Subset
 from engine.contract.config import resolve
 from handreid_tui.cli import options
-from handreid_tui.cli.app import GROUPS, app
-from handreid_tui.cli.commands import machine
+from handreid_tui.cli.app import GROUPS, command_line, function_of
 from handreid_tui.compare.formats import FORMATS
 from handreid_tui.compare.plots import PLOTS
 from handreid_tui.compare.table import By
 
-COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
-COMMANDS |= {"data check": machine.data_check}
+COMMANDS = {name: function_of(place) for group in GROUPS.values() for name, place in group.items()}
 WITHOUT_A_DEFAULT = {"filter", "sbatch", "set", "tag"}  # nothing is taken unless it is given
 
 
 def help_of(name: str) -> str:
     """The help of a command as plain text, without its frames and its line breaks."""
-    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"})
+    shown = CliRunner().invoke(command_line(), [*name.split(), "--help"], env={"COLUMNS": "300"})
     assert shown.exit_code == 0
     return " ".join(re.sub(r"[│╭╮╰╯─]|\x1b\[[0-9;]*m", " ", shown.output).split())
 
@@ -78,7 +76,7 @@ def test_the_defaults_that_the_help_shows_are_those_that_are_taken() -> None:
 
 
 def test_the_options_of_run_are_in_groups() -> None:
-    shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "120"}).output
+    shown = CliRunner().invoke(command_line(), ["run", "--help"], env={"COLUMNS": "120"}).output
     groups = re.findall(r"╭─ (\w+) ─", shown)
     assert set(groups) == {"Options", "Data", "Model", "Training", "Queue", "Output", "Places"}
 
@@ -91,7 +89,7 @@ def test_the_choices_of_the_command_line_are_those_of_the_program() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    shown = CliRunner().invoke(app, ["--version"])
+    shown = CliRunner().invoke(command_line(), ["--version"])
     assert shown.output.split() == ["handreid", version("handreid")]
 
 
@@ -121,7 +119,16 @@ def test_a_wrong_option_or_value_is_one_sentence_and_status_2(words: str, mistak
 
 
 def test_the_shell_completes_choices() -> None:
-    command = [sys.executable, "-c", "from handreid_tui.cli.app import app; app(prog_name='handreid')"]
+    command = [sys.executable, "-m", "handreid_tui"]
     asked = {"_HANDREID_COMPLETE": "complete_bash", "COMP_WORDS": "handreid compare --format ", "COMP_CWORD": "3"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin"} | asked)
     assert done.stdout.split() == list(FORMATS)
+
+
+def test_tune_takes_the_options_of_run_as_run_declares_them() -> None:
+    run, tune = (get_type_hints(COMMANDS[name], include_extras=True) for name in ("run", "tune"))
+    own = {"combo", "return"}
+    assert {name: hint for name, hint in tune.items() if name in run.keys() - own} == {
+        name: hint for name, hint in run.items() if name in tune.keys() - own
+    }
+    assert {"data", "format", "subset", "gallery", "model", "epochs", "device", "set", "detach"} <= run.keys() & tune

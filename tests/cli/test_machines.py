@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,30 @@ def test_where_no_file_can_grow_a_command_ends_with_a_sentence(tmp_path: Path, w
     done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_on_a_full_disk_runs_can_be_deleted_and_the_history_says_why_it_cannot_be_read(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        runs = [finish(make_run(disk / "runs", "ce")) for _ in range(2)]
+        (runs[0] / "checkpoints").mkdir()
+        (runs[0] / "checkpoints" / "epoch.pt").write_bytes(bytes(200_000))
+        call = partial(subprocess.run, cwd=disk, capture_output=True, text=True, timeout=100)
+        assert call([*HANDREID, "runs"]).returncode == 0
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        shown = call([*HANDREID, "show", "1"])
+        assert shown.returncode == 2 and "the disk is full" in shown.stderr
+        gone = call([*HANDREID, "rm", "1", "--purge", "--yes"])
+        assert gone.returncode == 0 and "Deleted 0001-ce" in gone.stderr, gone.stderr
+        assert not runs[0].exists() and runs[1].exists()
+        assert call([*HANDREID, "show", "2"]).returncode == 0  # there is room again
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.parametrize(

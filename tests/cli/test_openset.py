@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,19 @@ def test_a_mistake_is_one_sentence(place: Path, words: list[str], said: str) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_groups_are_those_of_the_table_and_small_ones_are_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda table: table.encode(),
+        lambda table: table.replace(",", "\t").encode("utf-16"),
+        lambda table: table.replace(",", ";").replace("gender", " Gender ").encode("utf-8-sig"),
+        lambda table: table.partition("\n")[2].encode(),
+    ],
+    ids=["published", "tabs in UTF-16", "semicolons", "without a header"],
+)
+def test_groups_are_those_of_the_table_and_small_ones_are_counted(
+    tmp_path: Path, saved: Callable[[str], bytes]
+) -> None:
     people = identities()
     images = tmp_path / "images"
     plant(tmp_path / "runs", 1, "ce", clusters(people, 0.6), people, images=images)
@@ -80,7 +93,7 @@ def test_groups_are_those_of_the_table_and_small_ones_are_counted(tmp_path: Path
         for place, name in enumerate(people.tolist())
     ]
     header = "id,age,gender,skinColor,accessories,nailPolish,aspectOfHand,imageName,irregularities"
-    (images / "HandInfo.csv").write_text("\n".join([header, *rows]))
+    (images / "HandInfo.csv").write_bytes(saved("\n".join([header, *rows])))
     found = json.loads(handreid("openset", "1", "--fpir", "0.3", "--by", "sex", "--json", cwd=tmp_path).stdout)
     male, female = (next(g for g in found[0]["groups"] if g["group"] == sex) for sex in ("male", "female"))
     assert male["people"] == 20 and male["fnir_at"] is not None

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LINES = {
     "started": {"pid": 7, "dataset": "hands", "device_name": "CPU", "image_size": 64, "resumed_from": 3},
     "step": {"step": 0, "epoch": 1, "total": 1.5, "terms": {"ce": 1.5}, "lr": 1e-3, "images_per_s": 12.0},
+    "prompt": {"step": 0, "epoch": 1, "total": 2.5, "terms": {"i2t": 1.5, "t2i": 1.0}, "lr": 1e-5, "seconds": 0.5},
     "epoch": {"step": 9, "epoch": 1, "seconds": 2.5, "geometry": {"intra": 0.5}, "total": 1.5, "ce": 1.25},
     "evaluation": {"step": 9, "stage": "final", "trials": 10, "queries_without_match": 0.5, "rank1": 0.75, "new": 1.0},
     "system": {"step": 9, "cpu": 0.5, "gpu_memory": 1e9},
@@ -82,7 +83,7 @@ def test_a_field_is_added_in_one_place(tmp_path: Path) -> None:
     declared = (ROOT / "engine" / "contract" / "events.py").read_text()
     place = "    pid: Annotated[int | None, whole] = None\n"
     assert declared.count(place) == 1
-    fresh = place + '    fresh: Annotated[str | None, _text, "a test"] = None\n'
+    fresh = place + '    fresh: Annotated[str | None, as_text, "a test"] = None\n'
     (tmp_path / "events.py").write_text(declared.replace(place, fresh))
     script = """
 from pathlib import Path

@@ -13,7 +13,7 @@ from engine.contract.terms import TERMS
 
 def test_the_missions_table_is_there() -> None:
     losses = {"zero_shot", "ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "facenet", "ce_facenet"}
-    assert set(COMBOS) == losses | {"mba_net"}
+    assert set(COMBOS) == losses | {"clip_reid", "clip_handid", "mba_net"}
     assert COMBOS["ce_triplet_center"].weights == {"ce": 1.0, "triplet": 1.0, "center": 5e-4}
 
 
@@ -119,3 +119,12 @@ def test_the_recipe_of_a_published_system_stands_above_the_models_and_below_the_
     config = resolve("system", 0, own, **{"model.name": "ViT-B-16"})
     assert (config.train.epochs, config.train.decay, config.train.lr) == (70, 0.5, 5e-6)
     assert resolve("system", 0, own, **{"model.name": "ViT-B-16", "train.epochs": 3}).train.epochs == 3
+
+
+def test_an_option_of_a_models_recipe_stands_below_the_combinations_own() -> None:
+    assert resolve("clip_reid").loss["i2t"]["scale"] == 30
+    assert resolve("clip_reid", **{"model.name": "ViT-B-16"}).loss["i2t"]["scale"] == 0
+    assert resolve("clip_reid", **{"loss.i2t.scale": 5}).loss["i2t"]["scale"] == 5
+    own = {"mine": Combo("Mine", "My own.", {"i2t": 1.0}, {"i2t": {"scale": 7.0}})}
+    assert resolve("mine", 0, own).loss["i2t"]["scale"] == 7
+    assert "i2t" not in resolve("ce").loss

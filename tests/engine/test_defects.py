@@ -9,6 +9,7 @@ import csv
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from engine.training.schedule import rate_factor
 from engine.training.setup import prepare
 from tests.support.training import events_of, small_config, train_in
 
-COMBOS = ["ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "ce+cosface+supcon+circle"]
+COMBOS = ["ce", "ce_triplet", "ce_triplet_center", "ce_arcface", "ce+cosface+supcon+circle", "clip_reid", "clip_handid"]
 
 
 @pytest.mark.parametrize("combo", COMBOS)
@@ -51,6 +52,8 @@ def test_2_the_reported_terms_weighted_add_up_to_the_total(combo: str, hands: Pa
 @pytest.mark.parametrize("term", TERMS)
 def test_2_the_gradient_of_every_term_reaches_the_encoder(term: str, hands: Path) -> None:
     setup = prepare(small_config(term, hands))
+    if learnt := setup.objective.learnt_texts():
+        learnt.texts.normal_()
     chosen = setup.sampler.batch(0)
     setup.model.train()
     features = setup.model(setup.augmentation.plain(setup.images[setup.train[chosen]]))
@@ -96,7 +99,8 @@ def test_3_centers_move_to_their_class_means_at_their_own_rate(hands: Path) -> N
 def test_4_each_term_sees_its_side_of_the_neck(term: str) -> None:
     torch.manual_seed(0)
     before, after = (torch.randn(12, 8, requires_grad=True) for _ in range(2))
-    objective = Objective({term: TERMS[term].defaults}, [8], 4)
+    read = SimpleNamespace(forward=lambda words: words[:, 0], width=8)  # in the place of a text tower
+    objective = Objective({term: TERMS[term].defaults}, [8], 4, read)
     objective([Feature(before, after)], torch.arange(12) // 3).total.backward()
     classifies = term in ("ce", "arcface", "cosface")
     assert (after.grad is not None) == classifies

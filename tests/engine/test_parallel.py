@@ -16,9 +16,12 @@ from tests.support.training import events_of, small_config, train_in
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def test_two_processes_learn_what_one_learns(hands: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "combo", ["ce_triplet_center", "clip_reid", pytest.param("clip_handid", marks=pytest.mark.long)]
+)
+def test_two_processes_learn_what_one_learns(combo: str, hands: Path, tmp_path: Path) -> None:
     settings = {"train__precision": "float32", "train__ids_per_batch": 4, "train__images_per_id": 2}
-    config = small_config("ce_triplet_center", hands, **settings, train__optimizer="adam", train__lr=1e-4)
+    config = small_config(combo, hands, **settings, train__optimizer="adam", train__lr=1e-4)
     train_in(tmp_path / "one", config)
     two = tmp_path / "two"
     two.mkdir()
@@ -29,8 +32,9 @@ def test_two_processes_learn_what_one_learns(hands: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     (started,) = events_of(two, "started")
     assert started["world_size"] == 2
-    losses = [[step["total"] for step in events_of(run, "step")] for run in (tmp_path / "one", two)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    for kind in ("prompt", "step"):  # the stages
+        losses = [[step["total"] for step in events_of(run, kind)] for run in (tmp_path / "one", two)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     first, second = (load_file(run / "checkpoints/best/model.safetensors") for run in (tmp_path / "one", two))
     for name, value in first.items():
         # Adam divides by the root of the second moment: rounding in a tiny gradient may move a weight by a step

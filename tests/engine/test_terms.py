@@ -91,7 +91,7 @@ def test_a_new_term_is_shown_by_combos_launch_and_docs(proto: str, capsys: pytes
     assert json.loads(capsys.readouterr().out)["terms"][proto]["options"] == {"pull": 2.0, "rate": 0.25}
     show_combos({}, as_json=False)
     assert "Pulls each image to a prototype." in " ".join(capsys.readouterr().out.split())
-    assert "Prototypes" in about(find_combo("proto"), None).plain
+    assert "Prototypes" in about("proto", find_combo("proto"), None).plain
     assert "| `proto` | pull · mean ‖x - p_y‖² | 1 | pull 2, rate 0.25 | after the neck |" in terms_table()
 
 
@@ -111,7 +111,9 @@ def test_every_term_is_whole(name: str) -> None:
             assert option.tune.low < option.tune.high
             assert not option.tune.log or option.tune.low > 0
     assert not term.own_rate or term.own_rate in term.options
-    losses = engine.losses.LOSSES[name](8, 4, **{k: o.default for k, o in term.options.items() if k != term.own_rate})
+    options = {key: option.default for key, option in term.options.items() if key != term.own_rate}
+    tower = {"read": lambda words: words[:, 0], "width": 8} if term.texts == "inverted" else {}
+    losses = engine.losses.LOSSES[name](8, 4, **options, **tower)
     assert losses(torch.randn(8, 8), torch.arange(8) // 2).ndim == 0
 
 

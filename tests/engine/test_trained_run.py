@@ -119,6 +119,14 @@ def test_a_run_that_cannot_be_written_is_scored_all_the_same(
     assert obstacle != "a full disk" or not list((copy / "evaluations").iterdir())
 
 
+def test_an_export_without_room_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "engine", "export", str(run), str(tmp_path / "out" / "encoder")]
+    limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *words]
+    done = subprocess.run(limited, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "") and "The disk is full" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("prefix", ["visual.", "", "image_encoder.", "module.visual."])
 @pytest.mark.parametrize("format", ["safetensors", "pt", "wrapped"])
 def test_weights_are_found_below_any_prefix(run: Path, tmp_path: Path, prefix: str, format: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from engine.contract.errors import UserError
 from handreid_tui.launch import file_locks, lifecycle
+from handreid_tui.launch.shim import CPU_NICENESS
 from handreid_tui.runs.attempt import Attempt
 from handreid_tui.runs.claim import process_started
 from handreid_tui.runs.safe_files import read_json
@@ -50,6 +51,14 @@ def test_a_launched_run_finishes_and_leaves_its_traces_and_no_process(runs: Path
 def test_launch_returns_while_the_run_goes_on(runs: Path) -> None:
     path = start(make_run(runs, steps=10_000))
     assert observe(path).status == "running"
+    lifecycle.stop(path)
+
+
+def test_a_trainer_on_the_cpu_leaves_the_terminal_its_turn(runs: Path) -> None:
+    path = start(make_run(runs, steps=10_000))
+    process = read_json(path / "process.json")
+    shim, trainer = (os.getpriority(os.PRIO_PROCESS, int(process[who])) for who in ("shim", "trainer"))
+    assert trainer == min(19, shim + CPU_NICENESS)
     lifecycle.stop(path)
 
 

@@ -23,6 +23,7 @@ SMALL: dict[str, Any] = {
     "train.head_lr": 1e-3,
     "train.optimizer": "adamw",
     "train.warmup_epochs": 0,
+    "prompts.epochs": 2,
     "data.trials": 2,
     "evaluation.every": 1,
     "device": "cpu",

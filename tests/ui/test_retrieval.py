@@ -17,7 +17,7 @@ from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.screens.retrieval.pair import PairView
 from handreid_tui.ui.screens.retrieval.picture import GRAYS, Part, strips
 from handreid_tui.ui.screens.retrieval.queries import shared_prefix, short_identity
-from handreid_tui.ui.screens.retrieval.tile import Picture, Tile
+from handreid_tui.ui.screens.retrieval.tile import Drawing, Tile
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.pty_terminal import PtyTerminal
 from tests.support.tui_tools import opened, shows, text_of, until
@@ -96,7 +96,7 @@ async def test_a_pair_opens_at_full_size_and_zooms_together(size, tmp_path):
         before = text_of(app)
         await pilot.press("plus", "plus", "l")
         await shows(pilot, "zoom 4×")
-        left, right = app.screen.query(Picture)
+        left, right = app.screen.query(Drawing)
         assert left._pixels is not None and right._pixels is not None
         assert left._pixels.shape == right._pixels.shape == (12, 16, 3)  # a quarter of 48 x 64
         await pilot.press("0")

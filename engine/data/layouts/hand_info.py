@@ -14,13 +14,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS
 from engine.data.wording import count
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
 FILES = ("HandInfo.csv", "HandInfo.txt", "HandInfo.tsv")
 COLUMNS = ("id", "accessories", "aspectOfHand", "imageName")
+LABELS = ("gender", "skinColor", "age")  # of the person; a table may lack them
 PUBLISHED = (  # the order of the published table
     *("id", "age", "gender", "skinColor", "accessories", "nailPolish"),
     *("aspectOfHand", "imageName", "irregularities"),
@@ -36,6 +41,7 @@ class Row:
     aspect: str
     accessories: bool
     name: str
+    labels: tuple[str, ...]  # in the order of LABELS; empty where the table has none
 
 
 def read_table(path: Path) -> list[Row]:
@@ -89,7 +95,7 @@ def _separator(text: str) -> str:
     return max(SEPARATORS, key=first.count)
 
 
-def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[Row]:
+def _parse(path: Path, reader: Reader, separator: str) -> Iterator[Row]:
     lines: Iterator[tuple[int, list[str]]] = (line for line in _numbered(reader) if any(map(str.strip, line[1])))
     number, first = next(lines, (0, []))
     found = [_place(first, column) for column in COLUMNS]
@@ -104,23 +110,26 @@ def _parse(path: Path, reader: Iterator[list[str]], separator: str) -> Iterator[
             )
         places = headless
         lines = chain([(number, first)], lines)
+        first = [""] * (len(first) - len(PUBLISHED)) + list(PUBLISHED)
+    label_places = [_place(first, label) for label in LABELS]
     seen: set[str] = set()
     for number, values in lines:
         line = f"{path}, line {number}"
-        if len(values) <= max(places):
+        if len(values) <= max(*places, *(place for place in label_places if place is not None)):
             raise UserError(
                 f"{line}: has {count(len(values), 'value')}, but the first line has {count(len(first), 'column')}."
             )
-        row = _row(line, *(values[place].strip() for place in places))
+        labels = ["" if place is None else values[place].strip() for place in label_places]
+        row = _row(line, labels, *(values[place].strip() for place in places))
         if row.name in seen:
             raise UserError(f"{line}: the image {row.name} already has a row: delete one of the two.")
         seen.add(row.name)
         yield row
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
     for values in reader:
-        yield reader.line_num, values  # type: ignore[attr-defined]
+        yield reader.line_num, values
 
 
 def _place(header: Sequence[str], column: str) -> int | None:
@@ -158,7 +167,7 @@ def _aspect(text: str) -> str | None:
     return next((aspect for aspect in ASPECTS if sorted(aspect.split("-")) == sorted(words)), None)
 
 
-def _row(line: str, person: str, accessories: str, aspect: str, name: str) -> Row:
+def _row(line: str, labels: Sequence[str], person: str, accessories: str, aspect: str, name: str) -> Row:
     number, known = _number(person), _aspect(aspect)
     if number is None:
         raise UserError(f"{line}: the id {_short(person)} is not a whole number.")
@@ -169,7 +178,7 @@ def _row(line: str, person: str, accessories: str, aspect: str, name: str) -> Ro
         raise UserError(f"{line}: aspectOfHand is {_short(aspect)}, but must be one of {names}.")
     if not name.isprintable() or not name or name.startswith(".") or any(mark in name for mark in "/\\:"):
         raise UserError(f"{line}: the image name {_short(name)} is not the plain name of a file.")
-    return Row(number, known, YES_OR_NO[accessories.lower()], name)
+    return Row(number, known, YES_OR_NO[accessories.lower()], name, tuple(labels))
 
 
 def _short(value: str) -> str:

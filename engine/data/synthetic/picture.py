@@ -14,10 +14,16 @@ OVERSAMPLING = 1.5
 
 
 def draw(
-    person: Person, marks: Marks, scene: Scene, size: int, palmar: bool = False, mirror: bool = False
+    person: Person,
+    marks: Marks,
+    scene: Scene,
+    size: int,
+    palmar: bool = False,
+    mirror: bool = False,
+    oversampling: float = OVERSAMPLING,
 ) -> Image.Image:
     """The picture, `size` x `size` pixels, RGB. The thumb is on the left; `mirror` puts it on the right."""
-    side = -(-int(size * OVERSAMPLING) // 4) * 4
+    side = -(-int(size * oversampling) // 4) * 4
     right, down = (0.5 + scene.position) * side
     view = View(side, side * scene.scale / 190, scene.rotation, (float(right), float(down)))
     posed = fingers(person, scene, view)

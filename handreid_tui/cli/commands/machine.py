@@ -17,7 +17,6 @@ from handreid_tui.cli.options import (
     places,
     slurm_request,
 )
-from handreid_tui.settings import read_user_file
 
 
 def serve(
@@ -38,6 +37,7 @@ def serve(
 def combos(as_json: Json = False) -> None:
     """List the loss terms and the named combinations."""
     from handreid_tui.cli.combos import show_combos
+    from handreid_tui.settings import read_user_file
 
     show_combos(read_user_file().combos, as_json)
 
@@ -72,6 +72,7 @@ def doctor(
     Example: `handreid doctor --on slurm`
     """
     from handreid_tui.cli.doctor import examine
+    from handreid_tui.settings import read_user_file
 
     user = read_user_file()
     raise typer.Exit(examine(places(db, runs, user), slurm_request(user, on, None, sbatch), as_json))

@@ -34,6 +34,7 @@ from handreid_tui.ui.chart.compose import (
 )
 from handreid_tui.ui.chart.raster import View
 from handreid_tui.ui.chart.smooth import LEVELS
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.theme import series_colors
 
 CLOSEST_ZOOM = 1e-6
@@ -54,23 +55,26 @@ class Chart(Widget, can_focus=True):
     Chart:focus { border: round $border; }
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the previous point"),
-        Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
-        Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
-        Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),
-        Binding("end,G", "cursor_to(1)", "Cursor to the end", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", show=False),
-        Binding("minus", "zoom(2)", "Zoom out", show=False),
-        Binding("shift+left,comma", "pan(-0.25)", "Pan left", key_display="shift+←", show=False),
-        Binding("shift+right,full_stop", "pan(0.25)", "Pan right", key_display="shift+→", show=False),
-        Binding("0", "reset", "Reset zoom", show=False),
-        Binding("L", "toggle_log", "Log y"),
-        Binding("right_square_bracket", "smooth(1)", "Smoother", key_display="]"),
-        Binding("left_square_bracket", "smooth(-1)", "Less smooth", key_display="[", show=False),
-        Binding("z", "toggle_full", "Full size"),
-        Binding("escape", "clear_cursor", "Hide the cursor", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "chart",
+        [
+            Binding("left,h", "cursor(-1)", "Cursor left", key_display="←→", tooltip="Cursor to the previous point"),
+            Binding("right,l", "cursor(1)", "Cursor right", show=False, tooltip="Cursor to the next point"),
+            Binding("asterisk", "cursor_to_best", "Best", key_display="*", tooltip="Cursor to the best value"),
+            Binding("home,g", "cursor_to(0)", "Cursor to the start", show=False),
+            Binding("end,G", "cursor_to(1)", "Cursor to the end", show=False),
+            Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+", show=False),
+            Binding("minus", "zoom(2)", "Zoom out", show=False),
+            Binding("shift+left,comma", "pan(-0.25)", "Pan left", key_display="shift+←", show=False),
+            Binding("shift+right,full_stop", "pan(0.25)", "Pan right", key_display="shift+→", show=False),
+            Binding("0", "reset", "Reset zoom", show=False),
+            Binding("L", "toggle_log", "Log y"),
+            Binding("right_square_bracket", "smooth(1)", "Smoother", key_display="]"),
+            Binding("left_square_bracket", "smooth(-1)", "Less smooth", key_display="[", show=False),
+            Binding("z", "toggle_full", "Full size"),
+            Binding("escape", "clear_cursor", "Hide the cursor", show=False),
+        ],
+    )
 
     class LookChanged(Message):
         """Cursor, window, smoothing or axis changed by the user; sibling charts may follow."""
@@ -219,8 +223,7 @@ class Chart(Widget, can_focus=True):
 
     # --- what the user does
 
-    def _user_look(self, **changes: object) -> None:
-        look = replace(self.look, **changes)  # type: ignore[arg-type]
+    def _set_user_look(self, look: Look) -> None:
         if look != self.look:
             self.set_look(look)
             self.post_message(self.LookChanged(self))
@@ -232,7 +235,7 @@ class Chart(Widget, can_focus=True):
         """To the next point in sight that is in another column; a hidden cursor appears in the middle."""
         x0, x1 = self._window()
         if self.look.cursor is None:
-            self._user_look(cursor=nearest_point(self.lines, (x0 + x1) / 2))
+            self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, (x0 + x1) / 2)))
             return
         here = nearest_point(self.lines, self.look.cursor)
         points = points_of(self.lines)
@@ -242,21 +245,23 @@ class Chart(Widget, can_focus=True):
         beyond |= (points - here) * direction > 0 if (columns == column).sum() < 3 else False
         found = points[beyond & (points >= x0) & (points <= x1)]
         if len(found):
-            self._user_look(cursor=float(found[0] if direction > 0 else found[-1]))
+            self._set_user_look(replace(self.look, cursor=float(found[0] if direction > 0 else found[-1])))
 
     def action_cursor_to(self, share: int) -> None:
-        self._user_look(cursor=nearest_point(self.lines, self._window()[share]))
+        self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, self._window()[share])))
 
     def action_cursor_to_best(self) -> None:
         """To the best value of the first line, in sight or not."""
         found = best_point(self.lines[0], self.better) if self.lines else None
         if found is not None:
             x0, x1 = self._window()
-            self._user_look(cursor=found, window=self.look.window if x0 <= found <= x1 else None)
+            self._set_user_look(
+                replace(self.look, cursor=found, window=self.look.window if x0 <= found <= x1 else None)
+            )
 
     def action_clear_cursor(self) -> None:
         if self.look.cursor is not None:
-            self._user_look(cursor=None)
+            self._set_user_look(replace(self.look, cursor=None))
         elif self.screen.maximized is self:
             self.screen.minimize()
 
@@ -266,7 +271,7 @@ class Chart(Widget, can_focus=True):
         middle = at if at is not None else self.look.cursor if self.look.cursor is not None else (x0 + x1) / 2
         width = max((x1 - x0) * factor, (high - low) * CLOSEST_ZOOM)
         if width >= high - low:
-            self._user_look(window=None)
+            self._set_user_look(replace(self.look, window=None))
             return
         start = middle - (middle - x0) * width / (x1 - x0)
         self._show(start, width)
@@ -279,17 +284,17 @@ class Chart(Widget, can_focus=True):
         low, high = full_range(self.lines)
         if width < high - low:
             start = max(low, min(start, high - width))
-            self._user_look(window=(start, start + width))
+            self._set_user_look(replace(self.look, window=(start, start + width)))
 
     def action_reset(self) -> None:
-        self._user_look(window=None)
+        self._set_user_look(replace(self.look, window=None))
 
     def action_toggle_log(self) -> None:
-        self._user_look(log=not self.look.log)
+        self._set_user_look(replace(self.look, log=not self.look.log))
 
     def action_smooth(self, direction: int) -> None:
         nearest = min(range(len(LEVELS)), key=lambda n: abs(LEVELS[n] - self.look.smoothing))
-        self._user_look(smoothing=LEVELS[max(0, min(len(LEVELS) - 1, nearest + direction))])
+        self._set_user_look(replace(self.look, smoothing=LEVELS[max(0, min(len(LEVELS) - 1, nearest + direction))]))
 
     def action_toggle_full(self) -> None:
         if self.screen.maximized is self:
@@ -307,7 +312,7 @@ class Chart(Widget, can_focus=True):
             moved = (event.screen_x - start) / max(1, self._frame.width)
             self._show(x0 - moved * (x1 - x0), x1 - x0)
         elif (x := self._x_of(event)) is not None:
-            self._user_look(cursor=nearest_point(self.lines, x))
+            self._set_user_look(replace(self.look, cursor=nearest_point(self.lines, x)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         if self.lines:
@@ -320,7 +325,7 @@ class Chart(Widget, can_focus=True):
 
     def on_leave(self) -> None:
         if self._grabbed is None:
-            self._user_look(cursor=None)
+            self._set_user_look(replace(self.look, cursor=None))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,11 +16,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract.errors import UserError
+from engine.data.wording import count
 from handreid_tui.text.streams import readable
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.screens.compare.comparison_data import (
     VIEWS,
@@ -27,20 +30,27 @@ from handreid_tui.ui.screens.compare.comparison_data import (
     ComparisonReading,
     ComparisonRequest,
 )
+from handreid_tui.ui.screens.compare.missing_seeds import missing_seeds
 
-SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+if TYPE_CHECKING:
+    from handreid_tui.compare.formats import Format
+
+SUFFIXES: dict[str, Format] = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
 
 
 class Tables(VerticalScroll):
     """The tables, to scroll."""
 
     BINDING_GROUP_TITLE = "Tables"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll_down", "Down", show=False),
-        Binding("up,k", "scroll_up", "Up", show=False),
-        Binding("home,g", "scroll_home", "Start", show=False),
-        Binding("end,G", "scroll_end", "End", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "tables",
+        [
+            Binding("down,j", "scroll_down", "Down", show=False),
+            Binding("up,k", "scroll_up", "Up", show=False),
+            Binding("home,g", "scroll_home", "Start", show=False),
+            Binding("end,G", "scroll_end", "End", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     Tables { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
              border-subtitle-color: $secondary; padding: 0 1; height: 3fr; scrollbar-size-vertical: 1; }
@@ -54,16 +64,25 @@ class Compare(Page):
 
     page = "compare"
     BINDING_GROUP_TITLE = "Compare"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("b", "by", "By", tooltip="All by combination, or the marked runs, one by one or by combination"),
-        Binding("p", "protocol", "Protocol", tooltip="Next protocol"),
-        Binding("B", "baseline", "Baseline", tooltip="Next baseline"),
-        Binding("c", "claims", "Claims", tooltip="Test the claims about each loss"),
-        Binding("u", "published", "Published", tooltip="Published results of the same protocol"),
-        Binding("m", "next_view", "Metric", tooltip="Next metric of the chart"),
-        Binding("y", "copy", "Copy", tooltip="Copy as Markdown"),
-        Binding("x", "export", "Export", tooltip="Save as Markdown, LaTeX, CSV or JSON"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "compare",
+        [
+            Binding("b", "by", "By", tooltip="All by combination, or the marked runs, one by one or by combination"),
+            Binding("p", "protocol", "Protocol", tooltip="Next protocol"),
+            Binding("B", "baseline", "Baseline", tooltip="Next baseline"),
+            Binding("c", "claims", "Claims", tooltip="Test the claims about each loss"),
+            Binding("u", "published", "Published", tooltip="Published results of the same protocol"),
+            Binding(
+                "T",
+                "train",
+                "Train seeds",
+                tooltip="Launch the seeds that are missing, at least three for each row",
+            ),
+            Binding("m", "next_view", "Metric", tooltip="Next metric of the chart"),
+            Binding("y", "copy", "Copy", tooltip="Copy as Markdown"),
+            Binding("x", "export", "Export", tooltip="Save as Markdown, LaTeX, CSV or JSON"),
+        ],
+    )
     DEFAULT_CSS = """
     Compare Chart { height: 2fr; }
     Compare.-short Chart, Compare.-narrow Chart { height: 1fr; }
@@ -94,7 +113,7 @@ class Compare(Page):
         self._baseline, self._view = self.remembered("baseline", "ce"), self.remembered("view", 0)
         self.query_one(Tables).focus()
 
-    def open_runs(self, numbers: list[int]) -> None:
+    def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
         """Compare these runs, one by one."""
         self.remember("marked", numbers)
         self._by = ("run", True)
@@ -189,6 +208,19 @@ class Compare(Page):
                 self.remember("baseline", self._baseline)
                 self._ask()
 
+    def action_train(self) -> None:
+        """Open Launch with the combinations and the seeds that this table lacks."""
+        if self._last is None:
+            return
+        rows = self._last.comparison.sections[self._last.section].table.rows
+        missing = missing_seeds(run for row in rows for run in row.runs)
+        if missing is None:
+            self.say("All rows have the same seeds, three or more.")
+            return
+        if missing.left:
+            self.say(f"{count(missing.left, 'other row')} with other missing seeds: press T again afterwards.")
+        self.handreid.open_page("launch", list(missing.numbers), missing.seeds)
+
     def action_claims(self) -> None:
         self._claims = self._show_end = not self._claims
         self.remember("claims", self._claims)
@@ -225,7 +257,7 @@ class Compare(Page):
 
             path = unused(path)
             try:
-                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")  # type: ignore[arg-type]
+                path.write_text(readable(str(render(comparison, SUFFIXES[path.suffix]))), encoding="utf-8")
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {os.strerror(error.errno or 0)}.") from None
             return f"Saved {path}."

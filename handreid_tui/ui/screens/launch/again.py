@@ -1,8 +1,8 @@
-"""Launch again like a run: its configuration as the fields and the combination of the page. Called in a thread."""
+"""Launch again like runs: their configuration as the fields and the combinations of the page. Called in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +14,34 @@ KEPT_OUT = ("version", "combo", "seed", "device", "threads")
 
 @dataclass(frozen=True)
 class Again:
-    """fields: texts by name. combo: its name, with `terms` where it is edited against the combination of that name."""
+    """fields: texts by name. combos: by name, with `terms` where they are edited against the combination of that name.
 
-    fields: dict[str, str]
-    combo: str
-    terms: Combo
+    others: how many of the runs have other settings than the first, and are left out.
+    """
+
+    fields: Mapping[str, str]
+    combos: Mapping[str, Combo]
+    others: int = 0
 
 
-def again(run: Path, used_seeds: Collection[int]) -> Again:
-    """The page as it makes this run again with a seed that was not used. Raises UserError where it cannot be read."""
+def again(runs: Sequence[Path], seeds: Sequence[int]) -> Again:
+    """The page as it makes these runs again, those with the settings of the first, with these seeds.
+
+    Raises UserError where a run cannot be read.
+    """
+    fields, name, terms = _read(runs[0])
+    combos, others = {name: terms}, 0
+    for run in runs[1:]:
+        told, name, terms = _read(run)
+        if told == fields and combos.get(name, terms) == terms:
+            combos[name] = terms
+        else:
+            others += 1
+    return Again(fields | {"seeds": ",".join(map(str, seeds))}, combos, others)
+
+
+def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
+    """The fields without seeds, the combination and its terms."""
     from engine.contract.config import RunConfig, flatten, resolve
 
     config = RunConfig.load(run / run_files.CONFIG)
@@ -34,6 +53,7 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
     train, data = config.train, config.data
     fields = {
         "data": data.source,
+        "pattern": data.identity_pattern or "",
         "subset": data.subset,
         "gallery": data.gallery,
         "model": config.model.name,
@@ -41,12 +61,12 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
         "epochs": str(train.epochs),
         "batch": f"{train.ids_per_batch}x{train.images_per_id}",
         "lr": f"{train.lr:.12g}",
-        "seeds": str(next(seed for seed in range(len(used_seeds) + 1) if seed not in used_seeds)),
         "device": config.device,
         "tags": "",
     }
     settings = {
-        "data.source": data.source, "data.subset": data.subset, "data.gallery": data.gallery,
+        "data.source": data.source, "data.identity_pattern": data.identity_pattern,
+        "data.subset": data.subset, "data.gallery": data.gallery,
         "model.name": config.model.name, "model.pretrained": config.model.pretrained, "train.epochs": train.epochs,
         "train.ids_per_batch": train.ids_per_batch, "train.images_per_id": train.images_per_id, "train.lr": train.lr,
     }  # fmt: skip
@@ -57,4 +77,9 @@ def again(run: Path, used_seeds: Collection[int]) -> Again:
         if key not in KEPT_OUT and not key.startswith("loss.") and usual.get(key) != value
     }
     fields["more"] = " ".join(f"{key}={value}" for key, value in others.items() if value not in (None, ""))
-    return Again(fields, config.combo, terms)
+    return fields, config.combo, terms
+
+
+def unused_seed(used: Sequence[int]) -> int:
+    """The smallest seed that is not used."""
+    return next(seed for seed in range(len(used) + 1) if seed not in used)

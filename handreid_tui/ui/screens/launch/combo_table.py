@@ -12,6 +12,7 @@ from engine.contract.combos import COMBOS, Combo, combo_name, expression_of, fin
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
 from handreid_tui.text.numbers import percent
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.screens.launch.so_far import Result
 from handreid_tui.ui.table import Cell, Column, RowTable
 
@@ -35,9 +36,12 @@ class ComboTable(RowTable[str]):
     """
 
     BINDING_GROUP_TITLE = "Combinations"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d,delete,backspace", "screen.remove", "Remove", show=False, tooltip=REMOVE),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "combinations",
+        [
+            Binding("d,delete,backspace", "screen.remove", "Remove", show=False, tooltip=REMOVE),
+        ],
+    )
 
     def __init__(self) -> None:
         super().__init__(COLUMNS, self._of, title="Combinations", id="combos")
@@ -95,16 +99,17 @@ class ComboTable(RowTable[str]):
     def results(self) -> Mapping[str, Result]:
         return self._best
 
-    def set_again(self, name: str, combo: Combo) -> None:
-        """Choose this combination alone, with these terms."""
-        if name not in self.combos:
-            self.added[name] = Combo(combo.title, combo.does, combo.weights)
-        plain = self.combos[name]
-        self._edited.pop(name, None)
-        if self.combos[name].weights != combo.weights or _options(self.combos[name]) != _options(combo):
-            self._edited[name] = replace(plain, weights=combo.weights, options=combo.options)
-        self.chosen = {name: None}
-        self.update(name)
+    def set_again(self, combos: Mapping[str, Combo]) -> None:
+        """Choose these combinations alone, with these terms."""
+        for name, combo in combos.items():
+            if name not in self.combos:
+                self.added[name] = Combo(combo.title, combo.does, combo.weights)
+            self._edited.pop(name, None)
+            plain = self.combos[name]
+            if plain.weights != combo.weights or _options(plain) != _options(combo):
+                self._edited[name] = replace(plain, weights=combo.weights, options=combo.options)
+        self.chosen = dict.fromkeys(combos)
+        self.update(next(iter(combos)))
 
     def best_of(self, name: str) -> Result | None:
         return self._best.get(name)

@@ -7,20 +7,22 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal
 from textual.message import Message
-from textual.suggester import SuggestFromList
+from textual.suggester import Suggester, SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from engine.contract.choices import ASPECTS
 from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
+from handreid_tui.launch.grid import Axes, read_setting, read_values, split_values
 from handreid_tui.launch.seeds import read_seeds
+from handreid_tui.ui.screens.launch.complete_paths import PathSuggester
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
@@ -28,30 +30,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A field: its name, what it sets, and words that it completes."""
+    """A field: its name, what it sets, and words that it completes; `paths`: also folders and files of weights."""
 
     id: str
     label: str
     hint: str
     keys: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    paths: bool = False
 
 
 SLURM = "slurm"  # as a device: a node of the cluster
 ENTRIES = (
-    Entry("data", "Data", "", ("data.source",), ("synthetic",)),
+    Entry("data", "Data", "", ("data.source",), ("synthetic",), paths=True),
     Entry("subset", "Subset", "", ("data.subset",), ("auto", *ASPECTS, "all")),
     Entry("gallery", "Gallery", "", ("data.gallery",), ("all", "own")),
-    Entry("model", "Model", "", ("model.name",), ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny")),
-    Entry("pretrained", "Weights", "", ("model.pretrained",), ("openai", "none", "laion2b_s34b_b88k", "last")),
+    Entry(
+        "model",
+        "Model",
+        "",
+        ("model.name",),
+        ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "handreid-tiny", "handreid-small"),
+    ),
+    Entry(
+        "pretrained",
+        "Weights",
+        "",
+        ("model.pretrained",),
+        ("openai", "none", "synthetic", "laion2b_s34b_b88k", "last"),
+        True,
+    ),
     Entry("epochs", "Epochs", "", ("train.epochs",)),
     Entry("batch", "Batch", "", ("train.ids_per_batch", "train.images_per_id")),
     Entry("lr", "Rate", "", ("train.lr",)),
     Entry("seeds", "Seeds", "0"),
     Entry("device", "Device", "", ("device",), ("auto", "cpu", "cuda", "cuda:0", SLURM)),
     Entry("tags", "Tags", "words"),
+    Entry("pattern", "Pattern", "identity in names", ("data.identity_pattern",)),
     Entry("more", "More", "key=value key=value"),
 )
+WEIGHTS = (".pt", ".pth", ".bin", ".safetensors")  # files that are completed
 LABELS = {key: entry.label for entry in ENTRIES for key in entry.keys}
 
 
@@ -73,7 +91,9 @@ class Field(Horizontal):
         self._value = value
 
     def compose(self) -> ComposeResult:
-        words = SuggestFromList(self.entry.words, case_sensitive=False) if self.entry.words else None
+        words: Suggester | None = SuggestFromList(self.entry.words, case_sensitive=False) if self.entry.words else None
+        if self.entry.paths:
+            words = PathSuggester(self.entry.words, WEIGHTS if self.entry.id == "pretrained" else ())
         yield Label(self.entry.label)
         yield Input(self._value, placeholder=self.entry.hint, suggester=words, compact=True, select_on_focus=False)
 
@@ -168,25 +188,40 @@ class Form(Widget):
             self.fields[name].input.placeholder = text
 
 
-def read_entry(entry: Entry, text: str) -> dict[str, Any]:
-    """What a field sets. Raises UserError where it cannot be read."""
+def read_entry(entry: Entry, text: str) -> Axes:
+    """The settings of a field, each with its values: commas separate several. Raises UserError if it cannot be read."""
     if not text or entry.id in ("seeds", "tags"):
         return {}
     if entry.id == "device" and text == SLURM:
         if shutil.which("sbatch") is None:
             raise UserError("There is no sbatch on this machine: use a login node of the cluster.")
         return {}
-    from engine.contract.config import parse_setting  # 0.1 s, which an empty form does not wait for
-
     if entry.id == "batch":
-        parts = text.lower().replace("×", "x").split("x")
-        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
-            raise UserError(f"A batch is identities x images of each, like 16x4, but got {text!r}.")
-        return dict(zip(entry.keys, map(int, parts), strict=True))
+        return _read_batches(entry, text)
     if entry.id == "more":
-        return dict(parse_setting(part) for part in text.split())
-    key, value = parse_setting(f"{entry.keys[0]}={text}")
-    return {key: str(text) if key in ("data.source", "model.name", "model.pretrained") else value}
+        if wrong := [part for part in text.split() if "=" not in part]:
+            raise UserError(f"More takes key=value, separated by spaces, but got {wrong[0]!r}.")
+        return dict(read_setting(part) for part in text.split())
+    key = entry.keys[0]
+    if entry.id in ("data", "model", "pattern"):  # whole: a comma in it separates nothing
+        return {key: [text]}
+    if entry.id == "pretrained":
+        return {key: [part.strip() for part in split_values(text)]}
+    return {key: read_values(key, text)}
+
+
+def _read_batches(entry: Entry, text: str) -> Axes:
+    """`16x4` or `16x4,32x4`. Raises UserError where a batch cannot be read, or one of the crossed ones is missing."""
+    batches = []
+    for batch in split_values(text):
+        parts = batch.lower().replace("×", "x").split("x")
+        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+            raise UserError(f"A batch is identities x images of each, like 16x4, but got {batch.strip()!r}.")
+        batches.append((int(parts[0]), int(parts[1])))
+    values = [list(dict.fromkeys(each)) for each in zip(*batches, strict=True)]
+    if len(values[0]) * len(values[1]) != len(set(batches)):
+        raise UserError("Batches differ in their identities or in their images, or hold every pair of both.")
+    return dict(zip(entry.keys, values, strict=True))
 
 
 def reason_against(entry: Entry, text: str) -> str:
@@ -197,7 +232,9 @@ def reason_against(entry: Entry, text: str) -> str:
         elif found := read_entry(entry, text):
             from engine.contract.config import resolve
 
-            resolve(next(name for name in COMBOS if COMBOS[name].weights), 0, None, **found)
+            combo, first = next(name for name in COMBOS if COMBOS[name].weights), {k: v[0] for k, v in found.items()}
+            for key, value in ((key, value) for key, values in found.items() for value in values):
+                resolve(combo, 0, None, **first | {key: value})
     except UserError as error:
         return short_paths(str(error))
     return ""

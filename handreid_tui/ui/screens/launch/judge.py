@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from handreid_tui.launch.grid import Axes
 from handreid_tui.launch.seeds import read_seeds
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import UserFile
@@ -25,9 +27,10 @@ MOST = {"epochs": 1000, "images in a batch": 2048, "runs": 200}
 
 @dataclass(frozen=True)
 class Typed:
-    """The texts of the fields by name, and the combinations: those chosen, and the user's own by name."""
+    """The texts of the fields by name, and the combinations: all, those chosen, and the user's own by name."""
 
     texts: Mapping[str, str]
+    names: tuple[str, ...]
     chosen: tuple[str, ...]
     own: Mapping[str, Combo]
     user: UserFile
@@ -37,35 +40,49 @@ class Typed:
 class Judged:
     """Why fields are wrong ("" where they are not), and what the page comes to.
 
-    order: None where something is wrong. config: that of the first run. configs: one for each run.
+    order: None where something is wrong. config: that of the first run. configs: one for each run. count: how many
+    runs, in words, with what makes them so many. each: the first configuration of every combination of the page that
+    the settings suit.
     """
 
     reasons: Mapping[str, str]
     order: Order | None = None
     config: RunConfig | None = None
     configs: tuple[RunConfig, ...] = field(default=(), repr=False)
+    count: str = ""
+    each: Mapping[str, RunConfig] = field(default_factory=dict, repr=False)
     problem: str = ""
 
 
 def judge(typed: Typed) -> Judged:
     """The judgement of each field and of all together, but for what only the data can tell."""
-    from engine.contract.config import resolve
-
     reasons = {entry.id: reason_against(entry, typed.texts[entry.id]) for entry in ENTRIES}
     try:
-        settings = dict(typed.user.settings)
+        axes: Axes = {}
         for entry in ENTRIES:
-            settings |= read_entry(entry, typed.texts[entry.id])
+            axes |= read_entry(entry, typed.texts[entry.id])
+        grid = {key: values for key, values in axes.items() if len(values) > 1}
+        settings = dict(typed.user.settings) | {key: values[0] for key, values in axes.items() if key not in grid}
         slurm = (typed.user.slurm or SlurmRequest()) if typed.texts["device"] == SLURM else None
         seeds, tags = read_seeds(typed.texts["seeds"]), typed.texts["tags"].replace(",", " ").split()
-        order = Order(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm)
-        config = order.first_config()
-        each = [resolve(combo, 0, order.own, **settings) for combo in order.combos]
+        order = Order(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm, grid)
+        config, planned = order.first_config(), order.planned()
     except UserError as error:
         return Judged(reasons, problem="" if any(reasons.values()) else of_field(error))
     if any(reasons.values()):
         return Judged(reasons, config=config)
-    return Judged(reasons, order, config, tuple(config for config in each for _ in seeds))
+    count = planned.count if planned.configs else ""
+    return Judged(reasons, order, config, tuple(planned.configs), count, _resolved(typed.names, order))
+
+
+def _resolved(names: tuple[str, ...], order: Order) -> dict[str, RunConfig]:
+    from engine.contract.config import resolve
+
+    found = {}
+    for name in names:
+        with suppress(UserError):  # a batch that does not suit its loss: nothing is told of it then
+            found[name] = resolve(name, 0, order.own, **order.first_point)
+    return found
 
 
 def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
@@ -74,22 +91,24 @@ def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
     if order is None or config is None:
         return []
     found = []
-    if not RATES[0] <= config.train.lr <= RATES[1]:
-        found.append(f"The learning rate is {config.train.lr:g}.")
+    wrong = dict.fromkeys(c.train.lr for c in judged.configs if not RATES[0] <= c.train.lr <= RATES[1])
+    found += [f"The learning rate is {rate:g}." for rate in wrong]
     sizes = {
-        "epochs": config.train.epochs,
-        "images in a batch": config.train.ids_per_batch * config.train.images_per_id,
-        "runs": order.count,
+        "epochs": max((c.train.epochs for c in judged.configs), default=0),
+        "images in a batch": max((c.train.ids_per_batch * c.train.images_per_id for c in judged.configs), default=0),
+        "runs": len(judged.configs),
     }
     found += [f"There are {count} {name}." for name, count in sizes.items() if count > MOST[name]]
-    existing = [
-        results[combo].runs[seed]
+    existing = {
+        number
         for combo in order.combos
-        for seed in order.seeds
-        if combo in results and seed in results[combo].runs
-    ]
+        if combo in results
+        for (_, seed), number in results[combo].runs.items()
+        if seed in order.seeds
+    }
     if existing:
-        numbers = ", ".join(map(str, existing[:8])) + (", …" if len(existing) > 8 else "")
+        numbers = ", ".join(map(str, sorted(existing)[:8])) + (", …" if len(existing) > 8 else "")
         which = f"run {numbers}" if len(existing) == 1 else f"runs {numbers}"
-        found.append(f"{len(existing)} of {order.count} already exist with these settings and seeds: {which}.")
+        total = len(judged.configs)
+        found.append(f"{len(existing)} of {total} already exist with these settings and seeds: {which}.")
     return found

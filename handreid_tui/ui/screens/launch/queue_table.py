@@ -13,6 +13,7 @@ from handreid_tui.text.numbers import duration
 from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.table import Cell, Column, RowTable
 
 if TYPE_CHECKING:
@@ -34,12 +35,15 @@ class QueueTable(RowTable[int]):
     """Running runs, then queued ones, the next one first."""
 
     BINDING_GROUP_TITLE = "Queue"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Move the run up in the queue"),
-        Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Move the run down in the queue"),
-        Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or remove it from the queue"),
-        Binding("enter", "screen.watch", "Watch", tooltip="Open the run in Live"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "queue",
+        [
+            Binding("K,shift+up", "screen.move_in_queue(True)", "Earlier", tooltip="Move the run up in the queue"),
+            Binding("J,shift+down", "screen.move_in_queue(False)", "Later", tooltip="Move the run down in the queue"),
+            Binding("s", "screen.stop", "Stop", tooltip="Stop the run, or remove it from the queue"),
+            Binding("enter", "screen.watch", "Watch", tooltip="Open the run in Live"),
+        ],
+    )
 
     def __init__(self, folder: Path) -> None:
         super().__init__(COLUMNS, self._of, title="Queue", empty=EMPTY, id="queue")

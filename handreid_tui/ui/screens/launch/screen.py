@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,25 +14,25 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Button, Static
 
-from engine.contract.combos import Combo
-from engine.contract.terms import TERMS
+from engine.data.wording import count
 from handreid_tui.settings import UserFile, read_user_file
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.dialogs import Confirm, Prompt
+from handreid_tui.ui.dialogs import Confirm
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
-from handreid_tui.ui.screens.launch.again import Again, again
+from handreid_tui.ui.screens.launch.again import Again, again, unused_seed
+from handreid_tui.ui.screens.launch.combo_actions import ComboActions
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
-from handreid_tui.ui.screens.launch.edit_terms import EditTerms
 from handreid_tui.ui.screens.launch.form import Form
 from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
-from handreid_tui.ui.screens.launch.request import Order, headline, launch, time_needed
-from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
+from handreid_tui.ui.screens.launch.request import Order, draw_hands, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
+from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
 from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ ce+triplet:0.5+cosface
 For more, write [combos.NAME] in handreid.toml."""
 LOWEST_WITH_QUEUE = 24
 JUDGE_AFTER = 0.15  # seconds without a key
-TERMS_HINT = f"terms: {', '.join(TERMS)}"
+DRAWING = "Generating the synthetic hands, once …"
 
 
 class Launch(Page):
@@ -51,15 +52,19 @@ class Launch(Page):
 
     page = "launch"
     BINDING_GROUP_TITLE = "Launch"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
-        Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
-        Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
-        Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
-        Binding("f", "fields", "Settings", tooltip="Go to the settings"),
-        Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
-        Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "launch",
+        [
+            Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
+            Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
+            Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
+            Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
+            Binding("f", "fields", "Settings", tooltip="Go to the settings"),
+            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
+            Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
+            Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
+        ],
+    )
     DEFAULT_CSS = """
     Launch #upper { height: 3fr; min-height: 6; }
     Launch #combos { width: 3fr; height: 100%; }
@@ -85,16 +90,20 @@ class Launch(Page):
         super().__init__()
         self._actions = RunActions(self)
         self._snapshot = Snapshot()
-        self._user = UserFile()
+        self._combos = ComboActions(self, self._choice_changed)
         self._headline = self._problem = ""
         self._judged = Judged({})
         self._judging = self._launch_after = False
         self._later: Timer | None = None
         self._judge = Latest[Typed, Judged](self, judge, self._show_judged, self._misfits)
-        self._again = Latest[tuple[Path, set[int]], Again](self, lambda asked: again(*asked), self._fill, self._failed)
+        self._again = Latest[tuple[tuple[Path, ...], tuple[int, ...]], Again](
+            self, lambda asked: again(*asked), self._fill, self._failed
+        )
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._drawing = False
+        self._draw = Latest[None, None](self, lambda _: draw_hands(), lambda _: self._drawn(), self._misfits)
         self._results: Latest[Wanted, dict[str, Result]] = Latest(self, Results().read, self._show_best, lambda _: None)
         self._start: Latest[Order, list[Path]] = Latest(
             self, lambda order: launch(order, runs), self._started, self._failed
@@ -125,7 +134,7 @@ class Launch(Page):
             return read_user_file()
 
         def done(user: UserFile) -> None:
-            self._user = user
+            self._combos.user = user
             self._table.set_user(user.combos)
             self._reckon()
 
@@ -158,8 +167,8 @@ class Launch(Page):
 
     def _ask_results(self) -> None:
         """What these configurations reached: to be asked again when settings, combinations or runs change."""
-        if self._snapshot.loaded and self._judged.order:
-            self._results.ask(Wanted(self._snapshot, dict(self._table.combos), self._judged.order.settings))
+        if self._snapshot.loaded and (order := self._judged.order):
+            self._results.ask(Wanted(self._snapshot, dict(self._table.combos), order.settings, order.grid))
 
     def _show_best(self, best: dict[str, Result]) -> None:
         if self._table.set_best(best):
@@ -178,7 +187,7 @@ class Launch(Page):
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
             panel.border_title = Content(self._table.named(name))
-            text = about(self._table.combos[name], self._table.best_of(name))
+            text = about(name, self._table.combos[name], self._table.best_of(name), self._judged.each.get(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -223,6 +232,7 @@ class Launch(Page):
         self.remember("added", list(self._table.added))
         self.remember("edited", self._table.edited)
         self._make_room()
+        self._show_about()
         self._reckon()
 
     def _reckon(self) -> None:
@@ -230,7 +240,8 @@ class Launch(Page):
         table = self._table
         chosen = tuple(name for name in table.chosen if name in table.combos)
         self._judging = True
-        self._judge.ask(Typed(self.query_one(Form).texts, chosen, table.own, self._user))
+        names = tuple(table.combos)
+        self._judge.ask(Typed(self.query_one(Form).texts, names, chosen, table.own, self._combos.user))
 
     def _show_judged(self, judged: Judged) -> None:
         form = self.query_one(Form)
@@ -239,10 +250,11 @@ class Launch(Page):
         form.show_reasons(judged.reasons)
         if judged.config:
             form.show_defaults(judged.config)
-        if judged.order and judged.order.count:
+        if judged.order and judged.configs:
             self._checked = judged.order
             self._check.ask(judged.order)
         self._show_word()
+        self._show_about()
         self._ask_results()
         if self._launch_after:
             self._launch_after = False
@@ -260,18 +272,25 @@ class Launch(Page):
         elif order is None:
             text = Content("Choose combinations with space.")
         else:
-            runs = f"{order.count} run{'s' if order.count > 1 else ''}"
+            runs = count(len(self._judged.configs), "run")
             at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
             time = time_needed(self._judged.configs, self._snapshot.runs.values(), at_once)
-            text = Content.assemble((runs, "bold $foreground"), f" · {time}\n{self._headline}")
+            text = Content.assemble((self._judged.count, "bold $foreground"), f" · {time}\n{self._headline}")
             runs = f"Launch {runs}"
         word.update(text)
         button.label = runs
         button.variant = "primary" if runs != "Launch" else "default"
 
     def _fits(self, text: str) -> None:
-        self._headline, self._problem = text, ""
+        self._headline, self._problem = text or DRAWING, ""
         self._show_word()
+        if not text and not self._drawing:
+            self._drawing = True
+            self._draw.ask(None)
+
+    def _drawn(self) -> None:
+        self._drawing = False
+        self._reckon()
 
     def _misfits(self, text: str) -> None:
         self._headline, self._problem = "", text
@@ -295,64 +314,19 @@ class Launch(Page):
 
     @on(RowTable.Opened, "#combos")
     def action_choose(self) -> None:
-        name = self._table.current
-        if name is None or name == OWN:
-            self.action_add()
-        else:
-            self._table.toggle(name)
-            self._choice_changed()
+        self._combos.choose()
 
     def action_edit(self) -> None:
-        name = self._table.current
-        if name is None or name == OWN:
-            self.action_add()
-        elif not (combo := self._table.combos[name]).weights:
-            self.say("No training, no terms: there is nothing to edit.")
-        else:
-
-            def answered(changed: Combo | None) -> None:
-                if changed is not None:
-                    self._table.edit(name, changed)
-                    self._choice_changed()
-                    self._show_about()
-
-            self.app.push_screen(EditTerms(name, combo), answered)
+        self._combos.edit()
 
     def action_add(self) -> None:
-        def check(text: str) -> None:
-            from engine.contract.config import resolve
-
-            resolve(text, 0, self._user.combos)
-
-        def answered(text: str | None) -> None:
-            if text:
-                self._table.add(text)
-                self._choice_changed()
-
-        self.app.push_screen(Prompt("Custom combination", "ce+triplet:0.5", TERMS_HINT, check), answered)
+        self._combos.add()
 
     def action_save(self) -> None:
-        name = self._table.current
-        if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
-            self.say("Choose a combination with terms to save.")
-            return
-
-        def saved(new: str, user: UserFile) -> None:
-            self._user = user
-            self._table.saved(name, new, user.combos)
-            self._choice_changed()
-            self._show_about()
-            self.say(f"Saved as {new} in handreid.toml.")
-
-        ask_and_save(self, name, combo, saved)
+        self._combos.save()
 
     def action_remove(self) -> None:
-        name = self._table.current
-        if name and self._table.take_back(name):
-            self._choice_changed()
-            self._show_about()
-        else:
-            self.say("Only combinations added or edited here can be discarded.")
+        self._combos.remove()
 
     def action_fields(self) -> None:
         next(iter(self.query_one(Form).fields.values())).input.focus()
@@ -376,23 +350,39 @@ class Launch(Page):
             else:
                 self._begin(order)
 
+    def action_tune(self) -> None:
+        if (order := self._checked) is None:
+            self.say("Choose combinations and fix the settings first.", wrong=True)
+        elif reason := why_not(order):
+            self.say(reason, wrong=True)
+        else:
+            self.app.push_screen(TuneDialog(order, self.handreid.places.runs), self._tuned)
+
+    def _tuned(self, number: int | None) -> None:
+        if number is not None:
+            self.say(f"Started sweep @{number}: Runs (3) shows it.")
+            self.handreid.look_again()
+
     def _begin(self, order: Order) -> None:
         self.query_one("#launch", Button).loading = True
         self._start.ask(order)
 
-    def open_runs(self, numbers: list[int]) -> None:
-        """Set the page up to launch again like the first of these runs, with the next seed."""
+    def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
+        """Set the page up to launch again like these runs, with these seeds, or else with the next one."""
         runs = self.handreid.snapshot.runs
-        if run := runs.get(numbers[0]):
-            used = {each.seed for each in runs.values() if each.combo == run.combo}
-            self._again.ask((run.path, used))
+        if found := [runs[number] for number in numbers if number in runs]:
+            combos = {run.combo for run in found}
+            used = sorted({run.seed for run in runs.values() if run.combo in combos})
+            self._again.ask((tuple(run.path for run in found), tuple(seeds) or (unused_seed(used),)))
 
     def _fill(self, found: Again) -> None:
         self.query_one(Form).fill(found.fields)
-        self._table.set_again(found.combo, found.terms)
+        self._table.set_again(found.combos)
         self._choice_changed()
-        self._show_about()
         self.query_one(Form).fields["seeds"].input.focus()
+        if found.others:
+            others = count(found.others, "other run")
+            self.say(f"{others} with other settings: launch {'it' if found.others == 1 else 'them'} separately.")
 
 
 def make() -> Launch:

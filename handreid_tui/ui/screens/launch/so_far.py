@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
+from handreid_tui.launch.grid import Axes, combinations
 from handreid_tui.ui.history_feed import Snapshot
 
 if TYPE_CHECKING:
@@ -22,18 +23,22 @@ FILLED_IN = ("data.format", "data.source", "data.subset", "train.ids_per_batch")
 
 @dataclass(frozen=True)
 class Wanted:
-    """The combinations on the page, with the settings that the form gives to all of them."""
+    """The combinations on the page, with the settings that the form gives to all of them.
+
+    grid: settings with several values. A result belongs to one configuration: a grid has none.
+    """
 
     snapshot: Snapshot
     combos: Mapping[str, Combo]
     settings: Mapping[str, Any]
+    grid: Axes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Result:
     """Means over the `seeds` finished seeds of one configuration, as fractions; None where nothing was measured.
 
-    runs: the run of each seed that finished, is running or is queued.
+    runs: by place in the grid and seed, the runs that finished, are running or are queued.
     """
 
     val_mAP: float | None
@@ -41,7 +46,10 @@ class Result:
     mAP: float | None
     seeds: int
     data: str
-    runs: Mapping[int, int]
+    runs: Mapping[tuple[int, int], int]
+
+
+NO_RESULT = Result(None, None, None, 0, "", {})
 
 
 class Results:
@@ -52,7 +60,6 @@ class Results:
 
     def read(self, wanted: Wanted) -> dict[str, Result]:
         """The result of each combination whose exact configuration has finished runs."""
-        from engine.contract.config import flatten, resolve
         from handreid_tui.history import configuration
 
         known = [run for run in wanted.snapshot.runs.values() if run.status in COUNTED and not run.archived]
@@ -60,15 +67,25 @@ class Results:
             if run.number not in self._known:
                 self._known[run.number] = configuration(wanted.snapshot.opened, run.number)
         found = {}
+        points = combinations(wanted.grid)
         for name in wanted.combos if known else ():
-            try:
-                asked = flatten(resolve(name, 0, dict(wanted.combos), **wanted.settings))
-            except UserError:
-                continue  # the form says what is wrong
-            alike = [run for run in known if _same(asked, self._known[run.number], wanted.settings)]
-            if alike:
-                found[name] = _result(alike)
+            alike = [self._alike(wanted, name, point, known) for point in points]
+            if any(alike):
+                result = _result(alike[0]) if len(points) == 1 else NO_RESULT
+                runs = {(place, run.seed): run.number for place, each in enumerate(alike) for run in each}
+                found[name] = replace(result, runs=runs)
         return found
+
+    def _alike(self, wanted: Wanted, combo: str, point: Mapping[str, Any], known: list[RunRow]) -> list[RunRow]:
+        """The runs with this configuration, but for their seeds."""
+        from engine.contract.config import flatten, resolve
+
+        settings = {**wanted.settings, **point}
+        try:
+            asked = flatten(resolve(combo, 0, dict(wanted.combos), **settings))
+        except UserError:
+            return []  # the form says what is wrong
+        return [run for run in known if _same(asked, self._known[run.number], settings)]
 
 
 def _same(asked: Mapping[str, Any], ran: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -99,7 +116,7 @@ def _result(runs: list[RunRow]) -> Result:
         _mean([run.metrics["mAP"] for run in seeds.values()]),
         len(seeds),
         f"{last.dataset.rpartition('/')[2]} {last.subset}",
-        {run.seed: run.number for run in runs},
+        {},
     )
 
 

@@ -12,13 +12,11 @@ from handreid_tui.runs.log_text import LogReader
 from handreid_tui.ui.chart.compose import Line
 from handreid_tui.ui.chart.curves import Curves, Points
 from handreid_tui.ui.screens.live.panels import (
-    GEOMETRY,
-    SPEED,
+    PROMPTS,
     TERM,
-    VALIDATION,
     WEIGHTED,
     ChartView,
-    loss_panel,
+    panels,
     usable,
 )
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 class ChartRequest:
     """What to read. `view_at`: for a panel, how many views further than its first. `window`: in steps, if zoomed.
 
-    labels: what to call each run.
+    labels: what to call each run. chosen: the metrics to show, the usual four panels where empty.
     """
 
     history: Any
@@ -40,6 +38,7 @@ class ChartRequest:
     window: tuple[float, float] | None = None
     log: LogReader | None = None
     labels: Mapping[int, str] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def read(curves: Curves, request: ChartRequest) -> ChartReading:
     keys = {key for run in request.runs for key in curves.keys(request.history, run)}
     shown = {}
     weights = [curves.weights(request.history, run) for run in request.runs]
-    for panel in (loss_panel(keys, weights[0] if weights else {}), VALIDATION, GEOMETRY, SPEED):
+    for panel in panels(keys, weights[0] if weights else {}, request.chosen):
         views = usable(panel, keys)
         at = request.view_at.get(panel.id, 0) % len(views)
         name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
@@ -83,13 +82,24 @@ def _lines(curves: Curves, request: ChartRequest, view: ChartView) -> list[Line]
         seconds = _seconds(curves, request, run) if request.axis == "time" else None
         for n, (key, (steps, values)) in enumerate(found.items()):
             x = steps
-            if request.axis == "epoch" and run.steps and run.epochs:
+            if key.startswith(PROMPTS):
+                x = steps * _per_prompt_step(request.axis, run)
+            elif request.axis == "epoch" and run.steps and run.epochs:
                 x = steps * (run.epochs / run.steps)
             elif seconds is not None:
                 x = np.interp(steps, *seconds)
             name = f"{run.number} {request.labels.get(run.number, run.combo)}" if several else view.metrics[key]
             lines.append(Line(name, x, values, slot if several else n))
     return lines
+
+
+def _per_prompt_step(axis: str, run: RunRow) -> float:
+    """What a step of the first stage, which counts its own, takes on the axis: steps, epochs or seconds."""
+    if axis == "epoch" and run.prompt_epochs and run.prompt_steps:
+        return run.prompt_epochs / run.prompt_steps
+    if axis == "time" and run.prompt_seconds and run.prompt_step:
+        return run.prompt_seconds / run.prompt_step
+    return 1.0
 
 
 def _read(curves: Curves, request: ChartRequest, run: RunRow, wanted: list[str]) -> dict[str, Points]:

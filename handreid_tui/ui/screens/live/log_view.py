@@ -9,6 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import RichLog
 
+from handreid_tui.ui.keymap import named
+
 TAIL = 128 << 10  # bytes of the log's end that are shown
 LINES = 2000
 
@@ -17,12 +19,15 @@ class LogView(RichLog):
     """The last lines of a log."""
 
     BINDING_GROUP_TITLE = "Log"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll_down", "Down", show=False),
-        Binding("up,k", "scroll_up", "Up", show=False),
-        Binding("home,g", "scroll_home", "Start", show=False),
-        Binding("end,G", "scroll_end", "End", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "log",
+        [
+            Binding("down,j", "scroll_down", "Down", show=False),
+            Binding("up,k", "scroll_up", "Up", show=False),
+            Binding("home,g", "scroll_home", "Start", show=False),
+            Binding("end,G", "scroll_end", "End", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     LogView { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
               border-subtitle-color: $secondary; padding: 0 1; background: $background; color: $secondary;

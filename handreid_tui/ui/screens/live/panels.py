@@ -1,9 +1,9 @@
-"""What the four charts of Live show: for each panel its views, a view being some metrics with one unit."""
+"""What the charts of Live show: for each panel its views, a view being some metrics with one unit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.text.run_labels import show
@@ -79,6 +79,8 @@ SPEED = Panel(
 )
 
 
+PROMPTS = "prompts/"
+PROMPT_LOSSES = {f"{PROMPTS}total": "total", f"{PROMPTS}i2t": "i2t", f"{PROMPTS}t2i": "t2i"}
 WEIGHTED = "weighted/"
 TERM = "term/"
 
@@ -100,6 +102,8 @@ def loss_panel(keys: set[str], weights: Mapping[str, float] | None = None) -> Pa
         *(ChartView(f"{name}, unweighted", {key: name}, better=-1) for key, name in terms.items()),
         *(ChartView(name.replace("/", ": "), {key: name}) for key, name in watched.items()),
         ChartView("learning rate", {"lr": "learning rate"}),
+        ChartView("first stage: prompts", PROMPT_LOSSES, better=-1),
+        ChartView("first stage: learning rate", {f"{PROMPTS}lr": "learning rate"}),
     )
     return Panel("loss", "Loss", views, log=True)
 
@@ -112,3 +116,25 @@ def usable(panel: Panel, keys: set[str]) -> tuple[ChartView, ...]:
     """The views that have a metric among `keys`; the first view where none has."""
     found = tuple(view for view in panel.views if {key.replace(WEIGHTED, TERM) for key in view.metrics} & keys)
     return found or panel.views[:1]
+
+
+def panels(keys: set[str], weights: Mapping[str, float], chosen: Sequence[str] = ()) -> tuple[Panel, ...]:
+    """The panels of a page: the usual four, or one for each chosen metric."""
+    if not chosen:
+        return loss_panel(keys, weights), VALIDATION, GEOMETRY, SPEED
+    return tuple(Panel(f"chart-{place}", *_of_key(key)) for place, key in enumerate(chosen))
+
+
+def _of_key(key: str) -> tuple[str, tuple[ChartView, ...], bool]:
+    """The title of a metric's own panel, its view, and whether its axis is logarithmic."""
+    if key == "total" or key.startswith(TERM):
+        name = "loss" if key == "total" else key.removeprefix(TERM)
+        return name, (ChartView(name, {key: name}, better=-1),), "/" not in name
+    if key.startswith(PROMPTS):
+        name = key.replace("/", ": ")
+        return name, (ChartView(name, {key: name}, better=-1),), not key.endswith("lr")
+    for view in (view for panel in (loss_panel(set()), VALIDATION, GEOMETRY, SPEED) for view in panel.views):
+        if key in view.metrics:
+            percents = ", %" if view.text is ticks.percent and "%" not in view.metrics[key] else ""
+            return f"{view.metrics[key]}{percents}", (replace(view, metrics={key: view.metrics[key]}),), False
+    return key, (ChartView(key, {key: key}),), False

@@ -16,6 +16,7 @@ from handreid_tui.text.numbers import duration, percent
 from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.chart.compose import MARKERS
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.theme import series_colors
 
 if TYPE_CHECKING:
@@ -28,14 +29,17 @@ class RunList(OptionList):
     """Highlight a run to see it; space keeps runs in the charts together. `chosen`: those runs, in order."""
 
     BINDING_GROUP_TITLE = "Runs in the list"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "cursor_down", "Next", show=False, tooltip="Next run"),
-        Binding("up,k", "cursor_up", "Previous", show=False, tooltip="Previous run"),
-        Binding("home,g", "first", "First", show=False, tooltip="First run"),
-        Binding("end,G", "last", "Last", show=False, tooltip="Last run"),
-        Binding("space", "choose", "Overlay", tooltip="Keep this run in the charts, for comparison"),
-        Binding("escape", "choose_none", "Only this", show=False, tooltip="Show the highlighted run alone"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "list",
+        [
+            Binding("down,j", "cursor_down", "Next", show=False, tooltip="Next run"),
+            Binding("up,k", "cursor_up", "Previous", show=False, tooltip="Previous run"),
+            Binding("home,g", "first", "First", show=False, tooltip="First run"),
+            Binding("end,G", "last", "Last", show=False, tooltip="Last run"),
+            Binding("space", "choose", "Overlay", tooltip="Keep this run in the charts, for comparison"),
+            Binding("escape", "choose_none", "Only this", show=False, tooltip="Show the highlighted run alone"),
+        ],
+    )
     DEFAULT_CSS = """
     RunList { border: round $border-blurred; border-title-style: bold; border-title-color: $foreground;
               border-subtitle-color: $secondary; padding: 0; background: $background; scrollbar-size-vertical: 1; }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Grid, Vertical
@@ -13,19 +14,24 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.contract import run_files
+from engine.contract.errors import UserError
 from handreid_tui.runs.log_text import LogReader
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.chart import ticks
 from handreid_tui.ui.chart.curves import Curves
 from handreid_tui.ui.chart.widget import Chart
+from handreid_tui.ui.choose_many import ChooseMany
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
+from handreid_tui.ui.other_programs import page_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
 from handreid_tui.ui.screens.live.chart_data import ChartReading, ChartRequest, read
 from handreid_tui.ui.screens.live.log_view import TAIL, LogView
-from handreid_tui.ui.screens.live.panels import GEOMETRY, SPEED, VALIDATION, loss_panel
+from handreid_tui.ui.screens.live.panels import panels
 from handreid_tui.ui.screens.live.run_list import RunList
+from handreid_tui.ui.screens.live.sizes import Sizes
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
@@ -40,13 +46,23 @@ class Live(Page):
 
     page = "live"
     BINDING_GROUP_TITLE = "Live"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "stop", "Stop", tooltip="Stop the run after its step, with a checkpoint"),
-        Binding("r", "resume", "Resume", tooltip="Resume the run from its last checkpoint"),
-        Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart"),
-        Binding("x", "next_axis", "Axis", tooltip="Horizontal axis: steps, epochs or training time"),
-        Binding("o", "toggle_log", "Log", tooltip="Show or hide the trainer's log"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "live",
+        [
+            Binding("s", "stop", "Stop", tooltip="Stop the run after its step, with a checkpoint"),
+            Binding("r", "resume", "Resume", tooltip="Resume the run from its last checkpoint"),
+            Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart"),
+            Binding("x", "next_axis", "Axis", tooltip="Horizontal axis: steps, epochs or training time"),
+            Binding("o", "toggle_log", "Log", tooltip="Show or hide the trainer's log"),
+            Binding("O", "page_log", "Log in pager", show=False, tooltip="Open the whole log in $PAGER"),
+            Binding("C", "charts", "Charts", tooltip="Choose the metrics, a chart each"),
+            Binding("w", "columns", "Columns", show=False, tooltip="Columns of the grid of charts"),
+            Binding("greater_than_sign", "widen(4)", "Wider list", key_display=">", show=False),
+            Binding("less_than_sign", "widen(-4)", "Narrower list", key_display="<", show=False),
+            Binding("right_curly_bracket", "heighten(2)", "Higher log", key_display="}", show=False),
+            Binding("left_curly_bracket", "heighten(-2)", "Lower log", key_display="{", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     Live #headline { height: 1; padding: 0 2; color: $secondary; text-wrap: nowrap; text-overflow: ellipsis; }
     Live #upper { layout: horizontal; height: 1fr; }
@@ -66,7 +82,10 @@ class Live(Page):
     def __init__(self) -> None:
         super().__init__()
         self._actions = RunActions(self)
+        self._sizes = Sizes(self)
         self._curves = Curves()
+        self._chosen: tuple[str, ...] = ()
+        self._known: Latest[tuple[RunRow, ...], list[str]] = Latest(self, self._keys, self._choose, self.show_problem)
         self._reader = Latest[ChartRequest, ChartReading](
             self, lambda request: read(self._curves, request), self._draw, self._cannot
         )
@@ -83,10 +102,14 @@ class Live(Page):
             with Container(id="upper"):
                 yield RunList()
                 with Grid(id="charts"):
-                    for panel in (loss_panel(set()), VALIDATION, GEOMETRY, SPEED):
-                        text = panel.views[0].text
-                        yield Chart(panel.title, id=panel.id, log=panel.log, y_text=text, empty="Loading …")
+                    yield from self._make_charts()
             yield LogView()
+
+    def _make_charts(self) -> Iterable[Chart]:
+        self._chosen = tuple(map(str, self.remembered("view charts", [])))
+        for panel in panels(set(), {}, self._chosen):
+            text = panel.views[0].text
+            yield Chart(panel.title, id=panel.id, log=panel.log, y_text=text, empty="Loading …")
 
     def on_mount(self) -> None:
         axis = self.remembered("axis", "step")
@@ -96,12 +119,28 @@ class Live(Page):
         runs = self.query_one(RunList)
         runs.choose([number for number in self.remembered("chosen", []) if isinstance(number, int)])
         runs.focus()
+        self._set_looks()
+        self.call_after_refresh(self._sizes.recall)
+
+    def _set_looks(self) -> None:
         for chart in self.query(Chart):
             log = self.remembered(f"log {chart.id}", chart.look.log)
             chart.set_look(replace(chart.look, smoothing=self.remembered("smoothing", 0.0), log=log))
         self._set_axis()
 
-    def open_runs(self, numbers: list[int]) -> None:
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._sizes.apply)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._sizes.grab(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._sizes.drag(event)
+
+    def on_mouse_up(self) -> None:
+        self._sizes.release()
+
+    def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
         """Show these runs: one alone, or several together."""
         self._wanted = numbers[0]
         self.query_one(RunList).choose(numbers if len(numbers) > 1 else [])
@@ -172,11 +211,15 @@ class Live(Page):
             view_at = dict(self._view_at)
             labels = self.query_one(RunList).labels
             history = self._snapshot.history
-            self._reader.ask(ChartRequest(history, shown, self._axis, view_at, self._window, self._log, labels))
+            self._reader.ask(
+                ChartRequest(history, shown, self._axis, view_at, self._window, self._log, labels, self._chosen)
+            )
 
     def _draw(self, reading: ChartReading) -> None:
         if reading.request.axis != self._axis:
             return  # the axis was changed meanwhile: another reading is on its way
+        if reading.request.chosen != self._chosen:
+            return
         for chart in self.query(Chart):
             shown = reading.panels[chart.id or ""]
             chart.set_note(shown.place)
@@ -216,7 +259,7 @@ class Live(Page):
         self._actions.resume(self.selected())
 
     def action_next_view(self) -> None:
-        chart = self.focused if isinstance(self.focused, Chart) else self.query_one("#loss", Chart)
+        chart = self.focused if isinstance(self.focused, Chart) else self.query(Chart).first()
         self._view_at[chart.id or ""] = self._view_at.get(chart.id or "", 0) + 1
         self._read()
 
@@ -239,6 +282,51 @@ class Live(Page):
         log.set_class(visible, "hidden")
         log.set_class(not visible, "shown")
         self.remember("log", not visible)
+
+    def action_page_log(self) -> None:
+        for run in self.selected():
+            try:
+                page_file(self.app, run.path / run_files.LOG)
+            except UserError as error:
+                self.say(str(error), wrong=True)
+
+    def action_widen(self, by: int) -> None:
+        self._sizes.widen_list(by)
+
+    def action_heighten(self, by: int) -> None:
+        self._sizes.heighten_log(by)
+
+    def action_columns(self) -> None:
+        self._sizes.next_columns()
+
+    # --- the set of charts
+
+    def action_charts(self) -> None:
+        runs = self._snapshot.runs
+        self._known.ask(tuple(runs[number] for number in self.query_one(RunList).shown if number in runs))
+
+    def _keys(self, runs: tuple[RunRow, ...]) -> list[str]:
+        return sorted({key for run in runs for key in self._curves.keys(self._snapshot.history, run)})
+
+    def _choose(self, keys: list[str]) -> None:
+        names = dict.fromkeys((*self._chosen, *keys), "")
+
+        def answered(chosen: list[str] | None) -> None:
+            if chosen is not None and tuple(chosen) != self._chosen:
+                self.remember("view charts", chosen)
+                self.run_worker(self._rebuild(), exclusive=True)
+
+        title = "Charts (none: the usual four)"
+        self.app.push_screen(ChooseMany(title, names, self._chosen, ()), answered)
+
+    async def _rebuild(self) -> None:
+        """Make the charts anew, those that are chosen."""
+        grid = self.query_one("#charts", Grid)
+        await grid.remove_children()
+        await grid.mount(*self._make_charts())
+        self._set_looks()
+        self._sizes.apply()
+        self._read()
 
 
 def make() -> Live:

@@ -18,9 +18,10 @@ from textual.widgets import Static
 from handreid_tui.text.numbers import percent
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.key_bar import KeyBar
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.screens.retrieval.picture import Part, Pixels
 from handreid_tui.ui.screens.retrieval.queries import Pair, Shot, short_identity
-from handreid_tui.ui.screens.retrieval.tile import Picture
+from handreid_tui.ui.screens.retrieval.tile import Drawing
 
 STEP = 0.25  # of what is in sight, that a key moves
 
@@ -40,7 +41,7 @@ class Side(Container):
         self._pixel_widget = pixel_widget
 
     def compose(self) -> ComposeResult:
-        yield self._pixel_widget() if self._pixel_widget else Picture()
+        yield self._pixel_widget() if self._pixel_widget else Drawing()
 
     def show(self, shot: Shot, part: Part, title: str, kind: str = "") -> None:
         self.set_classes(kind)
@@ -48,7 +49,7 @@ class Side(Container):
         self.border_subtitle = Content(short_identity(shot.identity, max(8, self.size.width - 4)))
         pixels = None if shot.pixels is None else part.of(shot.pixels)
         if self._pixel_widget is None:
-            self.query_one(Picture).show_pixels(pixels)
+            self.query_one(Drawing).show_pixels(pixels)
         else:
             if pixels is None:
                 self.border_title = Content(f"{title} · not readable")
@@ -66,22 +67,25 @@ class PairView(ModalScreen[int]):
     """Returns the place in the ranking of the image that it showed last."""
 
     BINDING_GROUP_TITLE = "Pair"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "close", "Close", key_display="esc"),
-        Binding("right_square_bracket,n", "step(1)", "Next", key_display="]", tooltip="Next image of the ranking"),
-        Binding("left_square_bracket,N", "step(-1)", "Previous", key_display="[", tooltip="Previous image"),
-        Binding("m", "match", "Match", tooltip="The first true match"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+-", tooltip="Zoom in, both pictures"),
-        Binding("minus", "zoom(2)", "Zoom out", show=False),
-        Binding("0", "reset", "Whole", tooltip="Show the whole pictures"),
-        Binding("left,h", "pan(-1, 0)", "Left", show=False),
-        Binding("right,l", "pan(1, 0)", "Right", show=False),
-        Binding("up,k", "pan(0, -1)", "Up", show=False),
-        Binding("down,j", "pan(0, 1)", "Down", show=False),
-        Binding("y", "copy(False)", "Copy path", tooltip="Copy the path of the gallery image"),
-        Binding("Y", "copy(True)", "Copy identity", show=False, tooltip="Copy the identity of the gallery image"),
-        Binding("question_mark", "app.help", "Help", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "pair",
+        [
+            Binding("escape,enter,q", "close", "Close", key_display="esc"),
+            Binding("right_square_bracket,n", "step(1)", "Next", key_display="]", tooltip="Next image of the ranking"),
+            Binding("left_square_bracket,N", "step(-1)", "Previous", key_display="[", tooltip="Previous image"),
+            Binding("m", "match", "Match", tooltip="The first true match"),
+            Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+-", tooltip="Zoom in, both pictures"),
+            Binding("minus", "zoom(2)", "Zoom out", show=False),
+            Binding("0", "reset", "Whole", tooltip="Show the whole pictures"),
+            Binding("left,h", "pan(-1, 0)", "Left", show=False),
+            Binding("right,l", "pan(1, 0)", "Right", show=False),
+            Binding("up,k", "pan(0, -1)", "Up", show=False),
+            Binding("down,j", "pan(0, 1)", "Down", show=False),
+            Binding("y", "copy(False)", "Copy path", tooltip="Copy the path of the gallery image"),
+            Binding("Y", "copy(True)", "Copy identity", show=False, tooltip="Copy the identity of the gallery image"),
+            Binding("question_mark", "app.help", "Help", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     PairView { background: $background; }
     PairView #line { height: auto; max-height: 2; padding: 0 2; }

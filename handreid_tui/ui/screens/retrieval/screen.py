@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -22,6 +23,7 @@ from handreid_tui.text.run_labels import run_labels
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.history_feed import Snapshot
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.screens.retrieval.pair import PairView
 from handreid_tui.ui.screens.retrieval.queries import SHOWN, Answer, Pair, answer, evaluation_of, pair, shared_prefix
@@ -52,25 +54,30 @@ class Retrieval(Page):
 
     page = "retrieval"
     BINDING_GROUP_TITLE = "Retrieval"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Pair", tooltip="Query and chosen image at full size, zoomed together"),
-        Binding("n,j", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
-        Binding("N,k", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
-        Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Choose the image to the left"),
-        Binding("right,l", "choose(1)", "Choose the image to the right", show=False),
-        Binding("up", "choose_row(-1)", "Choose the image above", show=False),
-        Binding("down", "choose_row(1)", "Choose the image below", show=False),
-        Binding("g,home", "first", "Worst", show=False, tooltip="Back to the worst query"),
-        Binding("slash", "filter", "Identity", key_display="/", tooltip="Only queries of one identity"),
-        Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
-        Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
-        Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
-        Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="Next gallery page"),
-        Binding("left_square_bracket,pageup", "page(-1)", "Page before", show=False, tooltip="Previous gallery page"),
-        Binding("Y", "copy_identity", "Copy identity", show=False, tooltip="Copy the query's identity"),
-        Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
-        Binding("escape", "all", "All", show=False, tooltip="All identities again"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "retrieval",
+        [
+            Binding("enter", "open", "Pair", tooltip="Query and chosen image at full size, zoomed together"),
+            Binding("n,j", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
+            Binding("N,k", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
+            Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Choose the image to the left"),
+            Binding("right,l", "choose(1)", "Choose the image to the right", show=False),
+            Binding("up", "choose_row(-1)", "Choose the image above", show=False),
+            Binding("down", "choose_row(1)", "Choose the image below", show=False),
+            Binding("g,home", "first", "Worst", show=False, tooltip="Back to the worst query"),
+            Binding("slash", "filter", "Identity", key_display="/", tooltip="Only queries of one identity"),
+            Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
+            Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
+            Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
+            Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="Next gallery page"),
+            Binding(
+                "left_square_bracket,pageup", "page(-1)", "Page before", show=False, tooltip="Previous gallery page"
+            ),
+            Binding("Y", "copy_identity", "Copy identity", show=False, tooltip="Copy the query's identity"),
+            Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
+            Binding("escape", "all", "All", show=False, tooltip="All identities again"),
+        ],
+    )
     DEFAULT_CSS = """
     Retrieval #line { height: 1; padding: 0 2; text-wrap: nowrap; text-overflow: ellipsis; }
     Retrieval #answer { height: 1fr; }
@@ -114,7 +121,7 @@ class Retrieval(Page):
         self._run = self.remembered("run", 0)
         self.query_one("#answer").display = False
 
-    def open_runs(self, numbers: list[int]) -> None:
+    def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
         """Show the queries of the first of these runs."""
         if numbers[0] != self._run:
             self._run, self._place, self._trial, self._identity = numbers[0], 0, 0, ""

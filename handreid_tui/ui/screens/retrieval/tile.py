@@ -13,11 +13,11 @@ from handreid_tui.ui.screens.retrieval.picture import Pixels, strips
 from handreid_tui.ui.screens.retrieval.queries import Shot, short_identity
 
 
-class Picture(Widget):
+class Drawing(Widget):
     """A picture as characters, in the middle of the room there is."""
 
     DEFAULT_CSS = """
-    Picture { width: 1fr; height: 1fr; }
+    Drawing { width: 1fr; height: 1fr; }
     """
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
@@ -53,7 +53,7 @@ class Picture(Widget):
         return strips(self._pixels, width, height, base, self.app.console.color_system)
 
 
-class Tile(Picture):
+class Tile(Drawing):
     """A picture in a frame. A right answer has a green frame and a ✓, a wrong one a red frame and a ✗."""
 
     DEFAULT_CSS = """

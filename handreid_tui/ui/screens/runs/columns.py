@@ -112,6 +112,13 @@ def columns(chosen: Sequence[str], labels: Mapping[int, str], settings: Settings
     return tuple(usual[key] if key in usual else _extra(key, settings) for key in chosen)
 
 
+def choosable(settings: Iterable[str], metrics: Iterable[str]) -> dict[str, str]:
+    """Every column that there can be, with a word on it."""
+    names = {column.column.id: column.column.title for column in USUAL}
+    rest = ((settings, "setting"), (metrics, "metric"))
+    return names | {key: word for keys, word in rest for key in keys if key not in names}
+
+
 def _label_column(labels: Mapping[int, str]) -> RunColumn:
     low, high = LABEL_WIDTHS
     width = max(low, min(high, max(map(len, labels.values()), default=0)))

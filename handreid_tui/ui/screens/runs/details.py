@@ -44,7 +44,7 @@ class Details(VerticalScroll):
 def _about(run: RunRow, label: str, configuration: dict[str, Any], messages: list[Message]) -> Content:
     mark, style = run_text.sign(run)
     lines = [Content.assemble((label, "bold"), (f"  seed {run.seed}", "$secondary"))]
-    lines.append(Content.assemble((f"{mark} {run_text.status(run)}", style), f"  epoch {run_text.epochs(run)}"))
+    lines.append(Content.assemble((f"{mark} {run_text.status(run)}", style), f"  {run_text.where(run)}"))
     if run.reason:
         lines.append(Content.assemble((run.reason, "$error" if run.status in ("failed", "lost") else "$secondary")))
     if run.tags:

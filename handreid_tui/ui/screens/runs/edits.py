@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from engine.contract.errors import UserError
 from handreid_tui.text import run_text
 from handreid_tui.ui.dialogs import Confirm, Prompt
+from handreid_tui.ui.other_programs import edit_text
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
 
@@ -49,18 +51,30 @@ class Edits:
         self._page.app.push_screen(Prompt(title, text, "words, separated by spaces"), answered)
 
     def note(self, runs: Sequence[RunRow]) -> None:
-        from handreid_tui.history import set_note
-
-        history = self._page.handreid.snapshot.opened
-        notes = {run.note for run in runs}
-        common = runs[0].note if len(notes) == 1 else ""
+        common = _common_note(runs)
 
         def answered(text: str | None) -> None:
             if text is not None and text != common:
-                self._edit(runs, lambda run: set_note(history, run.number, text), "Noted.")
+                self._write_note(runs, text)
 
-        hint = "the notes differ: your text replaces them" if len(notes) > 1 else ""
+        hint = "the notes differ: your text replaces them" if len({run.note for run in runs}) > 1 else ""
         self._page.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
+
+    def note_in_editor(self, runs: Sequence[RunRow]) -> None:
+        common = _common_note(runs)
+        try:
+            text = edit_text(self._page.app, common)
+        except UserError as error:
+            self._page.say(str(error), wrong=True)
+            return
+        if text != common:
+            self._write_note(runs, text)
+
+    def _write_note(self, runs: Sequence[RunRow], text: str) -> None:
+        from handreid_tui.history import set_note
+
+        history = self._page.handreid.snapshot.opened
+        self._edit(runs, lambda run: set_note(history, run.number, text), "Noted.")
 
     def name(self, run: RunRow) -> None:
         from handreid_tui.history import set_name
@@ -118,3 +132,8 @@ class Edits:
             return f"Restored {', '.join(path.name for path in restored)}."
 
         self._actions.do(job)
+
+
+def _common_note(runs: Sequence[RunRow]) -> str:
+    """The note that all these runs have, "" where they differ."""
+    return runs[0].note if len({run.note for run in runs}) == 1 else ""

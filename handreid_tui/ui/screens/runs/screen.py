@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
@@ -21,9 +21,21 @@ from handreid_tui.ui.choose_many import ChooseMany
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
-from handreid_tui.ui.screens.runs.columns import USUAL, USUAL_IDS, RunColumn, best_values, cells, columns, ordered
+from handreid_tui.ui.screens.runs import marks
+from handreid_tui.ui.screens.runs.columns import (
+    USUAL,
+    USUAL_IDS,
+    RunColumn,
+    best_values,
+    cells,
+    choosable,
+    columns,
+    ordered,
+)
 from handreid_tui.ui.screens.runs.details import Details
 from handreid_tui.ui.screens.runs.edits import Edits
+from handreid_tui.ui.screens.runs.keys import KEYS
+from handreid_tui.ui.screens.runs.sweep_lines import SweepLines, open_sweep
 from handreid_tui.ui.table import Column, RowTable
 
 if TYPE_CHECKING:
@@ -47,37 +59,14 @@ class Runs(Page):
 
     page = "runs"
     BINDING_GROUP_TITLE = "Runs"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", tooltip="Open the marked runs, or this one, in Live"),
-        Binding("space", "mark", "Mark", tooltip="Mark the run, for actions on several runs"),
-        Binding("ctrl+a", "mark_all", "Mark all", show=False, tooltip="Mark all visible runs, or none"),
-        Binding("asterisk", "invert", "Invert", show=False, tooltip="Invert the marks of the visible runs"),
-        Binding("V", "mark_to", "Mark range", show=False, tooltip="Mark from the last mark to this run"),
-        Binding("L", "again", "Launch again", show=False, tooltip="Launch again like this run, with the next seed"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
-        Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
-        Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
-        Binding("C", "columns", "Columns", tooltip="Choose the columns: any configuration key, any metric"),
-        Binding("R", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
-        Binding("t", "tag", "Tag", tooltip="Edit the tags"),
-        Binding("n", "note", "Note", tooltip="Edit the note"),
-        Binding("N", "name", "Name", show=False, tooltip="Rename the run"),
-        Binding("c", "compare", "Compare", tooltip="Compare the marked runs"),
-        Binding("v", "retrieval", "Retrieval", show=False, tooltip="Open the run's queries and matches in Retrieval"),
-        Binding("s", "stop", "Stop", show=False, tooltip="Stop the runs after their step, with a checkpoint"),
-        Binding("r", "resume", "Resume", show=False, tooltip="Resume the runs from their last checkpoint"),
-        Binding("a", "archive", "Archive", show=False, tooltip="Archive the runs, or restore them"),
-        Binding("A", "show_archived", "Show archived", show=False, tooltip="Show or hide archived runs"),
-        Binding("d", "delete", "Delete", show=False, tooltip="Move the runs to the trash"),
-        Binding("U", "undo", "Undo", show=False, tooltip="Restore the runs that were deleted last"),
-        Binding("i", "details", "Details", show=False, tooltip="Show or hide the details"),
-        Binding("escape", "back", "Back", show=False, tooltip="Leave the filter, then clear it, then the marks"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
     DEFAULT_CSS = """
     Runs #filter { margin: 0 1; background: $background; }
     Runs #filter.empty { display: none; }
     Runs #reason { height: 1; padding: 0 2; color: $error; display: none; }
     Runs #reason.wrong { display: block; }
+    Runs #left-out { height: auto; max-height: 3; padding: 0 2; color: $warning; display: none; }
+    Runs #left-out.some { display: block; }
     Runs RowTable { width: 1fr; height: 1fr; }
     Runs Details { width: 46; height: 1fr; display: none; }
     Runs.-wide Details { display: block; }
@@ -102,6 +91,7 @@ class Runs(Page):
         self._chosen: tuple[str, ...] = USUAL_IDS
         self._columns: tuple[RunColumn, ...] = USUAL
         self._labels: dict[int, str] = {}
+        self._sweeps = SweepLines()
         self._known: Latest[None, tuple[list[str], list[str]]] = Latest(
             self, lambda _: known_columns(self._snapshot.history), self._choose_columns, self.show_problem
         )
@@ -113,6 +103,7 @@ class Runs(Page):
     def body(self) -> ComposeResult:
         yield Input(placeholder="combo:ce_arcface mAP>0.9 tag:paper -status:failed", id="filter", compact=True)
         yield Static("", id="reason", markup=False)
+        yield Static("", id="left-out", markup=False)
         with Horizontal():
             shown = [MARK, *(column.column for column in USUAL)]
             yield RowTable[int](shown, self._cells, title="Runs", empty="Loading …")
@@ -132,16 +123,26 @@ class Runs(Page):
     # --- the table
 
     def _cells(self, number: int) -> Any:
+        if number < 0:
+            return self._sweeps.cells(number, self._columns)
         return cells(self._snapshot.runs[number], self._columns, number in self._marked, self._best)
 
     def show_runs(self, snapshot: Snapshot, changed: frozenset[int] | None) -> None:
         self._snapshot = snapshot
+        self._show_left_out(snapshot.left_out)
         if changed:
             self._settings = {}
         self._show(changed)
         table = self.query_one(RowTable)
         if changed is None or table.current in changed:
             self._ask_about()
+
+    def _show_left_out(self, sentences: tuple[str, ...]) -> None:
+        """Name the folders that hold runs and are not listed: the first, and how many more."""
+        line = self.query_one("#left-out", Static)
+        line.set_class(bool(sentences), "some")
+        more = f" {len(sentences) - 1} more: see `handreid runs`." if len(sentences) > 1 else ""
+        line.update(f"! {sentences[0]}{more}" if sentences else "")
 
     def show_nothing(self, why: str) -> None:
         self.query_one(RowTable).set_empty(why)
@@ -171,7 +172,10 @@ class Runs(Page):
         current = self.remembered("current", 0) if table.current is None else None
         table.set_empty("No run fits the filter: esc clears it." if usual else EMPTY)
         table.set_sorted(*self._sort)
-        table.show(ordered(found, shown, *self._sort), changed, current or None)
+        if any(runs[number].sweep for number in changed or () if number in runs):
+            changed = None  # the line of its sweep changes too
+        lines = self._sweeps.keys(ordered(self._sweeps.take(found, self._filter), shown, *self._sort))
+        table.show(lines, changed, current or None)
         self._marked = {number: None for number in self._marked if number in runs}
         count = f"{len(found)} of {len(runs)}" if len(found) != len(runs) else f"{len(runs)}"
         hidden = len(self._marked.keys() - set(table.keys))
@@ -227,6 +231,10 @@ class Runs(Page):
         if self._snapshot.loaded:
             self._show()
 
+    def _filter_by(self, text: str) -> None:
+        self.query_one("#filter", Input).value = text
+        self._filter_done()
+
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
         self.query_one("#filter").set_class(not self.query_one("#filter", Input).value, "empty")
@@ -271,38 +279,24 @@ class Runs(Page):
     def action_mark(self) -> None:
         table = self.query_one(RowTable)
         if table.current is not None:
-            marked = dict(self._marked)
-            if table.current in marked:
-                del marked[table.current]
-            else:
-                marked[table.current] = None
-            self._mark(list(marked))
+            self._mark(marks.toggled(self._marked, table.current))
             table.action_move(1)
 
     def action_mark_all(self) -> None:
-        in_sight = self.query_one(RowTable).keys
-        hidden = [number for number in self._marked if number not in in_sight]
-        marked = all(number in self._marked for number in in_sight)
-        self._mark(hidden if marked else [*hidden, *in_sight])
+        self._mark(marks.all_or_none(self._marked, self.query_one(RowTable).keys))
 
     def action_invert(self) -> None:
-        in_sight = self.query_one(RowTable).keys
-        hidden = [number for number in self._marked if number not in in_sight]
-        self._mark([*hidden, *(number for number in in_sight if number not in self._marked)])
+        self._mark(marks.inverted(self._marked, self.query_one(RowTable).keys))
 
     def action_mark_to(self) -> None:
         table = self.query_one(RowTable)
-        last = next((number for number in reversed(self._marked) if number in table.keys), table.current)
-        if last is not None and table.current is not None:
-            ends = sorted((table.keys.index(last), table.keys.index(table.current)))
-            self._mark(list(dict.fromkeys([*self._marked, *table.keys[ends[0] : ends[1] + 1]])))
+        if table.current is not None:
+            self._mark(marks.up_to(list(self._marked), table.keys, table.current))
 
     @on(RowTable.CellClicked)
     def _click_mark(self, event: RowTable.CellClicked) -> None:
-        if event.column == MARK.id:
-            number = self.query_one(RowTable).current
-            marked = [each for each in self._marked if each != number]
-            self._mark(marked if number in self._marked or number is None else [*marked, number])
+        if event.column == MARK.id and (number := self.query_one(RowTable).current) is not None:
+            self._mark(marks.toggled(self._marked, number))
 
     def action_again(self) -> None:
         self._open("launch")
@@ -316,7 +310,10 @@ class Runs(Page):
 
     @on(RowTable.Opened)
     def action_open(self) -> None:
-        self._open("live")
+        if (current := self.query_one(RowTable).current or 0) < 0:
+            open_sweep(self, -current, self._filter_by)
+        else:
+            self._open("live")
 
     def action_compare(self) -> None:
         self._open("compare")
@@ -329,10 +326,16 @@ class Runs(Page):
             self.handreid.open_page(page, [run.number for run in runs])
 
     def action_stop(self) -> None:
-        self._actions.stop(self.selected())
+        if (current := self.query_one(RowTable).current or 0) < 0:
+            self._actions.stop_sweep(self.handreid.places.runs, -current)
+        else:
+            self._actions.stop(self.selected())
 
     def action_resume(self) -> None:
-        self._actions.resume(self.selected())
+        if (current := self.query_one(RowTable).current or 0) < 0:
+            self._actions.resume_sweep(self.handreid.places.runs, -current)
+        else:
+            self._actions.resume(self.selected())
 
     def action_tag(self) -> None:
         if runs := self.selected():
@@ -341,6 +344,10 @@ class Runs(Page):
     def action_note(self) -> None:
         if runs := self.selected():
             self._edits.note(runs)
+
+    def action_note_in_editor(self) -> None:
+        if runs := self.selected():
+            self._edits.note_in_editor(runs)
 
     def action_name(self) -> None:
         if runs := self.selected():
@@ -364,10 +371,7 @@ class Runs(Page):
             self._known.ask(None)
 
     def _choose_columns(self, known: tuple[list[str], list[str]]) -> None:
-        names = {column.column.id: column.column.title for column in USUAL}
-        keys, metrics = known
-        names |= {key: "setting" for key in keys if key not in names}
-        names |= {key: "metric" for key in metrics if key not in names}
+        names = choosable(*known)
 
         def answered(chosen: list[str] | None) -> None:
             if chosen is not None:

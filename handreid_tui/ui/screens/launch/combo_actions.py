@@ -1,0 +1,88 @@
+"""What a user does with the table of combinations: choose, edit, add, save, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.contract.combos import Combo
+from engine.contract.terms import TERMS
+from handreid_tui.launch.grid import read_combos
+from handreid_tui.settings import UserFile
+from handreid_tui.ui.dialogs import Prompt
+from handreid_tui.ui.page import Page
+from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
+from handreid_tui.ui.screens.launch.edit_terms import EditTerms
+from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
+
+TERMS_HINT = f"terms: {', '.join(TERMS)}; weights separated by commas make one combination each"
+
+
+class ComboActions:
+    """Acts on the combination under the cursor; `changed` is called when the table has another content."""
+
+    def __init__(self, page: Page, changed: Callable[[], None]) -> None:
+        self._page, self._changed = page, changed
+        self.user = UserFile()
+
+    @property
+    def _table(self) -> ComboTable:
+        return self._page.query_one(ComboTable)
+
+    def choose(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN:
+            self.add()
+        else:
+            self._table.toggle(name)
+            self._changed()
+
+    def edit(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN:
+            self.add()
+        elif not (combo := self._table.combos[name]).weights:
+            self._page.say("No training, no terms: there is nothing to edit.")
+        else:
+
+            def answered(changed: Combo | None) -> None:
+                if changed is not None:
+                    self._table.edit(name, changed)
+                    self._changed()
+
+            self._page.app.push_screen(EditTerms(name, combo), answered)
+
+    def add(self) -> None:
+        def check(text: str) -> None:
+            from engine.contract.config import resolve
+
+            for name in read_combos([text], self.user.combos):
+                resolve(name, 0, self.user.combos)
+
+        def answered(text: str | None) -> None:
+            if text:
+                for name in read_combos([text], self.user.combos):
+                    self._table.add(name)
+                self._changed()
+
+        self._page.app.push_screen(Prompt("Custom combination", "ce+triplet:0.5", TERMS_HINT, check), answered)
+
+    def save(self) -> None:
+        name = self._table.current
+        if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
+            self._page.say("Choose a combination with terms to save.")
+            return
+
+        def saved(new: str, user: UserFile) -> None:
+            self.user = user
+            self._table.saved(name, new, user.combos)
+            self._changed()
+            self._page.say(f"Saved as {new} in handreid.toml.")
+
+        ask_and_save(self._page, name, combo, saved)
+
+    def remove(self) -> None:
+        name = self._table.current
+        if name and self._table.take_back(name):
+            self._changed()
+        else:
+            self._page.say("Only combinations added or edited here can be discarded.")
