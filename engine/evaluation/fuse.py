@@ -27,7 +27,7 @@ from engine.contract.errors import UserError
 from engine.contract.events import EvaluationDone, EventWriter, RunEnded, RunStarted
 from engine.contract.metrics import SELECTED_BY
 from engine.data.augment import Augmentation
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.same_split import read_begun
@@ -128,7 +128,7 @@ def _split_of(config: RunConfig, run: Path) -> Split:
 def _validation_features(run: Path, split: Split, trials: tuple[Trial, ...]) -> Tensor:
     config, model = load_trained(run)
     images = [split.images[image] for image in images_of(trials)]
-    pixels = load_pixels(split.root, images, model.image_size, cache_folder())
+    pixels = load_pixels(split.root, images, Resize(model.image_size, model.interpolation), cache_folder())
     if pixels.bad:
         name, reason = next(iter(pixels.bad.items()))
         raise UserError(f"Weights cannot be chosen: the validation image {name} cannot be decoded ({reason}).")

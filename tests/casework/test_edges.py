@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from engine.contract.errors import UserError
-from engine.data.cache import decode
+from engine.data.cache import Resize, decode
 from engine.evaluation import embed as engine_embed
 from handreid_tui.casework.case import read_case
 from handreid_tui.casework.embed import embed_files
@@ -55,13 +55,13 @@ def test_a_file_that_changes_under_the_decoder_is_not_embedded(tmp_path: Path, m
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
 
-    def and_then_it_changes(place: Path, size: int) -> object:
-        found = decode(place, size)
+    def and_then_it_changes(place: Path, to: Resize) -> object:
+        found = decode(place, to)
         Image.new("RGB", (9, 9), (7, 7, 7)).save(path)
         return found
 
     monkeypatch.setattr("engine.evaluation.embed.decode", and_then_it_changes)
-    found = engine_embed._read(engine_embed.Asked(path), 8)
+    found = engine_embed._read(engine_embed.Asked(path), Resize(8))
     assert found.square is None and found.facts["error"] == "the file changed while it was read"
 
 
