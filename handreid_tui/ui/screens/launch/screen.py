@@ -56,11 +56,11 @@ class Launch(Page):
         "launch",
         [
             Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
+            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
             Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
             Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
             Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
             Binding("f", "fields", "Settings", tooltip="Go to the settings"),
-            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
             Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
             Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
         ],
