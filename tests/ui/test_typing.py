@@ -14,6 +14,7 @@ from textual.widgets import Input
 from handreid_tui.settings import Places
 from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.screens.launch.form import Form
+from handreid_tui.ui.table import RowTable
 from tests.support.tui_tools import opened, until, write_history
 
 
@@ -57,6 +58,9 @@ async def test_what_is_typed_after_a_key_that_opens_a_dialog_belongs_to_the_dial
         await until(pilot, lambda: app.screen.query_one(Input).value.endswith("dad"))
         type_at_once(app, "dy\r")
         await until(pilot, lambda: app.snapshot.runs[5].name.endswith("daddy"))
+        type_at_once(app, "/tag:paper\r")
+        await until(pilot, lambda: app.screen.query_one(RowTable).keys == [5])
+        await pilot.press("escape")
         type_at_once(app, "jjtnew\r")
         await until(pilot, lambda: app.snapshot.runs[3].tags == ("new",))
 

@@ -302,6 +302,7 @@ class Launch(Page):
         self.query_one("#launch", Button).loading = False
         self.say(f"Launched {len(paths)} run{'s' if len(paths) > 1 else ''}.")
         self.handreid.look_again()
+        self._table.focus()  # back here, the next key is a command, not a digit in a field
         if self.app.screen is self:
             self.handreid.open_page("live", [directory.number(paths[0])])
 
