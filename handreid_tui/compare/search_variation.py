@@ -91,10 +91,14 @@ def joint_error(errors: Sequence[SearchError]) -> SearchError:
 
 
 def stretch(shares: Array, of_mean_precision: Array) -> float:
-    """By how much more a metric differs between two rows than mAP does, over the identities; at least 1.
+    """By how much more a metric differs between two rows than mAP does; at least 1.
 
-    Both: what each identity contributes to the difference, [I]. What a search adds is only known in units of mAP.
+    Both: what each identity contributes to the difference, [I]. What a search adds is only known in units of mAP. Of
+    the same identities it is the slope of a regression, else the ratio of the standard errors.
     """
+    if len(shares) == len(of_mean_precision):
+        x, y = (each - each.mean() for each in (of_mean_precision, shares))
+        return max(1.0, abs(float(x @ y)) / float(x @ x)) if x.any() else 1.0
     errors = [float(each.std()) * math.sqrt(len(each)) for each in (shares, of_mean_precision)]
     return max(1.0, errors[0] / errors[1]) if errors[1] else 1.0
 
