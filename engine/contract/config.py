@@ -142,6 +142,7 @@ class EvaluationConfig(Section):
     feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
     flip: bool = Field(False, description="add the feature of the mirrored image")
     every: int = Field(1, ge=1, description="epochs between validations")
+    rerank: bool = Field(False, description="k-reciprocal re-ranking of the test; such runs are compared apart")
     test: bool = Field(True, description="evaluate on the test people; false: never read them, as a trial of a search")
 
 
