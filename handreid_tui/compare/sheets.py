@@ -10,8 +10,10 @@ from engine.contract.metrics import metric as metric_of
 from handreid_tui.compare.claims import Finding
 from handreid_tui.compare.comparison import Section
 from handreid_tui.compare.configuration import show
+from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.statistics import Spread
 from handreid_tui.compare.table import COLUMNS, TESTED, Compared, Row, Table
+from handreid_tui.text.tables import printable
 
 _NAMED = {"combo": "combination", "run": "run"}
 MOST_COLUMNS = 12  # of settings side by side
@@ -172,6 +174,36 @@ def configuration_sheet(table: Table) -> Sheet | None:
     return Sheet("Settings that differ", ["setting", *names], rows, [])
 
 
+def recipes_sheet(table: Table) -> Sheet | None:
+    """What each combination was trained with; None where all had the same, and for runs, whose settings are shown."""
+    trained = [row for row in table.rows if row.runs and row.runs[0].trained]
+    recipes = [_recipe(row.runs[0]) for row in trained]
+    if table.by != "combo" or all(recipe == recipes[0] for recipe in recipes):
+        return None
+    columns = [key for key in recipes[0] if key != "branches" or any(recipe[key] != "none" for recipe in recipes)]
+    rows = [
+        [Cell(row.label), *(Cell(recipe[key]) for key in columns)] for row, recipe in zip(trained, recipes, strict=True)
+    ]
+    return Sheet("Recipes", [_NAMED[table.by], *columns], rows, [])
+
+
+def _recipe(run: FinishedRun) -> dict[str, str]:
+    model, train = run.config.model, run.config.train
+    size = run.started.image_size or model.image_size
+    return {
+        "encoder": model.name,
+        "start": printable(model.pretrained).rstrip("/").rpartition("/")[2],
+        "input": f"{size} px" if size else "?",
+        "branches": model.branches,
+        "epochs": str(train.epochs),
+        "batch": f"{train.ids_per_batch}x{train.images_per_id}",
+        "optimizer": train.optimizer,
+        "rate, encoder": show(train.lr),
+        "rate, heads": show(train.head_lr),
+        "schedule": train.schedule,
+    }
+
+
 def claims_sheet(section: Section) -> Sheet | None:
     if section.findings is None:
         return None
@@ -213,6 +245,7 @@ def sheets(section: Section) -> list[Sheet]:
         results_sheet(table),
         differences_sheet(table),
         tuning_sheet(table),
+        recipes_sheet(table),
         configuration_sheet(table) if table.by == "run" else None,
         claims_sheet(section),
         published_sheet(section),

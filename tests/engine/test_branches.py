@@ -139,7 +139,7 @@ def test_new_weights_learn_at_the_rate_of_the_heads_and_copied_ones_at_the_encod
     assert rate == 0.5e-5
 
 
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("term", [name for name, term in TERMS.items() if not term.texts])
 def test_the_gradient_of_every_term_reaches_every_branch(term: str, hands: Path) -> None:
     setup = prepare(small_config(term, hands, model__branches="mba"))
     chosen = setup.sampler.batch(0)
@@ -152,6 +152,11 @@ def test_the_gradient_of_every_term_reaches_every_branch(term: str, hands: Path)
         waits = ".first." in name or ".second." in name  # behind a γ of 0
         if not waits or name.endswith("gamma"):
             assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+def test_texts_are_compared_with_the_encoders_own_projection(hands: Path) -> None:
+    setup = prepare(small_config("i2t", hands, model__branches="mba"))
+    assert setup.objective.joint == setup.model.encoder.own_features - 1 == 1
 
 
 def test_all_the_attention_learns_from_the_second_step(hands: Path, tmp_path: Path) -> None:
