@@ -52,16 +52,18 @@ def score(run: Path, data: DataConfig) -> Scored:
         print(f"Note: {warning}", file=sys.stderr)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
-    report = run_trials(split, split.trials, extract(model, tensor, augmentation, device, config.evaluation))
+    features = extract(model, tensor, augmentation, device, config.evaluation)
+    reranked = config.evaluation.rerank
+    report = run_trials(split, split.trials, features, reranked)
     summary = {
         **report.metrics,
-        "pixels": run_trials(split, split.trials, pixel_features(tensor)).metrics,
+        "pixels": run_trials(split, split.trials, pixel_features(tensor), reranked).metrics,
         "fingerprint": split.fingerprint,
         "dataset": split.root.name,
         "subset": split.subset,
         "gallery": split.gallery,
         "geometry": geometry(report.features, report.identity),
-    }
+    } | ({"rerank": True} if reranked else {})
     # Folders of data sets often have the same name: the split's fingerprint tells them apart.
     name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
     folder = run / run_files.EVALUATIONS / name

@@ -209,6 +209,8 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def command(row: Row) -> str:
     """The `handreid run` that trains the runs of a row: the combination, its seeds, and what is not the default."""
     run = row.runs[0]
+    if run.members:
+        return "handreid fuse " + " ".join(str(each["run"]) for each in run.members)
     settings = flatten(run.config)
     named = {"data.source": "--data", "model.name": "--model", "train.epochs": "--epochs", "data.subset": "--subset"}
     words = [f"handreid run --combo {shlex.quote(run.combo)}", *(f"--seed {each.seed}" for each in row.runs)]

@@ -148,9 +148,15 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += [f"{row.label}: {_fused(row.runs[0])}" for row in rows if row.runs and row.runs[0].members]
     notes += _starts(runs)
     notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _fused(run: FinishedRun) -> str:
+    weights = ", ".join(f"{each['weight']:.2f} of run {each['run']}" for each in run.members)
+    return f"scores fused, {weights}; weights chosen by validation mAP."
 
 
 def _starts(runs: list[FinishedRun]) -> list[str]:
