@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.data.cache import decode
+from engine.data.cache import Resize, decode
 
 
 def pillow_alone(path: Path, size: int) -> np.ndarray:
@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8)
     chosen = parser.parse_args()
     paths = sorted(chosen.folder.rglob("*.jpg"))[: chosen.images]
-    same = sum(bool((decode(path, chosen.size).pixels == pillow_alone(path, chosen.size)).all()) for path in paths)
+    same = sum(
+        bool((decode(path, Resize(chosen.size)).pixels == pillow_alone(path, chosen.size)).all()) for path in paths
+    )
     times: dict[str, list[float]] = {"ours": [], "pillow": []}
     for _ in range(chosen.rounds):
         times["ours"].append(cpu_seconds(decode, paths, chosen.size))

@@ -30,7 +30,7 @@ from plain_loop import PlainLoop
 from engine.contract import run_files
 from engine.contract.config import RunConfig, resolve
 from engine.contract.events import EventWriter
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.machine.device import Device
 from engine.machine.parallel import Workers
 from engine.training.meter import Meter
@@ -89,7 +89,7 @@ def decoding(photos: Path, folder: Path, rounds: int, size: int) -> None:
     def ours() -> float:
         nonlocal turn
         turn += 1
-        return seconds(lambda: load_pixels(photos, split.images, size, folder / f"decoded-{turn}"))
+        return seconds(lambda: load_pixels(photos, split.images, Resize(size), folder / f"decoded-{turn}"))
 
     def full() -> float:
         def one(path: Path) -> None:

@@ -1,4 +1,5 @@
-"""`python -m engine train RUN_DIR`: the trainer as a process. Also `evaluate`, `export` and `embed`, of a trained run.
+"""`python -m engine train RUN_DIR`: the trainer as a process. Also `evaluate`, `export`, `embed` and `fuse`, of trained
+runs.
 
 Exit status: 0 finished or stopped on request, 1 failed, 2 a mistake in the configuration or the data.
 """
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import json
 import logging
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.contract import run_files
@@ -37,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("run", type=Path, metavar="RUN_DIR")
     command.add_argument("images", type=Path, metavar="LIST.json")
     command.add_argument("folder", type=Path, metavar="OUT")
+    command = commands.add_parser("fuse", help="combine the scores of runs; evaluation and events go into OUT")
+    command.add_argument("folder", type=Path, metavar="OUT")
+    command.add_argument("about", metavar="JSON", help="`combo` and `runs`: what the summary tells of each member")
+    command.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()
     try:
@@ -54,6 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
 
             if left_out := export(chosen.run, chosen.folder):
                 print(f"Note: {left_out}", file=sys.stderr)
+        elif chosen.command == "fuse":
+            from engine.evaluation.fuse import fuse
+
+            print(dumps(asdict(fuse(chosen.runs, chosen.folder, json.loads(chosen.about)))))
         else:
             from engine.evaluation.embed import embed
 
@@ -102,7 +113,7 @@ def explain(error: Exception, config: RunConfig) -> EndReason:
         kind, message, setting = "usage", str(error), error.setting
     elif isinstance(error, LossNotFinite):
         # Nothing was learnt before step 0: no learning rate is to blame.
-        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, "train.lr")
+        advice, setting = (FIRST_STEP, "train.precision") if error.step == 0 else (LATER_STEP, error.rate)
         kind, message = "nan", f"Training failed: {error}. {advice}"
     elif type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         kind = "out_of_memory"

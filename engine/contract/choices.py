@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     DataFormat = str
 else:
     DataFormat = Literal[formats()]
+Interpolation = Literal["bicubic", "bilinear"]  # of images: the filter of the resizing, antialiased
 Gallery = Literal["all", "own"]
 Aspect = Literal["dorsal-right", "dorsal-left", "palmar-right", "palmar-left"]
 Subset = Literal["auto", "dorsal-right", "dorsal-left", "palmar-right", "palmar-left", "all"]

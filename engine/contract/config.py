@@ -142,6 +142,7 @@ class EvaluationConfig(Section):
     feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
     flip: bool = Field(False, description="add the feature of the mirrored image")
     every: int = Field(1, ge=1, description="epochs between validations")
+    rerank: bool = Field(False, description="k-reciprocal re-ranking of the test; such runs are compared apart")
     test: bool = Field(True, description="evaluate on the test people; false: never read them, as a trial of a search")
 
 
@@ -218,7 +219,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         merged["train.epochs"] = 0
     nested: dict[str, Any] = {"loss": loss}
     for key, value in merged.items():
-        if _concerns(key, loss):
+        if concerns(key, loss):
             _put(nested, key, value)
     try:
         config = RunConfig.model_validate(nested)
@@ -239,7 +240,7 @@ def _options(settings: dict[str, Any], term: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
 
 
-def _concerns(key: str, loss: Collection[str]) -> bool:
+def concerns(key: str, loss: Collection[str]) -> bool:
     """Whether a setting has a meaning for these terms: not an option of another term, nor one of another's stage."""
     section, _, rest = key.partition(".")
     if section == "loss":

@@ -28,8 +28,8 @@ def is_full(error: Exception) -> bool:
 
 
 class LossNotFinite(Exception):
-    """A loss became NaN or infinite: training cannot continue."""
+    """A loss became NaN or infinite: training cannot continue. `rate`: the setting of the learning rate in use."""
 
-    def __init__(self, step: int, term: str) -> None:
+    def __init__(self, step: int, term: str, rate: str = "train.lr") -> None:
         super().__init__(f"the loss {term!r} is not a number at step {step}")
-        self.step, self.term = step, term
+        self.step, self.term, self.rate = step, term, rate

@@ -1,7 +1,8 @@
 """Decode once: the images of a run as one uint8 array, resized to a square, kept in a memory-mapped file.
 
-The file's name is a hash of what it was made from (each image's path, size and time of change, the target size, the
-version of the decoder), so a changed source makes a new file, and any number of runs may share or build one at once.
+The file's name is a hash of what it was made from (each image's path, size and time of change, the target size and
+filter, the version of the decoder), so a changed source makes a new file, and any number of runs may share or build
+one at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from engine.contract.choices import Interpolation
 from engine.contract.errors import UserError
 from engine.data.catalog import Image, tolerate
 from engine.data.decode import NOTHING_ASSUMED, VERSION, Undecodable, read_picture
@@ -27,7 +29,8 @@ from engine.data.deep_pixels import UNIT, Depth
 from engine.data.duplicates import THUMBNAIL
 from engine.data.wording import count
 
-RESIZING = "bicubic-1"
+RESIZING = 1  # raise it with every change of the resizing
+FILTERS = {"bicubic": Pillow.Resampling.BICUBIC, "bilinear": Pillow.Resampling.BILINEAR}
 
 Progress = Callable[[int, int], None]
 
@@ -54,16 +57,27 @@ class Square:
     assumed: Depth | None
 
 
+@dataclass(frozen=True)
+class Resize:
+    """To a square of `size` pixels a side, with an antialiased filter."""
+
+    size: int
+    filter: Interpolation = "bicubic"
+
+    def __str__(self) -> str:
+        return f"{self.filter}-{RESIZING}"
+
+
 def load_pixels(
-    root: Path, images: Sequence[Image], size: int, cache: Path, progress: Progress | None = None
+    root: Path, images: Sequence[Image], to: Resize, cache: Path, progress: Progress | None = None
 ) -> Pixels:
-    """The images of a data set at `size` x `size` pixels, from the cache or decoded into it on all cores.
+    """The images of a data set as squares, from the cache or decoded into it on all cores.
 
     Raises UserError where more than 1 % of the images cannot be decoded, or the cache cannot be written.
     """
     folder = cache / "pixels"
     try:
-        name = _name(root, images, size)
+        name = _name(root, images, to)
     except OSError as error:
         raise UserError(f"{error.filename} can no longer be read ({error.strerror}): check the data set.") from error
     files = _Files(folder, name)
@@ -71,9 +85,9 @@ def load_pixels(
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be decoding the same images
-            facts = _usable_facts(files, root, images, size)
+            facts = _usable_facts(files, root, images, to)
             if facts is None:
-                facts = _decode_all(root, images, size, files, progress)
+                facts = _decode_all(root, images, to, files, progress)
     except OSError as error:
         raise UserError(
             f"The decoded images cannot be stored in {folder} ({error.strerror}). Set another one with HANDREID_CACHE."
@@ -107,8 +121,8 @@ class _Files:
         return self.folder / f"{self.name}.json"
 
 
-def _name(root: Path, images: Sequence[Image], size: int) -> str:
-    digest = hashlib.sha256(_bytes(f"{RESIZING}/{VERSION}/{THUMBNAIL}/{size}/{root.resolve()}"))
+def _name(root: Path, images: Sequence[Image], to: Resize) -> str:
+    digest = hashlib.sha256(_bytes(f"{to}/{VERSION}/{THUMBNAIL}/{to.size}/{root.resolve()}"))
     for image in images:
         stat = (root / image.path).stat()
         digest.update(_bytes(f"\n{image.path}/{stat.st_size}/{stat.st_mtime_ns}"))
@@ -119,11 +133,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
 
 
-def _usable_facts(files: _Files, root: Path, images: Sequence[Image], size: int) -> dict[str, Any] | None:
+def _usable_facts(files: _Files, root: Path, images: Sequence[Image], to: Resize) -> dict[str, Any] | None:
     """What was noted of a complete cache, None where it is not complete, or an image can be decoded now."""
     try:
         facts: dict[str, Any] = json.loads(files.facts.read_text())
-        whole = np.load(files.array, mmap_mode="r").shape == (len(images), size, size, 3)
+        whole = np.load(files.array, mmap_mode="r").shape == (len(images), to.size, to.size, 3)
         whole = whole and np.load(files.thumbnails, mmap_mode="r").shape == (len(images), THUMBNAIL, THUMBNAIL)
     except (OSError, ValueError):
         return None
@@ -132,17 +146,19 @@ def _usable_facts(files: _Files, root: Path, images: Sequence[Image], size: int)
     for image in images if facts["bad"] else ():
         if image.name in facts["bad"]:
             with suppress(Undecodable):
-                decode(root / image.path, size)
+                decode(root / image.path, to)
                 return None
     return facts
 
 
 def _decode_all(
-    root: Path, images: Sequence[Image], size: int, files: _Files, progress: Progress | None
+    root: Path, images: Sequence[Image], to: Resize, files: _Files, progress: Progress | None
 ) -> dict[str, Any]:
     unfinished = files.array.with_suffix(f".{os.getpid()}.tmp")
     try:
-        pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(len(images), size, size, 3))
+        pixels = np.lib.format.open_memmap(
+            unfinished, mode="w+", dtype=np.uint8, shape=(len(images), to.size, to.size, 3)
+        )
         small = np.zeros((len(images), THUMBNAIL, THUMBNAIL), np.uint8)
         bad: dict[str, str] = {}
         assumed: dict[int, Depth] = {}
@@ -155,7 +171,7 @@ def _decode_all(
             if one.assumed:
                 assumed[row] = one.assumed
 
-        for row, one in enumerate(_decode_each([root / image.path for image in images], size)):
+        for row, one in enumerate(_decode_each([root / image.path for image in images], to)):
             keep(row, one)
             if progress:
                 progress(row + 1, len(images))
@@ -164,14 +180,14 @@ def _decode_all(
             kind: max(bits for k, bits in assumed.values() if k == kind) for kind in {k for k, _ in assumed.values()}
         }
         again = [row for row, (kind, bits) in assumed.items() if bits < least[kind]]
-        for row, one in zip(again, _decode_each([root / images[row].path for row in again], size, least), strict=True):
+        for row, one in zip(again, _decode_each([root / images[row].path for row in again], to, least), strict=True):
             keep(row, one)
         pixels.flush()
         unfinished.replace(files.array)
         with files.thumbnails.open("wb") as file:
             np.save(file, small)
         told = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
-        facts = {"bad": bad, "assumed": told, "size": size, "resizing": RESIZING, "decoder": VERSION}
+        facts = {"bad": bad, "assumed": told, "size": to.size, "resizing": str(to), "decoder": VERSION}
         files.facts.write_text(json.dumps(facts))
         return facts
     finally:
@@ -179,11 +195,11 @@ def _decode_all(
 
 
 def _decode_each(
-    paths: Sequence[Path], size: int, least_depth: Mapping[str, int] = NOTHING_ASSUMED
+    paths: Sequence[Path], to: Resize, least_depth: Mapping[str, int] = NOTHING_ASSUMED
 ) -> Iterator[Square | Undecodable]:
     def one(path: Path) -> Square | Undecodable:
         try:
-            return decode(path, size, least_depth)
+            return decode(path, to, least_depth)
         except Undecodable as reason:
             return reason
 
@@ -192,13 +208,13 @@ def _decode_each(
         yield from pool.map(one, paths)
 
 
-def decode(path: Path, size: int, least_depth: Mapping[str, int] = NOTHING_ASSUMED) -> Square:
-    """One image file as a square of `size` pixels a side, its aspect ratio given up as the field does.
+def decode(path: Path, to: Resize, least_depth: Mapping[str, int] = NOTHING_ASSUMED) -> Square:
+    """One image file as a square, its aspect ratio given up as the field does.
 
     `least_depth`: see `decode.read_picture`. Raises Undecodable.
     """
-    picture = read_picture(path, size, least_depth)
-    square = picture.image.resize((size, size), Pillow.Resampling.BICUBIC, reducing_gap=3)
+    picture = read_picture(path, to.size, least_depth)
+    square = picture.image.resize((to.size, to.size), FILTERS[to.filter], reducing_gap=3)
     small = square.convert("L").resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BOX)
     return Square(np.asarray(square), np.asarray(small), picture.assumed)
 

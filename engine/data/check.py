@@ -118,14 +118,14 @@ def _counts(subset: Subset, seed: int) -> dict[str, int]:
 
 def _decode(catalog: Catalog) -> tuple[dict[str, str], dict[str, NDArray[np.uint8]]]:
     """Of every used image, by path: why it cannot be decoded, or its thumbnail."""
-    from engine.data.cache import decode
+    from engine.data.cache import Resize, decode
     from engine.data.decode import Undecodable
 
     paths = _used(catalog)
 
     def one(path: str) -> str | NDArray[np.uint8]:
         try:
-            return decode(catalog.root / path, SIDE).thumbnail
+            return decode(catalog.root / path, Resize(SIDE)).thumbnail
         except Undecodable as reason:
             return str(reason)
 

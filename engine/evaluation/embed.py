@@ -25,7 +25,7 @@ from engine.contract import run_files
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.data.augment import Augmentation
-from engine.data.cache import decode
+from engine.data.cache import Resize, decode
 from engine.data.decode import Undecodable
 from engine.evaluation.evaluate import BATCH, extract
 from engine.evaluation.trained_model import load_trained
@@ -70,7 +70,7 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     facts: list[dict[str, Any]] = []
     features: list[Tensor] = [torch.empty(0, sum(model.dims))]
     rows = 0
-    for some in _batches(asked, model.image_size):
+    for some in _batches(asked, Resize(model.image_size, model.interpolation)):
         squares = [each.square for each in some if each.square is not None]
         if squares:
             stacked = torch.from_numpy(np.stack(squares))
@@ -102,19 +102,19 @@ def read_list(path: Path) -> tuple[list[Asked], bool]:
         raise UserError(f"{path} is not a list of images ({error}).") from None
 
 
-def _batches(asked: list[Asked], size: int) -> Iterator[list[Read]]:
+def _batches(asked: list[Asked], to: Resize) -> Iterator[list[Read]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(asked), BATCH):
-            yield list(pool.map(lambda each: _read(each, size), asked[start : start + BATCH]))
+            yield list(pool.map(lambda each: _read(each, to), asked[start : start + BATCH]))
 
 
-def _read(asked: Asked, size: int) -> Read:
+def _read(asked: Asked, to: Resize) -> Read:
     facts: dict[str, Any] = {"path": str(asked.path)}
     try:
         before = asked.path.stat()
         with asked.path.open("rb") as file:
             facts["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-        square = decode(asked.path, size).pixels
+        square = decode(asked.path, to).pixels
         with Pillow.open(asked.path) as image:
             facts["width"], facts["height"] = image.size
         after = asked.path.stat()

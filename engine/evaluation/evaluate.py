@@ -19,10 +19,11 @@ from engine.contract.config import EvaluationConfig
 from engine.contract.events import dumps
 from engine.data.augment import Augmentation
 from engine.data.catalog import Split, Trial
-from engine.evaluation.ranking import Ranking, rank_queries, summarise, verification
+from engine.evaluation.ranking import Ranking, rank_distances, rank_queries, summarise, verification
 from engine.machine.device import Device
 from engine.model.reid_model import ReIDModel
 from engine.search.open_set import open_set_metrics
+from engine.search.rerank import rerank
 from engine.search.searches import TrialRows
 
 BATCH = 256  # images in one forward pass: large enough to fill a GPU, small enough for a CPU's cache
@@ -75,10 +76,11 @@ def pixel_features(images: Tensor) -> Tensor:
     return F.normalize(torch.cat(small).flatten(1))
 
 
-def run_trials(split: Split, trials: tuple[Trial, ...], features: Tensor) -> Report:
+def run_trials(split: Split, trials: tuple[Trial, ...], features: Tensor, reranked: bool = False) -> Report:
     """Rank every trial's queries against its gallery; `features` [N, D] are those of `images_of(trials)`.
 
     Metrics are means over the trials, as the field publishes them; open-set rates have one threshold for all trials.
+    reranked: ranks by k-reciprocal re-ranking; verification and open-set rates stay those of the cosine.
     """
     images = images_of(trials)
     identity, row = _identity(split, images), _rows(images)
@@ -86,13 +88,18 @@ def run_trials(split: Split, trials: tuple[Trial, ...], features: Tensor) -> Rep
     for trial in trials:
         query, gallery = row(trial.query), row(trial.gallery)
         pairs = (features[query], features[gallery], identity[query], identity[gallery])
-        rankings.append(rank_queries(*pairs))
+        rankings.append(_reranked(*pairs) if reranked else rank_queries(*pairs))
         metrics.append(summarise(rankings[-1]) | verification(*pairs))
         searched.append(TrialRows(query.numpy(), gallery.numpy()))
     means = {name: sum(each[name] for each in metrics) / len(metrics) for name in metrics[0]}
     names = np.array([split.images[image].identity for image in images])
     means |= open_set_metrics(features.numpy().astype(np.float64), names, searched)
     return Report(means, rankings, images, features, identity)
+
+
+def _reranked(query: Tensor, gallery: Tensor, query_identity: Tensor, gallery_identity: Tensor) -> Ranking:
+    distance = torch.from_numpy(rerank(query.numpy(), gallery.numpy()))
+    return rank_distances(distance, query_identity, gallery_identity)
 
 
 def _identity(split: Split, images: tuple[int, ...]) -> Tensor:

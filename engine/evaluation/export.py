@@ -6,8 +6,10 @@ import json
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
 import open_clip
+import torch
 from safetensors.torch import save_file
 
 from engine.contract import run_files
@@ -41,7 +43,7 @@ def export(run: Path, folder: Path) -> str:
         "size": model.image_size,
         "mean": model.mean,
         "std": model.std,
-        "interpolation": "bicubic",
+        "interpolation": model.interpolation,
         "resize_mode": "squash",
     }
     state = {name: value.contiguous() for name, value in model.encoder.open_clip_state().items()}
@@ -49,11 +51,14 @@ def export(run: Path, folder: Path) -> str:
     rest = {name: value for name, value in stand_in.state_dict().items() if not name.startswith("visual.")}
     try:
         stand_in.load_state_dict(state | rest)
-    except RuntimeError as error:
+        same = _features_agree(model, stand_in)
+    except (RuntimeError, AssertionError, ValueError):  # open_clip's and timm's own, of a shape or a size
+        same = False
+    if not same:
         raise UserError(
             f"open_clip builds {config.model.name} only at its native size, but {run.name} was trained at "
             f"{model.image_size} px: take the weights from {run_files.BEST_CHECKPOINT}/{run_files.MODEL} of the run."
-        ) from error
+        )
     names = {"model_cfg": settings, "preprocess_cfg": preprocessing}
     unfinished = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     try:
@@ -74,6 +79,19 @@ def _branches_left_out(model: ReIDModel) -> str:
     if model.encoder.branches.keeps_last_size:
         return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
     return f"{left_out}; the features are those of the global branch."
+
+
+def _features_agree(model: ReIDModel, clip: Any) -> bool:
+    """Whether open_clip's model gives the features of ours: a tower with rotary positions loads at any size.
+
+    Where branches gave the tower another stride, and they cannot agree, it is enough that it takes the image.
+    """
+    image = torch.rand(1, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        theirs = clip.eval().encode_image(image)
+        ours = model.eval().encoder(image)[model.encoder.own_features - 1]
+    branches = model.encoder.branches
+    return (branches is not None and branches.keeps_last_size) or torch.allclose(theirs, ours, rtol=1e-2, atol=1e-3)
 
 
 def _texts_left_out(config: RunConfig) -> str:

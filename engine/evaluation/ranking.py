@@ -46,15 +46,28 @@ def rank_queries(query: Tensor, gallery: Tensor, query_identity: Tensor, gallery
     # scores lose fewer digits, down to exact ties where it is constant. Negated: the best match sorts first.
     gallery = gallery.mean(dim=0) - gallery
     rounding = 4 * torch.finfo(gallery.dtype).eps
-    parts = []
-    for rows, cost in _products(query, gallery):
-        hits = _own(cost, first[rows], count[rows]).sort(dim=1).values
-        limit = hits + rounding
-        hits_before = torch.searchsorted(hits, limit, right=True)
-        all_before = torch.searchsorted(_sort_rows(cost), limit, right=True)
-        place = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-        parts.append(_score(place, place + all_before - hits_before, count[rows]))
+    parts = [_rank_rows(cost, first[rows], count[rows], rounding) for rows, cost in _products(query, gallery)]
     return Ranking(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def rank_distances(distance: Tensor, query_identity: Tensor, gallery_identity: Tensor) -> Ranking:
+    """Rank by distances [Q, G], the smallest first, with ties as in `rank_queries`."""
+    order = gallery_identity.argsort(stable=True)
+    ordered = gallery_identity[order]
+    first = torch.searchsorted(ordered, query_identity)
+    count = torch.searchsorted(ordered, query_identity, right=True) - first
+    rounding = 4 * torch.finfo(distance.dtype).eps
+    return Ranking(*_rank_rows(distance[:, order], first, count, rounding))
+
+
+def _rank_rows(cost: Tensor, first: Tensor, count: Tensor, rounding: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The fields of `Ranking` from costs [Q, G], the gallery by identity; `cost` is sorted in place."""
+    hits = _own(cost, first, count).sort(dim=1).values
+    limit = hits + rounding
+    hits_before = torch.searchsorted(hits, limit, right=True)
+    all_before = torch.searchsorted(_sort_rows(cost), limit, right=True)
+    place = torch.arange(1, hits.shape[1] + 1, device=hits.device)
+    return _score(place, place + all_before - hits_before, count)
 
 
 def _score(place: Tensor, rank: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

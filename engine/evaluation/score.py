@@ -16,7 +16,7 @@ from engine.contract import run_files
 from engine.contract.config import DataConfig
 from engine.contract.errors import is_full
 from engine.data.augment import Augmentation
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.split import open_split, without
 from engine.evaluation.evaluate import extract, images_of, pixel_features, run_trials, write_evaluation
@@ -45,23 +45,25 @@ def score(run: Path, data: DataConfig) -> Scored:
     split = open_split(data)
     device = open_device(config)
     images = [split.images[image] for image in images_of(split.trials)]
-    pixels = load_pixels(split.root, images, model.image_size, cache_folder())
+    pixels = load_pixels(split.root, images, Resize(model.image_size, model.interpolation), cache_folder())
     split = without(split, pixels.bad)
     tensor = torch.from_numpy(pixels.array[[row for row, image in enumerate(images) if image.name not in pixels.bad]])
     for warning in (*pixels.notes, *split.warnings):
         print(f"Note: {warning}", file=sys.stderr)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
-    report = run_trials(split, split.trials, extract(model, tensor, augmentation, device, config.evaluation))
+    features = extract(model, tensor, augmentation, device, config.evaluation)
+    reranked = config.evaluation.rerank
+    report = run_trials(split, split.trials, features, reranked)
     summary = {
         **report.metrics,
-        "pixels": run_trials(split, split.trials, pixel_features(tensor)).metrics,
+        "pixels": run_trials(split, split.trials, pixel_features(tensor), reranked).metrics,
         "fingerprint": split.fingerprint,
         "dataset": split.root.name,
         "subset": split.subset,
         "gallery": split.gallery,
         "geometry": geometry(report.features, report.identity),
-    }
+    } | ({"rerank": True} if reranked else {})
     # Folders of data sets often have the same name: the split's fingerprint tells them apart.
     name = f"{split.root.name[:100]}-{split.subset}-{split.gallery}-{split.fingerprint[:8]}"
     folder = run / run_files.EVALUATIONS / name

@@ -40,6 +40,7 @@ class ReIDModel(nn.Module):
     def __init__(self, tower: Tower, branches: Branches | None = None) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
+        self.interpolation = tower.interpolation
         self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
         self.encoder = ImageEncoder(tower.visual, branches)
         self.dims = dims_of(self.encoder, self.image_size)
@@ -83,6 +84,7 @@ class ReIDModel(nn.Module):
             "image_size": self.image_size,
             "mean": self.mean,
             "std": self.std,
+            "interpolation": self.interpolation,
             "quick_gelu": self.quick_gelu,
             "open_clip": self.settings,
         } | ({"start": self.start} if self.start else {})

@@ -1,7 +1,8 @@
 """Image towers and what belongs to them: from open_clip by tag, from a repository of the hub, from timm, from a file.
 
-A tower keeps the mean and standard deviation of its weights wherever they come from: the tag declares them, a
-checkpoint of ours records them, and for a bare file those stand on which all published weights of the model agree.
+A tower keeps the preprocessing of its weights (mean, standard deviation, interpolation) wherever they come from: the
+tag declares it, a checkpoint of ours records it, and for a bare file that stands on which all published weights of the
+model agree.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import open_clip
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
+from engine.contract.choices import Interpolation
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
@@ -34,13 +36,17 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tower:
-    """`settings` are open_clip's of the model, `embed_dim` and `vision_cfg`; `mean` and `std` of images in [0, 1]."""
+    """`settings` are open_clip's of the model, `embed_dim` and `vision_cfg`; `mean` and `std` of images in [0, 1].
+
+    `interpolation`: how images are resized.
+    """
 
     visual: Any  # of open_clip, which has no types
     settings: Settings
     mean: list[float]
     std: list[float]
     quick_gelu: bool
+    interpolation: Interpolation
     start: dict[str, Any] | None = None  # key and recipe of the synthetic start
 
     @property
@@ -66,7 +72,7 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
         known = _hub_record(config) | known
     settings = _settings(config, known)
     quick_gelu = bool(settings.get("quick_gelu") or known.get("quick_gelu"))
-    mean, std = _normalisation(config, known)
+    mean, std, interpolation = _preprocessing(config, known)
     if record is not None:
         settings = _without_download(settings)
         visual = _build(config, settings, quick_gelu, config.image_size or record.get("image_size"))
@@ -77,7 +83,7 @@ def open_tower(config: ModelConfig, record: dict[str, Any] | None = None) -> Tow
     else:
         visual = _build(config, settings, quick_gelu, config.image_size)
     start = known.get("start") if record is not None or is_start(config.pretrained) else None
-    return Tower(visual, settings, mean, std, quick_gelu, start)
+    return Tower(visual, settings, mean, std, quick_gelu, interpolation, start)
 
 
 def own_settings(model: str) -> Settings:
@@ -150,8 +156,9 @@ def complete_record(config: ModelConfig, record: dict[str, Any]) -> dict[str, An
     open_clip.add_model_config(OWN_CONFIGS)
     published = dict(open_clip.get_pretrained_cfg(config.name, config.pretrained))  # empty where it is no tag
     if record or published or config.pretrained in ("none", HUB):
-        return {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published} | record
-    return recorded_model(weights_file(Path(config.pretrained)))
+        told = {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published}
+        return {"interpolation": "bicubic"} | told | record
+    return {"interpolation": "bicubic"} | recorded_model(weights_file(Path(config.pretrained)))
 
 
 def _settings(config: ModelConfig, known: dict[str, Any]) -> Settings:
@@ -195,26 +202,36 @@ def _hub_record(config: ModelConfig) -> dict[str, Any]:
         file = hf_hub_download(config.name.removeprefix(ON_HUB), "open_clip_config.json")
         declared = json.loads(Path(file).read_text())
         expected = declared.get("preprocess_cfg") or {}
-        normalisation = {name: expected[name] for name in ("mean", "std") if expected.get(name)}
-        return {"open_clip": _image_part(declared["model_cfg"])} | normalisation
+        told = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
+        return {"open_clip": _image_part(declared["model_cfg"])} | told
     except (OSError, ValueError, KeyError) as error:
         raise _not_fetched(config, error) from error
 
 
-def _normalisation(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation that the weights expect, where no tag declares them."""
+def _preprocessing(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float], Interpolation]:
+    """Mean, standard deviation and interpolation that the weights expect, where no tag declares them.
+
+    Checkpoints of earlier versions, which resized everything with a bicubic filter, record no interpolation.
+    """
     if known.get("mean") and known.get("std"):
-        return list(map(float, known["mean"])), list(map(float, known["std"]))
+        return list(map(float, known["mean"])), list(map(float, known["std"])), _filter(known.get("interpolation"))
+    told = known.get("interpolation")
     if config.name.startswith(TIMM):
         import timm
 
         if published := timm.get_pretrained_cfg(config.name.removeprefix(TIMM)):
-            return list(published.mean), list(published.std)
+            return list(published.mean), list(published.std), _filter(told or published.interpolation)
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     declared = [open_clip.get_pretrained_cfg(config.name, tag) for tag in tags]
     found = {(tuple(each["mean"]), tuple(each["std"])) for each in declared if each.get("mean") and each.get("std")}
     mean, std = found.pop() if len(found) == 1 else (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-    return list(mean), list(std)
+    filters = {each.get("interpolation") for each in declared}
+    return list(mean), list(std), _filter(told or (filters.pop() if len(filters) == 1 else None))
+
+
+def _filter(declared: Any) -> Interpolation:
+    """A declared interpolation as one of ours: open_clip's default for whatever else."""
+    return "bilinear" if declared == "bilinear" else "bicubic"
 
 
 def _from_tag(config: ModelConfig, tag: str) -> Tower:
@@ -230,7 +247,8 @@ def _from_tag(config: ModelConfig, tag: str) -> Tower:
         resized = _build(config, settings, quick_gelu, config.image_size)
         fill(resized, visual.state_dict(), Path(tag))
         visual = resized
-    return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu)
+    interpolation = _filter(expected["interpolation"])
+    return Tower(visual, settings, list(expected["mean"]), list(expected["std"]), quick_gelu, interpolation)
 
 
 def published_clip(config: ModelConfig, tag: str, size: int | None = None) -> Any:

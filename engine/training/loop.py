@@ -171,7 +171,7 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
         features = pixel_features(pixels).cpu()
     else:
         features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
-    report = run_trials(setup.split, trials, features)
+    report = run_trials(setup.split, trials, features, setup.config.evaluation.rerank and not validation)
     metrics = dict(report.metrics)
     unmatched = metrics.pop("queries_without_match")
     where = "val" if validation else "test"
@@ -190,6 +190,8 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
         report = _evaluate(setup, events, "final", progress.best_step, progress.best_epoch)
         shape = geometry(report.features, report.identity)
         summary = report.metrics | summary | {"before": progress.before, "pixels": progress.pixels, "geometry": shape}
+        if setup.config.evaluation.rerank:
+            summary["rerank"] = True
         write_evaluation(run / run_files.EVALUATION, setup.split, report, summary)
     best.result()
     events.write(CheckpointWritten(progress.best_step, progress.best_epoch, run_files.BEST_CHECKPOINT, best=True))

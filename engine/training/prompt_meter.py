@@ -37,7 +37,7 @@ class PromptMeter:
             terms = dict(zip(NAMES, values, strict=True))
             for name, value in terms.items():
                 if not abs(value) < float("inf"):
-                    raise LossNotFinite(step, f"{name} of the first stage")
+                    raise LossNotFinite(step, f"{name} of the first stage", "prompts.lr")
             self.events.write(
                 PromptStep(
                     step=step,

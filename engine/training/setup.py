@@ -13,7 +13,7 @@ from engine.contract.config import RunConfig, learns_texts
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
 from engine.data.augment import Augmentation
-from engine.data.cache import Progress, load_pixels
+from engine.data.cache import Progress, Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
@@ -114,7 +114,9 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         check_same_images(earlier.run, earlier.begun, split)
     device = open_device(config)
     model = build_model(config.model, config.seed, earlier.model if earlier else None)
-    pixels = load_pixels(split.root, split.images, model.image_size, cache_folder(), progress)
+    pixels = load_pixels(
+        split.root, split.images, Resize(model.image_size, model.interpolation), cache_folder(), progress
+    )
     notes = (*pixels.notes, *copies(split, pixels.thumbnails))
     split = without(replace(split, warnings=(*split.warnings, *notes)), pixels.bad)
     if earlier and earlier.begun:

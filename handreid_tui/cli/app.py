@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "compare": "comparing.compare",
         "report": "comparing.report",
         "plot": "comparing.plot",
+        "fuse": "comparing.fuse",
     },
     "Casework": {
         "openset": "casework.openset",

@@ -98,7 +98,8 @@ def _measures(c: Calibration) -> Table:
     for title in ("", "value", "95 %"):
         table.add_column(title, justify="left" if not title else "right")
     table.add_row("Cllr (0 perfect, 1 no information)", f"{c.cllr.value:.3f}", _between(c.cllr, 3))
-    table.add_row("  of it discrimination, Cllr_min", f"{c.cllr_min:.3f}", "")
+    least = CalibrationFigure(value=c.cllr_min, low=c.cllr_min_low, high=c.cllr_min_high)
+    table.add_row("  of it discrimination, Cllr_min", f"{least.value:.3f}", _between(least, 3))
     table.add_row("  of it calibration, Cllr_cal", f"{c.cllr.value - c.cllr_min:.3f}", "")
     table.add_row("LR below 1 for the same person, %", percent(c.misleading_same.value), _percents(c.misleading_same))
     different = c.misleading_different

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from engine.contract.choices import Gallery, Subset
+from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
+from engine.contract.start import START_MODEL
 
 if TYPE_CHECKING:
     from handreid_tui.launch.slurm.request import SlurmRequest
     from handreid_tui.settings import Places, UserFile
 
 TableFormat = Literal["table", "markdown", "latex", "csv", "json"]
-PlotKind = Literal["loss", "validation", "geometry", "cmc", "roc", "det", "tippett", "ece", "embedding"]
+PlotKind = Literal[
+    "loss", "validation", "geometry", "cmc", "roc", "det", "tippett", "ece", "embedding", "tuning", "importance"
+]
 RowOf = Literal["combo", "run"]
 Target = Literal["here", "slurm"]
 
@@ -91,7 +94,9 @@ Several = Annotated[
 ]
 SomeRuns = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run number, name prefix, `last`, or a range such as 12-40."),
+    typer.Argument(
+        metavar="[RUN]", help="Run number, name prefix, `last`, a range such as 12-40, or a sweep such as @3."
+    ),
 ]
 On = Annotated[Target, typer.Option("--on", help="Train on this machine or on a Slurm cluster.", rich_help_panel=QUEUE)]
 OnAgain = Annotated[
@@ -153,6 +158,103 @@ Settings = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+
+SourceOrUsual = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Folder of a data set, or `synthetic`.",
+        show_default="synthetic",
+        rich_help_panel=DATA,
+    ),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option(**one_of(DataFormat), help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
+]
+Subsets = Annotated[
+    str | None,
+    typer.Option(
+        **one_of(Subset),
+        help="Aspect of the hand, or all of them.",
+        show_default="auto: the first aspect in the data",
+        rich_help_panel=DATA,
+    ),
+]
+Galleries = Annotated[
+    str | None,
+    typer.Option(
+        **one_of(Gallery),
+        help="Gallery of all aspects merged, as published, or of this aspect alone.",
+        show_default="all; on synthetic data own",
+        rich_help_panel=DATA,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
+        show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
+        rich_help_panel=MODEL,
+    ),
+]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
+        show_default=by_model("model.pretrained"),
+        rich_help_panel=MODEL,
+    ),
+]
+Epochs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Passes over the training images.",
+        show_default=by_model("train.epochs"),
+        rich_help_panel=TRAINING,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[auto|cpu|cuda|cuda:N]",
+        help="Device to train on; auto is a free GPU, else the CPU.",
+        show_default="auto",
+        autocompletion=lambda: list(DEVICES),
+        rich_help_panel=TRAINING,
+    ),
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
+]
+Parallel = Annotated[
+    int, typer.Option(min=1, help="Concurrent runs on a machine without a GPU.", rich_help_panel=QUEUE)
+]
+Gpus = Annotated[
+    float | None,
+    typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.", rich_help_panel=QUEUE)]
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="Return at once; training continues in the background.", rich_help_panel=QUEUE),
+]
+
+
+def given_values(
+    given: dict[str, str | None], identity_pattern: str | None, settings: list[str] | None
+) -> dict[str, list[Any]]:
+    """The values that options and --set give to each setting; several where commas separate them."""
+    from handreid_tui.launch.grid import read_setting, read_values
+
+    values = {key: read_values(key, text) for key, text in given.items() if text is not None}
+    if identity_pattern is not None:
+        values["data.identity_pattern"] = [identity_pattern]  # whole: a comma in it separates no values
+    return values | dict(read_setting(each) for each in settings or [])
 
 
 def slurm_request(user: UserFile, on: Target, gpus: float | None, options: list[str] | None) -> SlurmRequest | None:

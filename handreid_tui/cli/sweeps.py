@@ -14,7 +14,7 @@ from engine.contract.errors import UserError
 from engine.data.wording import count
 from handreid_tui.cli.agree import agree
 from handreid_tui.compare.configuration import show
-from handreid_tui.launch import lifecycle
+from handreid_tui.launch import lifecycle, trash
 from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.sweeps import actions
@@ -96,11 +96,27 @@ def resume_sweep(places: Places, number: int) -> None:
     print(f"Sweep @{number} continues ({count(runs, 'run')} resumed).", file=sys.stderr)
 
 
-def remove_sweep(places: Places, number: int, yes: bool) -> None:
+def trash_sweep(places: Places, number: int, yes: bool) -> None:
+    runs = count(len(Reader(places.runs, read_plan(places.runs, number).number).read()), "run")
+    agree(f"Move sweep @{number} with its {runs} to the trash?", yes, "Nothing was moved.")
+    actions.trash(places.runs, number)
+    how = "`handreid rm --undo` restores, `--purge` frees"
+    print(f"Moved sweep @{number} with its {runs} to the trash for 30 days: {how}.", file=sys.stderr)
+
+
+def purge_sweep(places: Places, number: int, yes: bool) -> None:
     found = Reader(places.runs, read_plan(places.runs, number).number).read()
     freed = size(sum(lifecycle.size(run.path) for run in found.values()))
     agree(f"Delete sweep @{number} with its {count(len(found), 'run')} ({freed})?", yes, "Nothing was deleted.")
     print(f"Deleted sweep @{number}: {size(actions.remove(places.runs, number))} freed.", file=sys.stderr)
+
+
+def trashed_runs_of(places: Places, number: int) -> list[str]:
+    """The numbers of the runs of a sweep that are in the trash. Raises UserError where there are none."""
+    found = [str(directory.number(path)) for path in trash.trashed(places.runs) if directory.sweep(path) == number]
+    if not found:
+        raise UserError(f"Sweep @{number} has no run in the trash.")
+    return found
 
 
 def _trials(status: SweepStatus, combo: str) -> Table:

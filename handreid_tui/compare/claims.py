@@ -15,7 +15,6 @@ from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.resampling import RESAMPLES
 from handreid_tui.compare.statistics import ALPHA, Difference, Spread, holm, paired_difference, spread
 from handreid_tui.compare.table import Pairs, Row, Table, paired_runs
-from handreid_tui.compare.tuning import unequal
 
 Figure = Callable[[embedding_shape.Floats, embedding_shape.Ints], embedding_shape.Floats]
 
@@ -90,9 +89,8 @@ def check_claims(table: Table, resamples: int = RESAMPLES) -> list[Finding]:
 
 def _measure(claim: Claim, row: Row, rows: list[Row], resamples: int) -> Finding:
     plain = _settings_without(row, claim.term)
-    other = next(
-        (other for other in rows if other.runs[0].settings == plain and not unequal(row.tuning, other.tuning)), None
-    )
+    untuned = [] if row.tuning else [other for other in rows if not other.tuning]  # how a search varies is not known
+    other = next((other for other in untuned if other.runs[0].settings == plain), None)
     if other is None:
         terms = " + ".join(term for term in row.runs[0].config.loss if term != claim.term)
         return Finding(claim, row.label, None, reason=f"There is no run of {terms or 'no term'} in this configuration.")

@@ -17,7 +17,8 @@ from safetensors.numpy import load, load_file
 from engine.contract import run_files
 from engine.contract.errors import UserError
 from engine.data.same_split import moved_folders
-from handreid_tui.runs.safe_files import inside, is_file
+from engine.search.rerank import rerank
+from handreid_tui.runs.safe_files import inside, is_file, read_json
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,6 +105,23 @@ class Evaluation:
         if features.ndim != 2 or len(features) != len(self.names):
             raise UserError(f"{self.folder}: the features do not belong to the images listed beside them.")
         return features
+
+    @cached_property
+    def reranked(self) -> bool:
+        """Whether its ranks are those of k-reciprocal re-ranking."""
+        return read_json(self.folder / run_files.SUMMARY).get("rerank") is True
+
+    def distances(self, trial: Trial) -> NDArray[np.float32]:
+        """Re-ranked distances [Q, G] of a trial, computed once."""
+        known: NDArray[np.float32] | None = self._distances.get(id(trial))
+        if known is None:
+            known = rerank(self.features[trial.query], self.features[trial.gallery])
+            self._distances[id(trial)] = known
+        return known
+
+    @cached_property
+    def _distances(self) -> dict[int, NDArray[np.float32]]:
+        return {}
 
     @cached_property
     def query_identities(self) -> list[str]:

@@ -31,12 +31,14 @@ class Protocol:
     gallery: str
     fingerprint: str
     trials: int
+    reranked: bool = False
 
     @property
     def title(self) -> str:
+        reranked = " · re-ranked" if self.reranked else ""
         gallery = "merged gallery" if self.gallery == "all" else "own gallery"
         trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
-        return f"{self.dataset} · {self.subset} · {gallery} · {trials} · split {self.fingerprint[:8]}"
+        return f"{self.dataset} · {self.subset} · {gallery} · {trials} · split {self.fingerprint[:8]}{reranked}"
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,20 @@ class FinishedRun:
 
     @property
     def trained(self) -> bool:
-        return bool(self.config.loss)
+        return bool(self.config.loss or self.members)
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Of a fusion (`handreid fuse`) its runs: `run` (number), `name`, `combo`, `setup`, `weight`; else none."""
+        members: list[dict[str, Any]] = self.summary.get("fusion", {}).get("runs", [])
+        return members
 
     @cached_property
     def protocol(self) -> Protocol:
         told = (self.started.dataset, self.started.subset, self.started.gallery, self.started.fingerprint)
         dataset, subset, gallery, fingerprint = ("?" if text is None else text for text in told)
-        return Protocol(dataset, subset, gallery, fingerprint, self.config.data.trials)
+        reranked = self.config.evaluation.rerank
+        return Protocol(dataset, subset, gallery, fingerprint, self.config.data.trials, reranked)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,6 +98,9 @@ class FinishedRun:
 
     @cached_property
     def _settings(self) -> tuple[dict[str, Any], str]:
+        if self.members:
+            told = [f"{each['combo']} {each['setup']}" for each in self.members]
+            return {"fusion": " + ".join(told)}, repr(told)
         return _settings(self.config.to_json(exclude={"seed"}))
 
     @property

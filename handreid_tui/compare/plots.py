@@ -22,6 +22,7 @@ from handreid_tui.compare.evidence_curves import det, entropy, tippett
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.rate_curves import cumulative_matches, projection, true_accepts
 from handreid_tui.compare.table import Row
+from handreid_tui.compare.tuning_plots import draw_importances, importance_bars, plot_expected_best
 from handreid_tui.history import curve
 
 INK = "#010203"  # stands for the reader's own text colour where a figure goes into a page
@@ -144,6 +145,22 @@ def ece_figure(history: Engine, rows: Sequence[Row]) -> Figure:
     return _with_legend(figure, axes)
 
 
+def tuning_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """The expected best validation against the number of trials."""
+    figure, (axes,) = _panels(1)
+    plot_expected_best(axes, list(_styles(rows)))
+    return _with_legend(figure, axes)
+
+
+def importance_figure(history: Engine, rows: Sequence[Row]) -> Figure:
+    """How much each tuned setting mattered, a panel a row."""
+    known = importance_bars(list(_styles(rows)))
+    figure, panels = _panels(len(known))
+    for axes, (row, shares) in zip(panels, known, strict=True):
+        draw_importances(axes, row, shares)
+    return figure
+
+
 PLOTS: dict[str, tuple[str, Draw]] = {
     "loss": ("Losses", loss_figure),
     "validation": ("Validation", validation_figure),
@@ -154,6 +171,8 @@ PLOTS: dict[str, tuple[str, Draw]] = {
     "tippett": ("Likelihood ratios (Tippett)", tippett_figure),
     "ece": ("Calibration of likelihood ratios (ECE)", ece_figure),
     "embedding": ("Map of the test embedding", embedding_figure),
+    "tuning": ("Expected best validation", tuning_figure),
+    "importance": ("Importance of settings", importance_figure),
 }
 
 

@@ -36,7 +36,7 @@ def published_rows(table: Table) -> tuple[Published, ...]:
     protocol = table.protocol
     subset = protocol.subset if protocol.subset in ASPECTS else "hd"
     size = SIZES.get((subset, protocol.gallery))
-    if size is None or _size(table) != size:
+    if size is None or protocol.reranked or _size(table) != size:
         return ()
     if protocol.gallery == "own":
         return OWN_DORSAL_RIGHT if subset == "dorsal-right" else ()

@@ -27,8 +27,12 @@ def failures_first(trial: Trial) -> Ints:
 
 
 def rank_gallery(evaluation: Evaluation, trial: Trial, place: int) -> RankedGallery:
-    """The gallery of the query at `place`. Ties count against the model: a match comes after its equals."""
+    """The gallery of the query at `place`, in the order of the run's protocol; similarity is the cosine.
+
+    Ties count against the model: a match comes after its equals.
+    """
     query = trial.query[place]
     similarity = evaluation.features[trial.gallery] @ evaluation.features[query]
     match = evaluation.identity[trial.gallery] == evaluation.identity[query]
-    return RankedGallery(np.lexsort((match, -similarity)), similarity, match)
+    distance = evaluation.distances(trial)[place] if evaluation.reranked else -similarity
+    return RankedGallery(np.lexsort((match, distance)), similarity, match)

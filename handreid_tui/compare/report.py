@@ -44,7 +44,11 @@ CAPTIONS = {
     "of each row.",
     "embedding": "The test features of the first run of each row on their two principal components; a colour an "
     "identity. Two of many dimensions: clusters that overlap here may be apart in the others.",
+    "tuning": "Mean of the best validation mAP over all choices of n of the trials (Tang et al. 2020). Where it no "
+    "longer rises, more trials would not help.",
+    "importance": "Share of each setting in being among the best trials (PED-ANOVA).",
 }
+OF_SWEEPS = ("tuning", "importance")  # left out where no sweep has them
 
 
 def write_report(
@@ -129,7 +133,7 @@ def _section(history: Engine, section: Section) -> ReportSection:
         sheets=_wanted(section),
         rows_shown=len(shown),
         rows_left_out=len(rows) - len(shown),
-        figures=[_figure(history, shown, kind) for kind in PLOTS],
+        figures=_figures(history, shown),
         hardest=[_hardest(row.runs[0]) for row in shown[:4]],
         shared=_shared(runs),
         configurations=[(run.name, json.dumps(run.config.model_dump(), indent=2)) for run in runs],
@@ -145,6 +149,11 @@ def _wanted(section: Section) -> list[Sheet]:
 
 def _cell_class(cell: Cell, number: bool) -> str:
     return " ".join(name for name, wanted in (("number", number), ("best", cell.bold)) if wanted)
+
+
+def _figures(history: Engine, rows: Sequence[Row]) -> list[Figure]:
+    figures = {kind: _figure(history, rows, kind) for kind in PLOTS}
+    return [figure for kind, figure in figures.items() if not (kind in OF_SWEEPS and figure.problem)]
 
 
 def _figure(history: Engine, rows: Sequence[Row], kind: str) -> Figure:
@@ -200,6 +209,8 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def command(row: Row) -> str:
     """The `handreid run` that trains the runs of a row: the combination, its seeds, and what is not the default."""
     run = row.runs[0]
+    if run.members:
+        return "handreid fuse " + " ".join(str(each["run"]) for each in run.members)
     settings = flatten(run.config)
     named = {"data.source": "--data", "model.name": "--model", "train.epochs": "--epochs", "data.subset": "--subset"}
     words = [f"handreid run --combo {shlex.quote(run.combo)}", *(f"--seed {each.seed}" for each in row.runs)]

@@ -10,8 +10,10 @@ from engine.contract.metrics import metric as metric_of
 from handreid_tui.compare.claims import Finding
 from handreid_tui.compare.comparison import Section
 from handreid_tui.compare.configuration import show
+from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.statistics import Spread
 from handreid_tui.compare.table import COLUMNS, TESTED, Compared, Row, Table
+from handreid_tui.text.tables import printable
 
 _NAMED = {"combo": "combination", "run": "run"}
 MOST_COLUMNS = 12  # of settings side by side
@@ -121,6 +123,7 @@ def tuning_sheet(table: Table) -> Sheet | None:
         "settings tuned",
         "validation mAP %",
         "other folds %",
+        "test mAP %",
         "chosen",
     ]
     rows = [
@@ -132,12 +135,16 @@ def tuning_sheet(table: Table) -> Sheet | None:
             Cell(str(len(tuning.values))),
             _optional(tuning.validation),
             _optional(tuning.other_folds),
+            _optional(row.metrics["mAP"].mean),
             Cell(tuning.chosen),
         ]
         for row, tuning in tuned
     ]
-    note = "The validation that a row was chosen by is optimistic; that on the other folds is not of the search."
-    return Sheet("Tuning", headers, rows, [note])
+    notes = [
+        "The validation that a row was chosen by is optimistic; that on the other folds is not of the search.",
+        "Test results are shown; nothing is selected by them.",
+    ]
+    return Sheet("Tuning", headers, rows, notes)
 
 
 def _optional(rate: float | None) -> Cell:
@@ -165,6 +172,36 @@ def configuration_sheet(table: Table) -> Sheet | None:
     settings_first = zip(table.configuration, zip(*values, strict=True), strict=True)
     rows = [[Cell(key), *settings] for key, settings in settings_first]
     return Sheet("Settings that differ", ["setting", *names], rows, [])
+
+
+def recipes_sheet(table: Table) -> Sheet | None:
+    """What each combination was trained with; None where all had the same, and for runs, whose settings are shown."""
+    trained = [row for row in table.rows if row.runs and row.runs[0].trained]
+    recipes = [_recipe(row.runs[0]) for row in trained]
+    if table.by != "combo" or all(recipe == recipes[0] for recipe in recipes):
+        return None
+    columns = [key for key in recipes[0] if key != "branches" or any(recipe[key] != "none" for recipe in recipes)]
+    rows = [
+        [Cell(row.label), *(Cell(recipe[key]) for key in columns)] for row, recipe in zip(trained, recipes, strict=True)
+    ]
+    return Sheet("Recipes", [_NAMED[table.by], *columns], rows, [])
+
+
+def _recipe(run: FinishedRun) -> dict[str, str]:
+    model, train = run.config.model, run.config.train
+    size = run.started.image_size or model.image_size
+    return {
+        "encoder": model.name,
+        "start": printable(model.pretrained).rstrip("/").rpartition("/")[2],
+        "input": f"{size} px" if size else "?",
+        "branches": model.branches,
+        "epochs": str(train.epochs),
+        "batch": f"{train.ids_per_batch}x{train.images_per_id}",
+        "optimizer": train.optimizer,
+        "rate, encoder": show(train.lr),
+        "rate, heads": show(train.head_lr),
+        "schedule": train.schedule,
+    }
 
 
 def claims_sheet(section: Section) -> Sheet | None:
@@ -208,6 +245,7 @@ def sheets(section: Section) -> list[Sheet]:
         results_sheet(table),
         differences_sheet(table),
         tuning_sheet(table),
+        recipes_sheet(table),
         configuration_sheet(table) if table.by == "run" else None,
         claims_sheet(section),
         published_sheet(section),

@@ -18,6 +18,9 @@ CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 SEEDS_FOR_A_VERDICT = 6  # 2 / 2^6 = 0.031 is the first exact two-sided p below 0.05
 
+Part = tuple[Array, int | Array]  # standard errors [R] and their degrees of freedom
+Errors = Sequence[Part]
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -53,7 +56,9 @@ def spread(values: list[float]) -> Spread:
     return Spread(float(array.mean()), float(array.std(ddof=1)), len(array))
 
 
-def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
+def paired_difference(
+    a: Array, b: Array, counts: Array, resamples: int = RESAMPLES, seed: int = 0, more: Errors = ()
+) -> Difference:
     """a minus b, on the same queries of the same identities.
 
     a, b: sums over the queries of each identity, [S, T, I] (S = 1 on one side is paired with every seed of the
@@ -63,8 +68,11 @@ def paired_difference(a: Array, b: Array, counts: Array, resamples: int = RESAMP
     are drawn together). Seeds, from two on: by how much the seeds' differences scatter more than the identities
     explain, in a two-way layout (Obuchowski and Rockette 1995). Each part reaches as far as its own number of
     degrees of freedom demands. With one seed the interval speaks of these two trained models only.
+
+    more: further parts, such as the search for the settings.
     """
-    return differences_of_sums([np.asarray(a, dtype=float) - np.asarray(b, dtype=float)], counts, resamples, seed)[0]
+    sums = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    return differences_of_sums([sums], counts, resamples, seed, more=more)[0]
 
 
 def differences_of_sums(
@@ -73,12 +81,14 @@ def differences_of_sums(
     resamples: int = RESAMPLES,
     seed: int = 0,
     replicates: Sequence[Array] | None = None,
+    more: Errors = (),
 ) -> list[Difference]:
     """`paired_difference` for each a - b of `sums`, all of one shape [S, T, I] and on the same queries.
 
     `replicates`: of each difference its value in each resample [B], where it is more than a ratio of sums: a rate at a
-    threshold that each resample finds anew. Ten thousand differences cost little more than their sums over identities:
-    what does not depend on the runs is computed once.
+    threshold that each resample finds anew. `more`: further independent parts of the uncertainty, each with a value for
+    each of the differences. Ten thousand differences cost little more than their sums over identities: what does not
+    depend on the runs is computed once.
     """
     parts = [_parts(np.stack(block), counts) for block in blocks(sums)]
     estimate, by_seed, of_seeds, scatter, contributions, summed = map(np.concatenate, zip(*parts, strict=True))
@@ -95,7 +105,7 @@ def differences_of_sums(
             else np.array([np.nanstd(each) for each in replicates])
         )
         of_identities = drawn * math.sqrt(identities / (identities - 1))
-        errors = [(of_identities, identities - 1)]
+        errors: list[Part] = [(of_identities, identities - 1), *more]
         reach = [*errors, (of_seeds, seeds - 1)] if seeds > 1 else errors
         half = half_widths(reach, ALPHA)
         # one degree of freedom cannot tell scatter from interaction: a claim from two seeds must survive all of it
@@ -132,9 +142,6 @@ def seed_verdict(seeds: int) -> str:
         if seeds == 2
         else words
     )
-
-
-Errors = list[tuple[Array, int]]  # independent parts: standard errors [R] and their degrees of freedom
 
 
 def half_widths(parts: Errors, alpha: float | Array) -> Array:

@@ -19,16 +19,18 @@ from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.open_set_scores import COMPARED, OpenSetScores
 from handreid_tui.compare.resampling import RESAMPLES
+from handreid_tui.compare.search_variation import SearchError, joint_error, stretch
 from handreid_tui.compare.statistics import (
     ALPHA,
     Difference,
+    Errors,
     Spread,
     differences_of_sums,
     holm,
     seed_verdict,
     spread,
 )
-from handreid_tui.compare.tuning import Tuning, tuning_notes, unequal
+from handreid_tui.compare.tuning import Tuning, no_verdict, tuning_notes, unequal
 from handreid_tui.text.run_labels import Subject, labels
 
 By = Literal["combo", "run"]
@@ -48,8 +50,9 @@ COLUMNS = (*metrics_of("report", 3), COMPACTNESS, SEPARATION)
 class Compared:
     """A difference to the baseline and what may be claimed of it. `p_adjusted`: after Holm, over the whole table.
 
-    unequal: why nothing may be claimed, "" where it may; then `p_adjusted` is None, and the difference outside Holm's
-    family. lower: whether less is better.
+    unequal: why nothing may be claimed of rows that were tuned unequally, or searched too little; "" where it may be.
+    Then `p_adjusted` is None, and the difference outside Holm's family. lower: whether
+    less is better.
     """
 
     baseline: str
@@ -60,7 +63,7 @@ class Compared:
 
     @property
     def verdict(self) -> Literal["better", "worse", "not distinguishable"] | None:
-        """None between rows of unequal tuning."""
+        """None where nothing may be claimed."""
         if self.p_adjusted is None:
             return None
         if not self.p_adjusted <= ALPHA:
@@ -145,9 +148,15 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     rows = _with_differences(rows, mains, resamples, notes)
     paired = {c.difference.seeds for row in rows if row.compared for c in row.compared.values()}
     notes += [seed_verdict(seeds) for seeds in sorted(paired)]
+    notes += [f"{row.label}: {_fused(row.runs[0])}" for row in rows if row.runs and row.runs[0].members]
     notes += _starts(runs)
     notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _fused(run: FinishedRun) -> str:
+    weights = ", ".join(f"{each['weight']:.2f} of run {each['run']}" for each in run.members)
+    return f"scores fused, {weights}; weights chosen by validation mAP."
 
 
 def _starts(runs: list[FinishedRun]) -> list[str]:
@@ -240,7 +249,7 @@ def _spreads(summaries: list[dict[str, Any]]) -> dict[str, Spread]:
 
 def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: list[str]) -> list[Row]:
     """The rows with their differences to the baseline row of the same configuration, or else to the first baseline."""
-    paired: dict[tuple[int, str], dict[int, tuple[str, Pairs]]] = defaultdict(dict)
+    paired: dict[tuple[int, str], dict[int, tuple[Row, Pairs]]] = defaultdict(dict)
     for place, row in enumerate(rows):
         if not row.runs or not mains or row is mains[0]:
             continue
@@ -250,16 +259,17 @@ def _with_differences(rows: list[Row], mains: list[Row], resamples: int, notes: 
         except UserError as error:
             notes.append(f"{row.label} against {main.label}: no interval. {error}")
             continue
-        paired[len(pairs), pairs[0][0].scores.queries][place] = main.label, pairs
+        paired[len(pairs), pairs[0][0].scores.queries][place] = main, pairs
     found: dict[tuple[int, str], tuple[str, Difference]] = {}
     for alike in paired.values():
         for metric in TESTED:
             known = {place: row for place, row in alike.items() if metric != COMPARED or _have_open_set(row[1])}
-            differences = differences_of_runs([pairs for _, pairs in known.values()], metric, resamples)
-            for (place, (against, _)), difference in zip(known.items(), differences, strict=True):
-                found[place, metric] = against, difference
+            searches = [_search_error(rows[place], main, pairs, metric) for place, (main, pairs) in known.items()]
+            differences = differences_of_runs([pairs for _, pairs in known.values()], metric, resamples, searches)
+            for (place, (main, _)), difference in zip(known.items(), differences, strict=True):
+                found[place, metric] = main.label, difference
     by_label = {main.label: main for main in mains}
-    unequals = {key: unequal(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
+    unequals = {key: no_verdict(rows[key[0]].tuning, by_label[against].tuning) for key, (against, _) in found.items()}
     family = [key for key in found if not unequals[key]]
     adjusted = dict(zip(family, holm([found[key][1].p for key in family]), strict=True))
     used = {against for against, _ in found.values()} or {main.label for main in mains[:1]}
@@ -318,24 +328,48 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
     return pairs
 
 
-def differences_of_runs(rows: Sequence[Pairs], metric: str, resamples: int = RESAMPLES) -> list[Difference]:
-    """The difference of `metric` (of TESTED) for each row's pairs; all have as many, and the same queries."""
+def differences_of_runs(
+    rows: Sequence[Pairs], metric: str, resamples: int = RESAMPLES, searches: Sequence[SearchError] = ()
+) -> list[Difference]:
+    """The difference of `metric` (of TESTED) for each row's pairs; all have as many, and the same queries.
+
+    searches: for each row, how much the search for its settings and for those of the baseline add to the uncertainty.
+    """
     if not rows:
         return []
+    errors = np.array([error.std for error in searches]), np.array([error.freedom for error in searches])
+    more = [errors] if any(errors[0]) else []
     if metric == COMPARED:
-        return _open_set_differences(rows, resamples)
+        return _open_set_differences(rows, resamples, more)
     sums = (np.stack([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs]) for pairs in rows)
-    return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples)
+    return differences_of_sums(sums, rows[0][0][0].scores.counts, resamples, more=more)
 
 
-def _open_set_differences(rows: Sequence[Pairs], resamples: int) -> list[Difference]:
+def _search_error(row: Row, main: Row, pairs: Pairs, metric: str) -> SearchError:
+    """What the searches of two rows add to the uncertainty of their difference, in units of `metric`."""
+    error = joint_error([each.tuning.search for each in (row, main) if each.tuning and each.tuning.search])
+    if not error.std or metric == "mAP":
+        return error
+    return replace(error, std=error.std * stretch(_shares(pairs, metric), _shares(pairs, "mAP")))
+
+
+def _shares(pairs: Pairs, metric: str) -> np.ndarray:
+    """What each identity contributes to the difference of `metric`: [I]."""
+    if metric == COMPARED:
+        scores = [(_open_set(a), _open_set(b)) for a, b in pairs]
+        return np.asarray(np.mean([(a.missed - b.missed) / a.mated.sum() for a, b in scores], axis=0))
+    sums = np.mean([a.scores.sums[metric] - b.scores.sums[metric] for a, b in pairs], axis=0)
+    return np.asarray(sums.sum(axis=0) / pairs[0][0].scores.counts.sum())
+
+
+def _open_set_differences(rows: Sequence[Pairs], resamples: int, more: Errors) -> list[Difference]:
     """Of FNIR, each run at its own threshold; the resamples find theirs anew."""
     scores = [[(_open_set(a), _open_set(b)) for a, b in pairs] for pairs in rows]
     sums = (np.stack([(a.missed - b.missed)[None] for a, b in pairs]) for pairs in scores)
     replicates = [
         np.mean([a.replicates.astype(float) - b.replicates.astype(float) for a, b in pairs], axis=0) for pairs in scores
     ]
-    return differences_of_sums(sums, scores[0][0][0].mated[None], resamples, replicates=replicates)
+    return differences_of_sums(sums, scores[0][0][0].mated[None], resamples, replicates=replicates, more=more)
 
 
 def _have_open_set(pairs: Pairs) -> bool:

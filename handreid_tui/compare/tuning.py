@@ -8,11 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from engine.contract import run_files
+import numpy as np
+
 from engine.contract.errors import UserError
 from handreid_tui.compare.configuration import show
-from handreid_tui.runs.safe_files import read_json
-from handreid_tui.sweeps.selection import choose, used_trials
+from handreid_tui.compare.search_variation import FEWEST_TRIALS, Noise, SearchError, noise_of, search_error
+from handreid_tui.runs import directory
+from handreid_tui.sweeps.selection import choose, repeated_values, used_trials
 from handreid_tui.sweeps.status import at_edge, read_status
 from handreid_tui.sweeps.trials import CONFIRM, read_task
 
@@ -26,7 +28,8 @@ class Tuning:
     """From how many trials a row was chosen, how, and on how many folds of held-out people; 0: images of trained ones.
 
     sweep: its number, 0 for the best of a plain grid. validation: the winner's mAP in the search, optimistic;
-    other_folds: its mean on people that the search did not see. at_edge: settings at the edge of their range.
+    other_folds: its mean on people that the search did not see. at_edge: settings at the edge of their range. search:
+    how much another search would differ, None where its trials cannot say.
     """
 
     sweep: int
@@ -37,6 +40,7 @@ class Tuning:
     validation: float | None = None
     other_folds: float | None = None
     at_edge: tuple[str, ...] = ()
+    search: SearchError | None = None
 
     @property
     def label(self) -> str:
@@ -55,6 +59,17 @@ class Tuning:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"at_edge": list(self.at_edge), "number_of_values": len(self.values)}
+
+
+def no_verdict(ours: Tuning | None, theirs: Tuning | None) -> str:
+    """Why nothing may be claimed of the difference between two rows, "" where it may."""
+    if reason := unequal(ours, theirs):
+        return reason
+    if not (ours and theirs) or (ours.search and theirs.search):
+        return ""
+    if ours.method.startswith("bayes"):
+        return "searched by bayes (another search may differ by an unknown amount)"
+    return f"searched too little ({FEWEST_TRIALS} trials are needed)"
 
 
 def unequal(ours: Tuning | None, theirs: Tuning | None) -> str:
@@ -76,7 +91,7 @@ def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[st
         if task is None or task.role != CONFIRM:
             kept.append(run)
             continue
-        place = run.directory.parent, _sweep_of(run.directory)
+        place = run.directory.parent, directory.sweep(run.directory)
         if place not in sweeps:
             sweeps[place] = _status(*place)
         status = sweeps[place]
@@ -97,6 +112,7 @@ def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[st
                 validation=choice.validation,
                 other_folds=choice.other_folds,
                 at_edge=tuple(at_edge(status.plan, choice)),
+                search=_search_error(status, task.combo),
             )
             kept.append(replace(run, tuning=tuning))
     return kept, list(dict.fromkeys(notes))
@@ -120,7 +136,8 @@ def best_by_validation(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
             settings = [alike[0].settings for alike in setups.values()]
             varied = [key for key in settings[0] if any(other.get(key) != settings[0][key] for other in settings)]
             values = {key: chosen[0].settings[key] for key in varied}
-            tuning = Tuning(0, len(setups), "grid", 0, values, validation=means[best])
+            error = search_error(list(means.values()), Noise())
+            tuning = Tuning(0, len(setups), "grid", 0, values, validation=means[best], search=error)
             chosen = [replace(run, tuning=tuning) for run in chosen]
         kept += chosen
     return sorted(kept, key=lambda run: run.number)
@@ -131,7 +148,12 @@ def tuning_notes(tunings: Sequence[tuple[str, Tuning | None]]) -> list[str]:
     known = [(label, tuning) for label, tuning in tunings if tuning]
     if not known:
         return []
-    notes = ["Intervals of tuned rows are about the settings found: another search could find others."]
+    estimated = all(tuning.search for _, tuning in known)
+    notes = [
+        "Intervals between tuned rows include how much another search would differ, estimated from the trials."
+        if estimated
+        else "Intervals of tuned rows are about the settings found: another search could find others."
+    ]
     notes += [
         f"{label}: {', '.join(tuning.at_edge)} at the edge of the range; a wider one might hold a better value."
         for label, tuning in known
@@ -140,15 +162,19 @@ def tuning_notes(tunings: Sequence[tuple[str, Tuning | None]]) -> list[str]:
     return notes
 
 
+def _search_error(status: SweepStatus, combo: str) -> SearchError | None:
+    """None where the points of a search depend on each other (bayes), or are too few."""
+    if status.plan.method != "quasi":
+        return None
+    known = [value for value in status.values(combo) if value is not None]
+    noise = noise_of([np.array(rows) for rows in repeated_values(status.plan, status.found).values() if rows])
+    return search_error(known, Noise(noise.variance / status.plan.folds, noise.freedom))
+
+
 def _validation(run: FinishedRun) -> float:
     if run.validation is None:
         raise UserError(f"Run {run.number} ({run.name}) has no validation to choose by: leave out --select.")
     return run.validation
-
-
-def _sweep_of(directory: Path) -> int:
-    number = read_json(directory / run_files.SWEEP).get("sweep")
-    return number if isinstance(number, int) else 0
 
 
 def _status(runs: Path, sweep: int) -> SweepStatus | None:

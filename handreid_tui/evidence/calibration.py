@@ -66,6 +66,8 @@ class Calibration(BaseModel):
     features: str
     cllr: CalibrationFigure
     cllr_min: float
+    cllr_min_low: float | None = None
+    cllr_min_high: float | None = None
     misleading_same: CalibrationFigure
     misleading_different: CalibrationFigure
     too_strong: dict[int, CalibrationFigure]
@@ -114,7 +116,9 @@ def make_calibration(
         weights=weights,
         features=hash_file(evaluation.folder / run_files.FEATURES),
         cllr=_figure(worth.cllr),
-        cllr_min=worth.cllr_min,
+        cllr_min=worth.cllr_min.value,
+        cllr_min_low=_figure(worth.cllr_min).low,
+        cllr_min_high=_figure(worth.cllr_min).high,
         misleading_same=_figure(worth.misleading_same),
         misleading_different=_figure(worth.misleading_different),
         too_strong={k: _figure(found) for k, found in worth.too_strong.items()},

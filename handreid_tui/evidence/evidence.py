@@ -16,11 +16,12 @@ from handreid_tui.evidence.cross_fit import Calibrated, calibrate, cross_fitted,
 from handreid_tui.evidence.groups import LEAST_PEOPLE, read_labels
 from handreid_tui.evidence.measures import STRENGTHS, cllr_min, cost
 from handreid_tui.evidence.pairs import Pairs, Shape, enough, pair_scores
-from handreid_tui.evidence.resamples import ResampledEstimate
+from handreid_tui.evidence.resamples import ResampledEstimate, figure
 from handreid_tui.evidence.searches import finite_features
 
 NEAREST = 10  # images of other people that say how typical an image is
 TYPICAL = (0.005, 0.995)
+CALIBRATIONS = 200  # resamples for the interval of Cllr_min: each takes a regression
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Worth:
     """How good the cross-fitted likelihood ratios are. Strengths: P(LR >= k | different people) for each k."""
 
     cllr: ResampledEstimate
-    cllr_min: float
+    cllr_min: ResampledEstimate
     misleading_same: ResampledEstimate
     misleading_different: ResampledEstimate
     too_strong: dict[int, ResampledEstimate]
@@ -46,7 +47,7 @@ class Worth:
 
     @property
     def cllr_cal(self) -> float:
-        return self.cllr.value - self.cllr_min
+        return self.cllr.value - self.cllr_min.value
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,21 @@ def worth_of(pairs: Pairs, log_ratio: Floats) -> Worth:
     strong = {k: _share(pairs, log_ratio >= math.log(k) - 1e-12, same=False) for k in STRENGTHS}
     return Worth(
         cllr=pairs.balanced_mean(cost(log_ratio, pairs.same)),
-        cllr_min=cllr_min(pairs.score, pairs.same, pairs.weight),
+        cllr_min=_discrimination(pairs),
         misleading_same=_share(pairs, log_ratio < 0, same=True),
         misleading_different=_share(pairs, log_ratio > 0, same=False),
         too_strong=strong,
         mean_ratio_different=pairs.mean(ratio, same=False),
     )
+
+
+def _discrimination(pairs: Pairs) -> ResampledEstimate:
+    """Cllr_min, with an interval by person: each resample is calibrated at its best anew."""
+    drawn = []
+    for weight in pairs.resampled_weights(CALIBRATIONS):
+        used = weight > 0
+        drawn.append(cllr_min(pairs.score[used], pairs.same[used], weight[used]))
+    return figure(cllr_min(pairs.score, pairs.same, pairs.weight), np.array(drawn), pairs.persons)
 
 
 def _share(pairs: Pairs, marked: NDArray[np.bool_], same: bool) -> ResampledEstimate:

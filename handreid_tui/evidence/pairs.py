@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,6 +67,16 @@ class Pairs:
         """Mean of the weighted means of `values` [n] over the two classes, with an interval by person."""
         (one, drawn), (other, drawn_others) = self._resampled(values, True), self._resampled(values, False)
         return figure((one + other) / 2, (drawn + drawn_others) / 2, self.persons)
+
+    def resampled_weights(self, resamples: int) -> Iterator[Floats]:
+        """The weights [n] in resamples of the persons, one in either class: a pair counts as in `_resampled`."""
+        number = np.unique(np.concatenate([self.a, self.b]))
+        place = np.searchsorted(number, self.a), np.searchsorted(number, self.b)
+        for drawn in weights(len(number))[:resamples]:
+            count = np.where(self.same, drawn[place[0]], drawn[place[0]] * drawn[place[1]]) * self.weight
+            totals = np.array([count[~self.same].sum(), count[self.same].sum()])
+            if totals.all():
+                yield count / np.where(self.same, totals[1], totals[0])
 
     def _resampled(self, values: Floats, same: bool) -> tuple[float, Floats]:
         """The weighted mean over a class, and that of each resample of the persons.

@@ -51,7 +51,7 @@ def describe(path: Path) -> Description:
     except UserError as error:
         problem = str(error)
     else:
-        columns |= {"combo": config.combo, "seed": config.seed}
+        columns |= {"combo": config.combo, "seed": config.seed, "reranked": config.evaluation.rerank}
         data = {
             "dataset": plain(config.data.source, 500),
             "subset": plain(config.data.subset, 500),

@@ -193,6 +193,7 @@ def resolve_key(name: str) -> str:
     if name.lower() in folded:
         return folded[name.lower()]
     ending = [key for key in known if key.rpartition(".")[2] == name and "." in key]
+    ending = [key for key in ending if not key.startswith("prompts.")] or ending  # `lr` is that of the training
     if len(ending) == 1:
         return ending[0]
     if not ending and name in ("weight", *(option for term in TERMS.values() for option in term.options)):

@@ -24,6 +24,7 @@ class Run(SQLModel, table=True):
     subset: str
     gallery: str
     fingerprint: str = ""
+    reranked: bool = False
     model: str
     pretrained: str
     device: str

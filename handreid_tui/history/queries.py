@@ -39,6 +39,7 @@ class RunRow:
     subset: str
     gallery: str
     fingerprint: str
+    reranked: bool
     model: str
     pretrained: str
     device: str
@@ -69,7 +70,8 @@ class RunRow:
     @property
     def protocol(self) -> str:
         """Equal where the numbers of two runs may share a table."""
-        return f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
+        told = f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
+        return f"{told} · re-ranked" if self.reranked else told
 
 
 _SELECTED = metric(SELECTED_BY)

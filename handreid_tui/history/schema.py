@@ -19,7 +19,7 @@ import handreid_tui.history.models  # noqa: F401  (defines the tables)
 from engine.contract.errors import UserError
 from engine.contract.metrics import metric_columns
 
-VERSION = 6
+VERSION = 7
 APPLICATION = 0x48524944  # "HRID" in the file's header: this SQLite file is a run history
 WAIT = 30.0  # seconds that a writer waits for the others
 

@@ -92,8 +92,7 @@ def plan(
     if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Generating the synthetic hands, once …")
     split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
-    warnings = [warning for split in split_of.values() for warning in split.warnings]
-    warnings += _start_to_train(chosen)
+    warnings = _start_to_train(chosen) + [warning for split in split_of.values() for warning in split.warnings]
     batch_is_open = "train.ids_per_batch" not in settings | grid
     configs, batches = [], {}
     for config in chosen:
@@ -200,7 +199,7 @@ def _start_to_train(configs: list[RunConfig]) -> list[str]:
     keys = {config.model.pretrained.partition(":")[2] for config in configs if is_start(config.model.pretrained)}
     if all(start_folder(cache_folder(), key).is_dir() for key in keys):
         return []
-    return [f"the start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
+    return [f"The start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
 
 
 def _named(config: RunConfig, split: Split) -> RunConfig:

@@ -1,4 +1,4 @@
-"""The trash: where deleted run directories stay until they are restored or purged."""
+"""The trash: where deleted run directories stay until they are restored or purged, and the plans of deleted sweeps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def last_trashed(runs: Path) -> list[Path]:
 
 
 def restore(places: Sequence[Path]) -> list[Path]:
-    """Move run directories from the trash back; where each is now. Raises UserError where one is gone."""
+    """Move run directories from the trash back; where each is now. Raises UserError where one is gone.
+
+    A sweep in the trash returns with the first of its runs.
+    """
     restored = []
     for place in places:
         path = place.parent.parent / place.name
@@ -62,13 +65,35 @@ def restore(places: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise UserError(f"{place.name} cannot be restored: {explain(error)}") from None
         restored.append(path)
+        plan = _plan_in_trash(path.parent, directory.sweep(path))
+        if plan.is_file():
+            plan.rename(plan.parent.parent / plan.name)
     return restored
 
 
+def trash_plan(plan: Path) -> None:
+    """Move the plan of a sweep to the trash, whose runs are there."""
+    place = plan.parent / run_files.TRASH / plan.name
+    place.parent.mkdir(exist_ok=True)
+    plan.rename(place)
+
+
 def purge(places: Iterable[Path]) -> int:
-    """Delete run directories of the trash for good; the bytes freed."""
+    """Delete run directories of the trash for good, and sweeps without any left; the bytes freed."""
     freed = 0
+    folders = set()
     for place in places:
         freed += lifecycle.size(place)
         shutil.rmtree(place, ignore_errors=True)
+        folders.add(place.parent.parent)
+    for runs in folders:
+        left = {_plan_in_trash(runs, directory.sweep(path)) for path in trashed(runs)}
+        for plan in set((runs / run_files.SWEEPS / run_files.TRASH).glob("*.json")) - left:
+            plan.unlink(missing_ok=True)
+            for leftover in plan.parent.parent.glob(f"{plan.stem}.*"):
+                leftover.unlink(missing_ok=True)
     return freed
+
+
+def _plan_in_trash(runs: Path, sweep: int) -> Path:
+    return runs / run_files.SWEEPS / run_files.TRASH / f"{sweep:04d}.json"

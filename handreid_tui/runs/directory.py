@@ -22,6 +22,7 @@ from handreid_tui.runs.safe_files import (
     in_threads,
     plain,
     read_bytes,
+    read_json,
     replace_file,
     write_json,
 )
@@ -86,6 +87,12 @@ def number(path: Path) -> int:
     if found := _FOLDER.fullmatch(path.name):
         return int(found[1])
     raise UserError(f"{path} is not a run directory: its name does not begin with a number, like 0012-ce.")
+
+
+def sweep(path: Path) -> int:
+    """The number of the sweep that the run in this directory belongs to; 0 for none."""
+    found = read_json(path / run_files.SWEEP).get("sweep")
+    return found if isinstance(found, int) else 0
 
 
 def list_runs(runs: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from engine.contract.config import RunConfig, with_settings
 from engine.contract.errors import UserError
 from engine.data.split import check_batch, open_split
 from handreid_tui.launch import lifecycle
+from handreid_tui.launch import trash as launch_trash
 from handreid_tui.launch.plan import Plan, check_device, plan
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps.bayes import STARTUP, check_installed
@@ -170,17 +171,37 @@ def resume(runs: Path, number: int) -> int:
     return len(open_again)
 
 
+def trash(runs: Path, number: int) -> int:
+    """Move a sweep and all its runs to the trash, where it is stopped; how many runs. Raises UserError as `remove`."""
+    with changing_sweeps(runs, number):
+        found = _let_go(runs, number)
+        launch_trash.trash(found)
+        if not found:
+            plan_path(runs, number).unlink()  # nothing to restore
+        else:
+            launch_trash.trash_plan(plan_path(runs, number))
+        return len(found)
+
+
 def remove(runs: Path, number: int) -> int:
     """Delete a sweep and all its runs; the bytes freed. Raises UserError where one of them is running."""
     with changing_sweeps(runs, number):
-        plan = read_plan(runs, number)
-        if not plan.finished:
-            set_state(runs, number, stopped=plan.stopped or "being removed")
-        freed = lifecycle.remove_all(run.path for run in Reader(runs, number).read().values())
+        freed = lifecycle.remove_all(_let_go(runs, number))
         plan_path(runs, number).unlink()
     for leftover in (runs / run_files.SWEEPS).glob(f"{number:04d}.*"):
         leftover.unlink(missing_ok=True)
     return freed
+
+
+def _let_go(runs: Path, number: int) -> list[Path]:
+    """The runs of a sweep that is to be removed, once it makes no more. For the holder of its lock."""
+    plan = read_plan(runs, number)
+    found = Reader(runs, number).read().values()
+    if running := next((run for run in found if run.status in ("starting", "running")), None):
+        raise UserError(f"Run {running.path.name} of sweep @{number} is running: `handreid stop @{number}` first.")
+    if not plan.finished and not plan.stopped:
+        set_state(runs, number, stopped="removed by the user")
+    return [run.path for run in found]
 
 
 def _with_points(made: SweepPlan) -> SweepPlan:

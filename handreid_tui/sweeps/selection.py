@@ -48,9 +48,7 @@ def wanted_tasks(plan: SweepPlan, found: Found) -> list[TrialTask]:
     for trial, combo in product(range(plan.shortlist), plan.combos):
         shortlist = shortlisted(plan, found, combo)
         if trial < len(shortlist):
-            tasks += [
-                TrialTask(SHORTLIST, combo, shortlist[trial], fold, TRIAL_SEED) for fold in range(plan.folds, FOLDS)
-            ]
+            tasks += _repetitions(plan, combo, shortlist[trial])
     if not _settled(tasks, found):
         return tasks
     for seed, combo in product(range(plan.confirm), plan.combos):
@@ -84,12 +82,29 @@ def shortlisted(plan: SweepPlan, found: Found, combo: str) -> list[int]:
     return [trial for _, trial in ranked[: plan.shortlist]]
 
 
+def repeated_values(plan: SweepPlan, found: Found) -> dict[str, list[list[float]]]:
+    """Of each combination the validation mAP of settings on several folds, [settings][folds]; no fold that chose them.
+
+    Where the search used one fold, those are the shortlisted settings on the others; else all trials on all folds.
+    """
+    tables: dict[str, list[list[float]]] = {}
+    for combo in plan.combos:
+        if plan.folds == FOLDS:
+            tasks = [[_task(combo, trial, fold) for fold in range(FOLDS)] for trial in range(used_trials(plan, found))]
+        else:
+            tasks = [_repetitions(plan, combo, trial) for trial in shortlisted(plan, found, combo)]
+        rows = [[found[task].value for task in row if task in found] for row in tasks]
+        known = [[value for value in row if value is not None] for row in rows]
+        tables[combo] = [row for row, asked in zip(known, tasks, strict=True) if len(row) == len(asked)]
+    return tables
+
+
 def choose(plan: SweepPlan, found: Found, combo: str) -> Choice | None:
     """The best of the shortlist over all folds; None where no trial has a value on all of them yet."""
     best: tuple[float, Choice] | None = None
     for trial in shortlisted(plan, found, combo):
         validation = trial_value(plan, found, combo, trial)
-        others = [found.get(TrialTask(SHORTLIST, combo, trial, fold, TRIAL_SEED)) for fold in range(plan.folds, FOLDS)]
+        others = [found.get(task) for task in _repetitions(plan, combo, trial)]
         elsewhere = _mean(others)
         if validation is None or (others and elsewhere is None):
             continue
@@ -113,6 +128,11 @@ def expected_best(values: list[float]) -> list[float]:
 
 def _task(combo: str, trial: int, fold: int) -> TrialTask:
     return TrialTask(TRIAL, combo, trial, fold, TRIAL_SEED)
+
+
+def _repetitions(plan: SweepPlan, combo: str, trial: int) -> list[TrialTask]:
+    """A shortlisted trial on the folds that the search left out."""
+    return [TrialTask(SHORTLIST, combo, trial, fold, TRIAL_SEED) for fold in range(plan.folds, FOLDS)]
 
 
 def _settled(tasks: list[TrialTask], found: Found) -> bool:

@@ -54,6 +54,12 @@ class SweepStatus:
         used = range(used_trials(self.plan, self.found))
         return [trial_value(self.plan, self.found, combo, trial) for trial in used]
 
+    def expected_best(self, combo: str) -> list[float] | None:
+        """The expected best validation of n trials; None where they were not drawn independently, or were pruned."""
+        if self.plan.method != "quasi" or self.plan.prune:
+            return None
+        return expected_best([value for value in self.values(combo) if value is not None]) or None
+
 
 def read_status(runs: Path, number: int) -> SweepStatus:
     """Raises UserError where there is no such sweep."""
@@ -89,20 +95,14 @@ def as_object(status: SweepStatus) -> dict[str, Any]:
 
 def _combo(status: SweepStatus, combo: str) -> dict[str, Any]:
     plan, found, choice = status.plan, status.found, status.choice(combo)
-    values = status.values(combo)
     runs = [run for task, run in found.items() if task.combo == combo]
-    known = [value for value in values if value is not None]
-    curve = plan.method == "quasi" and not plan.prune
     return {
         "combo": combo,
         "space": [dimension.as_json() for dimension in plan.spaces[combo]],
         "completed": completed(plan, found, combo),
-        "values": values,
-        "expected_best": expected_best(known) if curve else None,
-        "importances": importances(
-            plan.spaces[combo],
-            [(plan.points[combo][trial], value) for trial, value in enumerate(values) if value is not None],
-        ),
+        "values": status.values(combo),
+        "expected_best": status.expected_best(combo),
+        "importances": importances_of(status, combo),
         "shortlist": shortlisted(plan, found, combo) if status.phase in (SHORTLIST, CONFIRM, "finished") else [],
         "chosen": choice
         and {
@@ -129,6 +129,13 @@ def _combo(status: SweepStatus, combo: str) -> dict[str, Any]:
             for run in runs
         ],
     }
+
+
+def importances_of(status: SweepStatus, combo: str) -> dict[str, float] | None:
+    """How much each setting of a combination mattered; None with too few trials, or without Optuna."""
+    points = status.plan.points[combo]
+    known = [(points[trial], value) for trial, value in enumerate(status.values(combo)) if value is not None]
+    return importances(status.plan.spaces[combo], known)
 
 
 def at_edge(plan: SweepPlan, choice: Choice) -> list[str]:

@@ -89,7 +89,12 @@ def _place(key: str) -> tuple[int, str]:
 
 
 def short_key(key: str, among: Iterable[str]) -> str:
-    """`train.lr` as `lr`, `loss.triplet.margin` as `m`; with its term where several terms have such an option."""
+    """`train.lr` as `lr`, `loss.triplet.margin` as `m`; with its term where several terms have such an option.
+
+    Settings of the first stage stay whole: `prompts.lr` is not `lr`.
+    """
+    if key.startswith("prompts."):
+        return key
     last = key.rpartition(".")[2]
     short = ABBREVIATIONS.get(last, last)
     if key.startswith("loss.") and any(other != key and other.rpartition(".")[2] == last for other in among):

@@ -10,7 +10,7 @@ import torch
 
 from engine.contract.config import ModelConfig
 from engine.data import synthetic
-from engine.data.cache import decode
+from engine.data.cache import Resize, decode
 from engine.evaluation.embed import Box, hide
 from engine.model.reid_model import ReIDModel, build_model
 from handreid_tui.casework.occlusion import explain, windows
@@ -56,7 +56,7 @@ def test_an_encoder_that_reads_one_rectangle_is_found_out() -> None:
 def test_random_weights_show_nothing_in_most_pairs(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "hands", train_identities=1, test_identities=30, images=2, seed=3, size=128)
     files = sorted((tmp_path / "hands" / "Hands").iterdir())[-60:]
-    pairs = np.stack([decode(file, 128).pixels for file in files]).reshape(30, 2, 128, 128, 3)
+    pairs = np.stack([decode(file, Resize(128)).pixels for file in files]).reshape(30, 2, 128, 128, 3)
     models = [
         build_model(ModelConfig(name="handreid-tiny", pretrained="none", image_size=128), seed).eval()
         for seed in (0, 1)

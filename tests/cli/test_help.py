@@ -123,3 +123,12 @@ def test_the_shell_completes_choices() -> None:
     asked = {"_HANDREID_COMPLETE": "complete_bash", "COMP_WORDS": "handreid compare --format ", "COMP_CWORD": "3"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin"} | asked)
     assert done.stdout.split() == list(FORMATS)
+
+
+def test_tune_takes_the_options_of_run_as_run_declares_them() -> None:
+    run, tune = (get_type_hints(COMMANDS[name], include_extras=True) for name in ("run", "tune"))
+    own = {"combo", "return"}
+    assert {name: hint for name, hint in tune.items() if name in run.keys() - own} == {
+        name: hint for name, hint in run.items() if name in tune.keys() - own
+    }
+    assert {"data", "format", "subset", "gallery", "model", "epochs", "device", "set", "detach"} <= run.keys() & tune

@@ -35,9 +35,10 @@ def test_a_run_trains_the_start_and_the_next_one_finds_it(
         assert done.returncode == 0, done.stderr
         runs.append((json.loads(done.stdout), done.stderr))
     (first, first_said), (second, second_said) = runs
-    assert "the start on synthetic hands is trained first, once" in first_said
+    assert "The start on synthetic hands is trained first, once" in first_said
     assert "Training the start on synthetic hands, once: " in first_said
-    assert "the start" not in second_said
+    assert "trained first" not in second_said
+    assert "Training the start" not in second_said
     assert first["before"] == second["before"]
 
     record = json.loads((tmp_path / first["run_dir"] / "checkpoints" / "best" / "state.json").read_text())["model"]
@@ -80,7 +81,7 @@ def test_launch_names_it_where_no_weights_can_be_had(
         settings = {"data.source": str(hands), "train.ids_per_batch": 5} | weights
         return headline(Order(["ce"], [0], settings, {}, []), tmp_path)
 
-    assert "enter synthetic in Weights" in said()
+    assert "enter synthetic as Weights" in said()
     assert "enter synthetic" not in said(**{"model.pretrained": "synthetic"})
     (tmp_path / "hub" / "models--timm--vit_base_patch16_clip_224.openai").mkdir(parents=True)
     assert "enter synthetic" not in said()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contract import run_files
 from handreid_tui.runs.directory import list_runs
 from tests.support.sweep_tools import sweep_runs
 
@@ -49,9 +50,17 @@ def test_tune_runs_to_its_end_and_the_history_rebuilds_the_same(hands: Path, swe
     assert "recipe" in text
     assert "@1 · finished · 14/14" in handreid(place, "sweeps").stdout
     assert handreid(place, "stop", "@1").returncode == 2
-    assert handreid(place, "rm", "@1", "--yes").returncode == 0
+    assert "--undo" in handreid(place, "rm", "@1", "--yes").stderr
     assert not list_runs(sweep_runs)
     assert json.loads(handreid(place, "sweeps", "--json").stdout) == []
+    assert handreid(place, "rm", "@1", "--yes").returncode == 2
+    assert handreid(place, "rm", "--undo").returncode == 0
+    assert handreid(place, "sweeps", "--json").stdout == before
+    assert handreid(place, "runs", "--json").stdout == runs
+    handreid(place, "rm", "@1", "--yes")
+    handreid(place, "rm", "--purge", "--yes")
+    assert handreid(place, "rm", "--undo", "@1").returncode == 2
+    assert not list((sweep_runs / run_files.SWEEPS).rglob("0001.*"))
 
 
 @pytest.mark.parametrize(

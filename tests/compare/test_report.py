@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from engine.contract.errors import UserError
 from handreid_tui.compare import compare, compare_history
 from handreid_tui.compare.plots import PLOTS, save_plot
-from handreid_tui.compare.report import command, write_report
+from handreid_tui.compare.report import OF_SWEEPS, command, write_report
 from handreid_tui.history import ingest, open_history
 from tests.support.planted_runs import clusters, identities, plant
 
@@ -71,7 +71,8 @@ def test_the_page_asks_for_nothing_and_runs_nothing(page):
 def test_the_page_holds_tables_figures_pictures_configuration_and_how_to_repeat_it(page):
     text = page.read_text()
     elements = Addresses(text).elements
-    assert elements.count("svg") == len(PLOTS) - 2  # of so few people there are no likelihood ratios, and it says so
+    # of so few people there are no likelihood ratios, and it says so; nothing was tuned
+    assert elements.count("svg") == len(PLOTS) - 2 - len(OF_SWEEPS)
     assert text.count("people with enough images, and a likelihood ratio takes 20") == 2
     assert elements.count("img") > 4 * 6
     for words in ("ce_triplet_center", "95 % interval", "Claims about the losses", "Environment", "✓", "✗"):

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 from engine.contract.errors import UserError
 from handreid_tui.compare import FORMATS, compare, render
 from handreid_tui.compare.finished_run import FinishedRun
+from handreid_tui.compare.sheets import sheets
 from tests.support.planted_runs import TRIALS, clusters, identities, plant
 
 IDENTITY = identities()
@@ -254,3 +256,22 @@ def test_latex_escapes_what_latex_would_read(tmp_path):
 def test_comparing_imports_no_torch():
     code = "import sys, handreid_tui.compare; sys.exit('torch' in sys.modules or 'scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_each_row_tells_its_recipe_and_input_where_they_differ(tmp_path: Path) -> None:
+    identity, features = np.repeat(np.array(["a", "b", "c"]), 4), np.random.default_rng(0).normal(size=(12, 8))
+    systems: list[tuple[str, int, dict[str, Any]]] = [
+        ("ce_triplet", 64, {}),
+        ("mba_net", 324, {"model.image_size": 324, "train.lr": 8e-5, "train.epochs": 70}),
+    ]
+    runs = [
+        plant(tmp_path, number, combo, features, identity, started={"image_size": size}, **settings)
+        for number, (combo, size, settings) in enumerate(systems, 1)
+    ]
+    [recipes] = [sheet for sheet in sheets(compare(runs).sections[0]) if sheet.title == "Recipes"]
+    told = {str(row[0]): dict(zip(recipes.headers, map(str, row), strict=True)) for row in recipes.rows}
+    assert [told["ce_triplet"][key] for key in ("input", "branches", "epochs")] == ["64 px", "none", "40"]
+    mba = told["mba_net"]
+    assert [mba[key] for key in ("input", "branches", "epochs", "rate, encoder")] == ["324 px", "mba", "70", "8e-05"]
+    alike = compare([runs[0], plant(tmp_path, 3, "ce", features, identity, started={"image_size": 64})])
+    assert "Recipes" not in [sheet.title for sheet in sheets(alike.sections[0])]

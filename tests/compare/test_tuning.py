@@ -17,7 +17,10 @@ from engine.contract.config import resolve
 from engine.contract.errors import UserError
 from handreid_tui.compare import FORMATS, compare, finished_runs, render
 from handreid_tui.compare.finished_run import FinishedRun
-from handreid_tui.compare.tuning import Tuning, best_by_validation, unequal, with_tuning
+from handreid_tui.compare.plots import save_plot
+from handreid_tui.compare.report import write_report
+from handreid_tui.compare.search_variation import SearchError
+from handreid_tui.compare.tuning import Tuning, best_by_validation, no_verdict, unequal, with_tuning
 from handreid_tui.history import ingest, open_history
 from handreid_tui.sweeps.plan_file import FOLDS, TRIAL_SEED, SweepPlan, changing_sweeps
 from handreid_tui.sweeps.space import Dimension
@@ -30,7 +33,7 @@ RATE = Dimension("train.lr", 1e-4, 1e-2, log=True)
 POINTS = [{"train.lr": 1e-3}, {"train.lr": 9.9e-3}]
 
 
-def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: float, trials: int = 2) -> int:
+def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: float, trials: int = 8) -> int:
     """A finished sweep whose second trial won, confirmed on three seeds; the next free number of a run."""
     bases = {combo: resolve(combo, **{"model.name": "handreid-tiny", "data.trials": 3}) for combo in combos}
     points = [*POINTS, *({"train.lr": 2e-3 + 1e-5 * n} for n in range(trials - 2))]
@@ -49,7 +52,7 @@ def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: 
             path.mkdir()
             plan.config(combo, points[task.trial], task.seed, task.fold).save(path / run_files.CONFIG)
             (path / run_files.SWEEP).write_text(json.dumps(task.as_json(number, points[task.trial])))
-            value = 0.8 + 0.1 * (task.trial == 1) - 0.02 * task.fold
+            value = {0: 0.8, 1: 0.9}.get(task.trial, 0.89) - 0.02 * task.fold
             summary = {"validation_mAP": value}
             append(path, {"v": 1, "t": 1.0, "kind": "started", "resumed_from": None})
             append(path, {"v": 1, "t": 2.0, "kind": "ended", "status": "finished", "summary": summary})
@@ -65,7 +68,7 @@ def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untuned ce and ce_triplet, both tuned with 2 trials (much better), and ce_arcface tuned with 3."""
+    """Untuned ce and ce_triplet, both tuned with 8 trials (much better), and ce_arcface tuned with 9."""
     runs = tmp_path_factory.mktemp("mixed") / "runs"
     at = 1
     for combo, spread in (("ce", 1.0), ("ce_triplet", 0.6)):
@@ -73,7 +76,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             plant(runs, at, combo, clusters(IDENTITY, spread, seed=at), IDENTITY, seed, **POINTS[0])
             at += 1
     at = sweep(runs, 1, at, ("ce", "ce_triplet"), 0.4)
-    sweep(runs, 2, at, ("ce_arcface",), 0.2, trials=3)
+    sweep(runs, 2, at, ("ce_arcface",), 0.2, trials=9)
     return runs
 
 
@@ -94,11 +97,11 @@ def test_trials_take_no_part_and_confirmations_are_a_row(read: tuple[list[Finish
     assert not notes
     tuning = next(row.tuning for row in section.table.rows if row.label == "ce (tuned, sweep 1)")
     assert tuning
-    assert (tuning.trials, tuning.method, tuning.folds, tuning.values) == (2, "quasi", 1, POINTS[1])
+    assert (tuning.trials, tuning.method, tuning.folds, tuning.values) == (8, "quasi", 1, POINTS[1])
     assert tuning.validation == pytest.approx(0.9)
     assert tuning.other_folds == pytest.approx(0.86)
     assert any("train.lr at the edge of the range" in note for note in section.table.notes)
-    assert any("another search could find others" in note for note in section.table.notes)
+    assert any("include how much another search would differ" in note for note in section.table.notes)
 
 
 def test_nothing_is_better_or_worse_across_unequal_tuning(read: tuple[list[FinishedRun], list[str]]) -> None:
@@ -109,8 +112,8 @@ def test_nothing_is_better_or_worse_across_unequal_tuning(read: tuple[list[Finis
     assert rows["ce_triplet (tuned, sweep 1)"].baseline == "ce (tuned, sweep 1)"
     assert rows["ce_triplet (tuned, sweep 1)"].verdict == "not distinguishable"
     for label, word in (
-        ("ce (tuned, sweep 1)", "(2 and 0 trials)"),
-        ("ce_arcface (tuned, sweep 2)", "(3 and 2 trials)"),  # of the tuned baselines, the one with equal settings
+        ("ce (tuned, sweep 1)", "(8 and 0 trials)"),
+        ("ce_arcface (tuned, sweep 2)", "(9 and 8 trials)"),  # of the tuned baselines, the one with equal settings
     ):
         assert rows[label].verdict is None
         assert rows[label].p_adjusted is None
@@ -137,7 +140,7 @@ def test_no_format_says_better_or_worse_of_them(format: str, read: tuple[list[Fi
         shown = console.export_text()
     told = re.sub(r'"better": "(higher|lower)"', "", shown).replace("a wider one might hold a better value", "")
     assert not re.search(r"\b(better|worse)\b", told)
-    assert "tuned unequally (3 and 0 trials)" in shown
+    assert "tuned unequally (9 and 0 trials)" in shown
     if format == "json":
         rows = json.loads(shown)["protocols"][0]["rows"]
         (tuned,) = [row for row in rows if row["tuning"]]
@@ -145,7 +148,7 @@ def test_no_format_says_better_or_worse_of_them(format: str, read: tuple[list[Fi
         assert tuned["tuning"]["number_of_values"] == 1
     if format == "csv":
         (tuned,) = [row for row in csv.DictReader(io.StringIO(shown)) if row["tuning_trials"]]
-        assert (tuned["difference_mAP_verdict"], tuned["tuning_sweep"], tuned["tuning_trials"]) == ("", "2", "3")
+        assert (tuned["difference_mAP_verdict"], tuned["tuning_sweep"], tuned["tuning_trials"]) == ("", "2", "9")
 
 
 def test_an_earlier_choice_does_not_count(mixed: Path, read: tuple[list[FinishedRun], list[str]]) -> None:
@@ -167,6 +170,48 @@ def test_equal_effort_is_trials_method_and_folds() -> None:
     for changed in (replace(one, trials=23), replace(one, method="bayes"), replace(one, folds=4), None):
         assert unequal(one, changed)
         assert unequal(changed, one)
+
+
+def test_nothing_is_claimed_where_the_search_cannot_say_how_much_another_would_differ() -> None:
+    known = Tuning(1, 24, "quasi", 1, {}, search=SearchError(0.01, 6))
+    assert not no_verdict(known, replace(known, sweep=2))
+    assert not no_verdict(None, None)
+    few = replace(known, trials=7, search=None)
+    assert no_verdict(few, few) == "searched too little (8 trials are needed)"
+    bayes = replace(known, method="bayes", search=None)
+    assert "searched by bayes" in no_verdict(bayes, bayes)
+    assert no_verdict(known, None) == unequal(known, None)
+
+
+def test_the_interval_between_tuned_rows_holds_what_another_search_would_find(
+    read: tuple[list[FinishedRun], list[str]],
+) -> None:
+    tuned = [run for run in read[0] if run.tuning and run.tuning.sweep == 1]
+    widths = []
+    for runs in (tuned, [replace(run, tuning=replace(run.tuning, search=None)) for run in tuned if run.tuning]):
+        (row,) = [row for row in compare(runs).sections[0].table.rows if row.compared]
+        widths.append({metric: one.difference.high - one.difference.low for metric, one in row.compared.items()})
+        assert (row.compared["mAP"].verdict is None) is (row.tuning is not None and row.tuning.search is None)
+    assert all(widths[0][metric] > 1.5 * widths[1][metric] for metric in ("mAP", "rank1"))
+
+
+def test_a_report_on_tuned_rows_has_the_curve_and_the_test_results(mixed: Path, tmp_path: Path) -> None:
+    history = open_history(mixed.parent / "runs.db")
+    ingest(history, mixed)
+    comparison = write_report(history, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "Expected best validation" in text
+    assert "Importance of settings" not in text  # it takes 96 trials
+    assert "nothing is selected by them" in text
+    rows = [row for row in comparison.sections[0].table.rows if row.tuning]
+    assert all(f"{100 * row.metrics['mAP'].mean:.1f}" in text for row in rows)
+    assert save_plot(history, rows, "tuning", tmp_path / "curve.svg").read_text().startswith("<?xml")
+    with pytest.raises(UserError, match="96 trials"):
+        save_plot(history, rows, "importance", tmp_path / "importance.svg")
+    with pytest.raises(UserError, match="handreid tune"):
+        save_plot(
+            history, [row for row in comparison.sections[0].table.rows if not row.tuning], "tuning", tmp_path / "c.svg"
+        )
 
 
 def test_the_best_of_a_grid_by_validation_says_of_how_many(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from engine.contract.errors import UserError
 from engine.data import cache
-from engine.data.cache import decode, load_pixels
+from engine.data.cache import Resize, decode, load_pixels
 from engine.data.catalog import Image
 from engine.training.setup import prepare
 from tests.support.training import events_of, small_config, train_in
@@ -34,7 +34,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_images_come_in_order_at_the_size_asked_for(pictures: Path, tmp_path: Path) -> None:
-    pixels = load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    pixels = load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
     assert pixels.array.shape == (5, 24, 24, 3)
     assert pixels.array[:, 5, 5, 0].tolist() == [0, 40, 80, 120, 160]
     assert pixels.bad == {}
@@ -43,28 +43,30 @@ def test_images_come_in_order_at_the_size_asked_for(pictures: Path, tmp_path: Pa
 def test_a_second_run_decodes_nothing(pictures: Path, tmp_path: Path) -> None:
     calls: list[int] = []
     for _ in range(2):
-        load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache", lambda done, total: calls.append(done))
+        load_pixels(
+            pictures, images_of(pictures), Resize(24), tmp_path / "cache", lambda done, total: calls.append(done)
+        )
     assert calls == [1, 2, 3, 4, 5]
 
 
 def test_a_changed_source_is_decoded_again(pictures: Path, tmp_path: Path) -> None:
-    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
     Pillow.fromarray(np.full((40, 60, 3), 255, np.uint8)).save(pictures / "0.png")
     os.utime(pictures / "0.png", (1, 1))
-    assert load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").array[0].min() == 255
+    assert load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache").array[0].min() == 255
 
 
 def test_a_cut_cache_file_is_made_anew(pictures: Path, tmp_path: Path) -> None:
-    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
     (file,) = (tmp_path / "cache" / "pixels").glob("*.npy")
     file.write_bytes(file.read_bytes()[:200])
-    assert load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").array[4, 0, 0, 0] == 160
+    assert load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache").array[4, 0, 0, 0] == 160
 
 
 def test_several_processes_build_one_cache(pictures: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.engine.test_cache import images_of, load_pixels; "
-        "root = Path(sys.argv[1]); print(load_pixels(root, images_of(root), 24, Path(sys.argv[2])).array.sum())"
+        "import sys; from pathlib import Path; from tests.engine.test_cache import Resize, images_of, load_pixels; "
+        "root = Path(sys.argv[1]); print(load_pixels(root, images_of(root), Resize(24), Path(sys.argv[2])).array.sum())"
     )
     words = [sys.executable, "-c", script, str(pictures), str(tmp_path / "cache")]
     running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -96,15 +98,15 @@ def test_one_damaged_image_in_a_hundred_is_left_out_with_a_warning(hands: Path, 
 def test_an_unwritable_cache_names_the_way_out(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(UserError, match="HANDREID_CACHE"):
-        load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+        load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
 
 
 def test_a_change_of_the_decoder_makes_a_new_cache(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
     monkeypatch.setattr(cache, "VERSION", "another")
-    load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache")
+    load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache")
     assert len(list((tmp_path / "cache" / "pixels").glob("*.npy"))) == 2
 
 
@@ -114,10 +116,10 @@ def test_an_image_that_can_be_decoded_later_is_tried_again(pictures: Path, tmp_p
     whole, stat = (pictures / "0.png").read_bytes(), (pictures / "0.png").stat()
     (pictures / "0.png").write_bytes(bytes(len(whole)))
     os.utime(pictures / "0.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert list(load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").bad) == ["0.png"]
+    assert list(load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache").bad) == ["0.png"]
     (pictures / "0.png").write_bytes(whole)
     os.utime(pictures / "0.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert load_pixels(pictures, images_of(pictures), 24, tmp_path / "cache").bad == {}
+    assert load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache").bad == {}
 
 
 def test_a_dark_deep_picture_is_scaled_like_the_others(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_a_dark_deep_picture_is_scaled_like_the_others(tmp_path: Path) -> None:
         values = np.zeros((40, 60), np.uint16)
         values[:, 30:] = brightest
         Pillow.fromarray(values).save(root / f"{number}.png")
-    pixels = load_pixels(root, images_of(root), 24, tmp_path / "cache")
+    pixels = load_pixels(root, images_of(root), Resize(24), tmp_path / "cache")
     assert pixels.array[:, 5, 20, 0].tolist() == [255, 100 >> 4, 900 >> 4]
     assert pixels.notes == (
         "3 images of 3 have 16- or 32-bit values and declare no range: read as 12 bits, which holds the largest "
@@ -141,13 +143,13 @@ def test_names_that_are_no_utf8_are_decoded_and_cached(tmp_path: Path) -> None:
     for number in range(3):
         path = os.fsencode(root) + b"/M\xfcller%d.png" % number
         Pillow.fromarray(np.full((8, 8, 3), number, np.uint8)).save(os.fsdecode(path))
-    assert load_pixels(root, images_of(root), 8, tmp_path / "cache").array[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert load_pixels(root, images_of(root), Resize(8), tmp_path / "cache").array[:, 0, 0, 0].tolist() == [0, 1, 2]
 
 
 def test_reading_a_jpeg_at_a_fraction_of_its_size_changes_little(tmp_path: Path) -> None:
     waves = (np.sin(np.arange(1600) / 60)[None] * np.cos(np.arange(1200) / 80)[:, None] * 100 + 128).astype(np.uint8)
     Pillow.fromarray(np.repeat(waves[:, :, None], 3, 2)).save(tmp_path / "large.jpg", quality=95)
-    drafted = decode(tmp_path / "large.jpg", 224)
+    drafted = decode(tmp_path / "large.jpg", Resize(224))
     with Pillow.open(tmp_path / "large.jpg") as image:
         whole = np.asarray(image.convert("RGB").resize((224, 224), Pillow.Resampling.BICUBIC))
     assert np.abs(drafted.pixels.astype(int) - whole).mean() < 1

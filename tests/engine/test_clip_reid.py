@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from engine.__main__ import explain
 from engine.contract import run_files
 from engine.contract.config import RunConfig
 from engine.contract.errors import LossNotFinite, UserError
@@ -31,6 +32,7 @@ from engine.training.setup import Setup, prepare
 from engine.training.stopping import StopRequest
 from handreid_tui.history import curve, ingest, list_runs, open_history
 from handreid_tui.launch.plan import plan
+from handreid_tui.sweeps.space import read_over, space_of
 from handreid_tui.text.run_text import epochs, share_done
 from tests.support.training import StopAtStep, events_of, small_config, train_in
 
@@ -213,8 +215,10 @@ def test_a_loss_of_the_first_stage_that_is_no_number_is_named(
         return torch.full((len(setup.train), setup.model.dims[-1]), torch.nan)
 
     monkeypatch.setattr(prompt_learning, "image_features", spoilt)
-    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is not a number at step 0"):
+    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is not a number at step 0") as caught:
         train_in(tmp_path / "run", small_config("clip_reid", hands))
+    later = explain(LossNotFinite(3, caught.value.term, caught.value.rate), small_config("clip_reid", hands))
+    assert later.setting == "prompts.lr"
 
 
 # Configurations, history
@@ -226,6 +230,10 @@ def test_settings_of_the_first_stage_concern_its_combinations_alone(hands: Path,
     assert small_config("ce", hands, prompts__epochs=7).prompts == RunConfig(combo="ce", loss={}).prompts
     with pytest.raises(UserError, match=r"no chosen combination \(ce\) learns prompts"):
         plan(["ce"], [0], {"prompts.epochs": 3}, tmp_path / "runs")
+    over = read_over(["prompts.lr=1e-4..1e-3:log"])
+    assert space_of(small_config("clip_reid", hands), over) == over
+    with pytest.raises(UserError, match="ce has none of the settings of --over"):
+        space_of(small_config("ce", hands), over)
     old = json.loads(small_config("ce", hands).to_json())
     del old["prompts"]
     assert RunConfig.model_validate(old) == small_config("ce", hands)

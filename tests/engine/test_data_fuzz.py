@@ -22,7 +22,7 @@ from PIL import Image
 from engine.contract.config import DataConfig
 from engine.contract.errors import UserError
 from engine.contract.layouts import formats
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.data.catalog import Split
 from engine.data.check import check_folder
 from engine.data.duplicates import copies
@@ -58,7 +58,7 @@ def used(split: Split, root: Path, cache_folder: Path) -> None:
     for image in split.images:
         assert (split.root / image.path).resolve() != outside
         assert (split.root / image.path).resolve().is_relative_to(root.resolve())
-    pixels = sentence_or(lambda: load_pixels(split.root, split.images, SIDE, cache_folder))
+    pixels = sentence_or(lambda: load_pixels(split.root, split.images, Resize(SIDE), cache_folder))
     if pixels is not None:
         assert pixels.array.shape == (len(split.images), SIDE, SIDE, 3)
         assert all(isinstance(text, str) for text in copies(split, pixels.thumbnails))

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from engine.contract.config import DataConfig
-from engine.data.cache import load_pixels
+from engine.data.cache import Resize, load_pixels
 from engine.data.catalog import Split
 from engine.data.duplicates import alike, copies, same_bytes
 from engine.data.split import open_split
@@ -36,7 +36,7 @@ def opened(root: Path) -> Split:
 
 def said(root: Path, tmp_path: Path, near: bool = True) -> str:
     split = opened(root)
-    pixels = load_pixels(split.root, split.images, 64, tmp_path / "cache")
+    pixels = load_pixels(split.root, split.images, Resize(64), tmp_path / "cache")
     return " ".join(copies(split, pixels.thumbnails if near else None))
 
 
@@ -98,7 +98,7 @@ def test_training_reports_copies_as_a_message(people: Path, tmp_path: Path) -> N
 
 def test_real_hands_of_different_people_are_no_copies(real_hands: Path, tmp_path: Path) -> None:
     split = open_split(DataConfig(source=str(real_hands), subset="all"))
-    pixels = load_pixels(split.root, split.images, 64, tmp_path / "cache")
+    pixels = load_pixels(split.root, split.images, Resize(64), tmp_path / "cache")
     identities = [image.identity for image in split.images]
     found = alike(pixels.thumbnails, identities)
     assert all(identities[one] == identities[other] for one, other in found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -14,10 +16,13 @@ from safetensors.torch import save_file
 from engine.contract.config import ModelConfig, resolve
 from engine.contract.errors import UserError
 from engine.contract.models import check_model_name
+from engine.evaluation.export import export
 from engine.model.reid_model import build_model
 from engine.model.towers import build_visual
+from engine.training.setup import prepare
 from handreid_tui.launch.weights import check_weights
-from tests.support.encoders import live
+from tests.support.encoders import live, started_from
+from tests.support.training import small_config, train_in
 
 HALF = [0.5, 0.5, 0.5]
 LIMIT = 100e6  # parameters: with Adam's state and the checkpoints about 2 GB
@@ -191,3 +196,41 @@ def test_the_recipe_follows_the_family() -> None:
     assert (imagenet.model.pretrained, imagenet.model.image_size, imagenet.train.lr) == ("hub", 324, 8e-5)
     vit = resolve("ce", **data, **{"model.name": "timm:vit_base_patch16_dinov3"})
     assert (vit.model.pretrained, vit.train.lr, vit.model.image_size) == ("hub", 5e-6, None)
+
+
+def test_images_are_resized_as_the_weights_expect(hands: Path, tmp_path: Path) -> None:
+    """The filter is the weights' own in training, in what is recorded and exported, and after a start from a run."""
+    from PIL import Image
+
+    name = "timm:resnet18.tv_in1k"  # published with a bilinear filter
+    settings = {"model__name": name, "model__image_size": 32, "train__epochs": 1, "evaluation__test": False}
+    config = small_config("ce", hands, **settings)
+    setup = prepare(config)
+    assert (setup.model.interpolation, setup.model.record["interpolation"]) == ("bilinear", "bilinear")
+    image = Image.open(setup.split.root / setup.split.images[0].path).convert("RGB")
+    for filter in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+        square = np.asarray(image.resize((32, 32), filter, reducing_gap=3))
+        assert np.array_equal(setup.images[0].numpy(), square) == (filter == Image.Resampling.BILINEAR)
+    train_in(tmp_path / "run", config)
+    assert build_model(started_from(config, tmp_path / "run", None), 0).interpolation == "bilinear"
+    export(tmp_path / "run", tmp_path / "exported")
+    written = json.loads((tmp_path / "exported" / "open_clip_config.json").read_text())
+    assert written["preprocess_cfg"]["interpolation"] == "bilinear"
+    assert (
+        build_model(ModelConfig(name="MobileCLIP-S1", pretrained="none", image_size=64), 0).interpolation == "bilinear"
+    )
+    earlier = {key: value for key, value in setup.model.record.items() if key != "interpolation"}
+    assert build_model(config.model, 0, earlier).interpolation == "bicubic"  # as 0.1.0 resized everything
+
+
+def test_what_open_clip_would_build_otherwise_is_not_exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rotary positions have no shape that could differ: the weights load at any size, and the model is another."""
+    from types import SimpleNamespace
+
+    name = "timm:vit_small_patch16_rope_mixed_224"
+    model = build_model(ModelConfig(name=name, pretrained="none", image_size=96), 0)
+    run = SimpleNamespace(model=SimpleNamespace(name=name)), model
+    monkeypatch.setattr("engine.evaluation.export.load_trained", lambda _: run)
+    with pytest.raises(UserError, match=r"only at its native size, but .* was trained at 96 px"):
+        export(tmp_path / "run", tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()

@@ -258,6 +258,25 @@ def test_the_text_tower_of_a_file_is_read(
     assert not tower.training and not any(weight.requires_grad for weight in tower.parameters())
 
 
+def test_the_text_tower_of_published_weights_is_read(
+    clip: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.model.text_tower.has_random_texts", lambda *_: False)
+    monkeypatch.setattr("engine.model.text_tower.published_clip", lambda config, tag: clip)
+    tower = open_text_tower(ModelConfig(name="handreid-tiny", pretrained="openai"), 0, "clip_reid")
+    text = tokenizer(["A photo of a hand."])
+    torch.testing.assert_close(tower(text).double(), clip.encode_text(text), rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_without_a_text_tower_is_refused_by_the_trainer_too(
+    clip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.model.text_tower.has_random_texts", lambda *_: False)
+    torch.save(clip.visual.state_dict(), tmp_path / "visual.pt")
+    with pytest.raises(UserError, match="holds no text tower"):
+        open_text_tower(ModelConfig(name="handreid-tiny", pretrained=str(tmp_path / "visual.pt")), 0, "clip_reid")
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from engine.data.people import People
+from handreid_tui.evidence import likelihood_ratio
 from handreid_tui.evidence.cross_fit import calibrate, cross_fitted
 from handreid_tui.evidence.measures import cllr
 from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores, template
 from tests.evidence.scores import hands_of
 
-DIMS, NOISE, TRAINED, OTHERS, IMAGES = 300, 1.3, 72, 60, 8
+DIMS, TRAINED, OTHERS, IMAGES = 400, 72, 60, 8
+SIGNAL, STRENGTH = 30, 3.0  # dimensions that tell people apart, and their spread over people; that of an image is 1
 
 
 def _discriminants(features: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -29,7 +31,8 @@ def _costs(seed: int) -> list[float]:
     """Cllr on new people, calibrated on the people that the metric was fitted to, and on others."""
     random, people = np.random.default_rng(seed), TRAINED + 2 * OTHERS
     number = np.repeat(np.arange(people), IMAGES)
-    raw = random.normal(size=(people, DIMS))[number] + NOISE * random.normal(size=(len(number), DIMS))
+    raw = random.normal(size=(len(number), DIMS))
+    raw[:, :SIGNAL] += STRENGTH * random.normal(size=(people, SIGNAL))[number]
     seen, others, tested = (
         number < TRAINED,
         (number >= TRAINED) & (number < TRAINED + OTHERS),
@@ -45,10 +48,14 @@ def _costs(seed: int) -> list[float]:
     return [cllr(calibrate(pairs(each)).calibrator(new.score), new.same, new.weight) for each in (seen, others)]
 
 
-def test_a_metric_calibrated_on_its_own_people_misleads() -> None:  # oracle 12
-    own, others = np.mean([_costs(seed) for seed in range(5)], axis=0)
-    assert own > 1  # worse than no evidence at all
-    assert others < 0.4
+@pytest.mark.parametrize("seeds", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_a_metric_calibrated_on_its_own_people_misleads(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle 12. The program's ridge bounds the mistake; a hundredth of it costs more than no evidence."""
+    own, others = np.mean([_costs(seed) for seed in range(seeds)], axis=0)
+    assert own > 3.5 * others and others < 0.2
+    monkeypatch.setattr(likelihood_ratio, "RIDGE", likelihood_ratio.RIDGE / 100)
+    own, others = np.mean([_costs(seed) for seed in range(seeds)], axis=0)
+    assert own > 1 and others < 0.2
 
 
 def test_the_ratios_of_several_photos_must_not_be_added() -> None:  # oracle 13

@@ -12,6 +12,7 @@ from engine.contract.errors import UserError
 from engine.data.people import People
 from handreid_tui.evidence.bounds import bounds
 from handreid_tui.evidence.cross_fit import calibrate, cross_fitted
+from handreid_tui.evidence.evidence import worth_of
 from handreid_tui.evidence.likelihood_ratio import Calibrator, fit, isotonic
 from handreid_tui.evidence.measures import best_log_ratios, cllr, cllr_min, exceeding, expected_entropy
 from handreid_tui.evidence.pairs import Pairs, Shape, pair_scores
@@ -150,3 +151,17 @@ def test_scores_that_speak_against_the_same_person_are_an_error() -> None:
 
 def test_a_constant_score_gives_a_ratio_of_one() -> None:
     assert fit(*two_classes(np.full(9, 0.7), np.full(9, 0.7))) == Calibrator(0.0, 0.0)
+
+
+@pytest.mark.long
+def test_the_interval_of_the_best_cost_covers_what_such_samples_cost() -> None:
+    people, images, random = 24, 3, np.random.default_rng(0)
+    number = np.repeat(np.arange(people), images)
+    found = []
+    for _ in range(100):
+        raw = random.normal(size=(people, 8))[number] + 0.9 * random.normal(size=(len(number), 8))
+        features = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        pairs = pair_scores(features, People.of(number.astype(str)), Shape())
+        found.append(worth_of(pairs, np.zeros(len(pairs.score))).cllr_min)
+    mean = np.mean([each.value for each in found])
+    assert 0.88 <= np.mean([each.low <= mean <= each.high for each in found]) <= 0.99

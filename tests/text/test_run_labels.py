@@ -40,3 +40,8 @@ def test_values_are_short() -> None:
     assert [show(value) for value in (1e-4, 0.0005, 0.5, 64, True, [1, 2], "/data/11k/")] == [
         "1e-4", "5e-4", "0.5", "64", "yes", "[1,2]", "11k",
     ]  # fmt: skip
+
+
+def test_a_rate_of_the_first_stage_is_told_from_that_of_the_training() -> None:
+    runs = {n: Subject("clip_reid", {"train.lr": 1e-3, "prompts.lr": rate}) for n, rate in enumerate((1e-3, 1e-4))}
+    assert list(labels(runs).values()) == ["clip_reid prompts.lr=1e-3", "clip_reid prompts.lr=1e-4"]

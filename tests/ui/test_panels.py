@@ -19,6 +19,7 @@ from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.help import Help
 from handreid_tui.ui.key_bar import KeyBar
 from handreid_tui.ui.screens.live.log_view import LogView
+from handreid_tui.ui.screens.live.panels import loss_panel, panels, usable
 from handreid_tui.ui.screens.live.run_list import RunList
 from handreid_tui.ui.screens.runs.screen import Runs
 from tests.support.tui_tools import has_loaded, opened, shows, until, write_history
@@ -201,3 +202,14 @@ sys.__stderr__.write("after")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "drawn after"
+
+
+def test_the_first_stage_has_views_of_its_own() -> None:
+    prompts = {"prompts/total", "prompts/i2t", "prompts/t2i", "prompts/lr"}
+    views = [view.name for view in usable(loss_panel(prompts), prompts)]
+    assert views == ["first stage: prompts", "first stage: learning rate"]
+    both = prompts | {"total", "term/i2t", "lr"}
+    first, *_, last = usable(loss_panel(both), both)
+    assert (first.name, last.name) == ("total and weighted terms", "first stage: learning rate")
+    (panel,) = panels(both, {}, ["prompts/i2t"])
+    assert panel.title == "prompts: i2t"

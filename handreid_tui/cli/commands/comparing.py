@@ -12,10 +12,13 @@ from handreid_tui.cli.options import (
     Baseline,
     By,
     Db,
+    Json,
     Names,
     PlotKind,
     Runs,
+    Several,
     TableFormat,
+    places,
     runs_there_are,
 )
 
@@ -54,6 +57,21 @@ def compare(
 
     chosen = "json" if as_json else format
     show_comparison(runs_there_are(db, runs), runs_ or [], by, baseline, claims, published, chosen, select is not None)
+
+
+def fuse(
+    runs_: Several,
+    as_json: Json = False,
+    db: Db = None,
+    runs: Runs = None,
+) -> None:
+    """Combine the scores of 2 to 4 runs of one protocol into a run of its own, with weights chosen by validation.
+
+    Examples: `handreid fuse 3 7` · `handreid fuse 3 7 9 && handreid compare`
+    """
+    from handreid_tui.cli.fuse import show_fusion
+
+    show_fusion(places(db, runs), runs_, as_json)
 
 
 def report(

@@ -157,26 +157,26 @@ def rm(
 ) -> None:
     """Move runs to the trash, where they stay for 30 days.
 
-    Examples: `handreid rm 12-40 --yes` · `handreid rm --undo` · `handreid rm --purge`
+    Examples: `handreid rm 12-40 --yes` · `handreid rm @3` · `handreid rm --undo` · `handreid rm --purge`
     """
-    from handreid_tui.cli.runs import purge_runs, remove_runs, restore_runs
-    from handreid_tui.cli.sweeps import apart, remove_sweep
+    from handreid_tui.cli.runs import purge_runs, remove_runs, restore_runs, up_to_date
+    from handreid_tui.cli.sweeps import apart, purge_sweep, trash_sweep, trashed_runs_of
 
     chosen = runs_there_are(db, runs)
     if purge and undo:
         raise UserError("Give --purge or --undo, not both.")
-    if undo:
-        restore_runs(chosen, run or [])
-    elif purge:
-        purge_runs(chosen, run or [], yes)
-    elif run:
-        sweeps, others = apart(run)
-        for number in sweeps:
-            remove_sweep(chosen, number, yes)
-        if others:
-            remove_runs(chosen, others, yes)
-    else:
+    if not run and not (purge or undo):
         raise UserError("Name the runs to move to the trash: `handreid rm 12-40`.")
+    sweeps, others = apart(run or [])
+    if undo:
+        restore_runs(chosen, others + [name for number in sweeps for name in trashed_runs_of(chosen, number)])
+        return
+    for number in sweeps:
+        (purge_sweep if purge else trash_sweep)(chosen, number, yes)
+    if sweeps:
+        up_to_date(chosen)
+    if others or not sweeps:
+        (purge_runs if purge else remove_runs)(chosen, others, yes)
 
 
 def prune(

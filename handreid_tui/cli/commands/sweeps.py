@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from engine.contract.choices import DataFormat
 from engine.contract.errors import UserError
-from engine.contract.recipe import DEFAULT_MODEL, TINY
-from engine.contract.start import START_MODEL
 from handreid_tui.cli.options import (
-    DATA,
-    MODEL,
-    QUEUE,
     TRAINING,
     Db,
-    GalleryOrUsual,
+    Detach,
+    Device,
+    Epochs,
+    Formats,
+    Galleries,
+    Gpus,
+    IdentityPattern,
     Json,
+    Model,
     On,
+    Parallel,
+    Pretrained,
     Runs,
     Sbatch,
     Settings,
-    Source,
-    SubsetOrUsual,
-    by_model,
+    SourceOrUsual,
+    Subsets,
+    Tags,
+    Yes,
+    given_values,
     places,
     runs_there_are,
     slurm_request,
@@ -42,43 +47,15 @@ def tune(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    data: Source = "synthetic",
-    format: Annotated[
-        DataFormat | None, typer.Option(help="Layout of the folder.", show_default="auto", rich_help_panel=DATA)
-    ] = None,
-    subset: SubsetOrUsual = None,
-    gallery: GalleryOrUsual = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
-            show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
-            show_default=by_model("model.pretrained"),
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Passes over the training images.",
-            show_default=by_model("train.epochs"),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", show_default="auto", rich_help_panel=QUEUE),
-    ] = None,
+    data: SourceOrUsual = None,
+    format: Formats = None,
+    identity_pattern: IdentityPattern = None,
+    subset: Subsets = None,
+    gallery: Galleries = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    epochs: Epochs = None,
+    device: Device = None,
     set: Settings = None,
     over: Annotated[
         list[str] | None,
@@ -129,22 +106,13 @@ def tune(
             metavar="@N", help="Extend sweep N to --trials.", show_default="a new sweep", rich_help_panel=SEARCH
         ),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Tag of the new runs. Repeatable.")] = None,
-    parallel: Annotated[
-        int, typer.Option(min=1, help="Concurrent trainers on a machine without a GPU.", rich_help_panel=QUEUE)
-    ] = 1,
-    gpus: Annotated[
-        float | None,
-        typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
-    ] = None,
+    tag: Tags = None,
+    parallel: Parallel = 1,
+    gpus: Gpus = None,
     on: On = "here",
     sbatch: Sbatch = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Return at once; the sweep continues.", rich_help_panel=QUEUE)
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 trainings.", rich_help_panel=QUEUE)
-    ] = False,
+    detach: Detach = False,
+    yes: Yes = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
@@ -156,7 +124,7 @@ def tune(
     `handreid tune --more @3 --trials 48`
     """
     from handreid_tui.cli import tune as command
-    from handreid_tui.launch.grid import read_combos, read_setting, read_values
+    from handreid_tui.launch.grid import read_combos
     from handreid_tui.settings import read_user_file
 
     user = read_user_file()
@@ -167,7 +135,7 @@ def tune(
         raise typer.Exit(command.extend(chosen, more, trials, detach, as_json))
     if not combo:
         raise UserError("Name the combinations to tune: --combo ce --combo ce_triplet. `handreid combos` lists them.")
-    given: dict[str, Any] = {
+    given = {
         "data.source": data,
         "data.format": format,
         "data.subset": subset,
@@ -177,8 +145,7 @@ def tune(
         "train.epochs": epochs,
         "device": device,
     }
-    values = {key: read_values(key, str(text)) for key, text in given.items() if text is not None}
-    values |= dict(read_setting(each) for each in set or [])
+    values = given_values(given, identity_pattern, set)
     if several := next((key for key, found in values.items() if len(found) > 1), None):
         raise UserError(f"{several} has several values: `tune` varies a setting with --over {several}=….")
     raise typer.Exit(

@@ -9,27 +9,38 @@ import typer
 
 from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
-from engine.contract.recipe import DEFAULT_MODEL, TINY
-from engine.contract.start import START_MODEL
+from engine.contract.recipe import DEFAULT_MODEL
 from handreid_tui.cli.options import (
     DATA,
-    DEVICES,
     MODEL,
     QUEUE,
     TRAINING,
     Db,
+    Detach,
+    Device,
+    Epochs,
+    Formats,
+    Galleries,
     GalleryOrUsual,
+    Gpus,
     IdentityPattern,
     Json,
+    Model,
     On,
+    Parallel,
+    Pretrained,
     Run,
     Runs,
     Sbatch,
     Settings,
     Source,
+    SourceOrUsual,
     SubsetOrUsual,
+    Subsets,
+    Tags,
+    Yes,
     by_model,
-    one_of,
+    given_values,
     places,
     slurm_request,
 )
@@ -51,38 +62,11 @@ def run(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Folder of a data set, or `synthetic`.",
-            show_default="synthetic",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(**one_of(DataFormat), help="Layout of the folder.", show_default="auto", rich_help_panel=DATA),
-    ] = None,
+    data: SourceOrUsual = None,
+    format: Formats = None,
     identity_pattern: IdentityPattern = None,
-    subset: Annotated[
-        str | None,
-        typer.Option(
-            **one_of(Subset),
-            help="Aspect of the hand, or all of them.",
-            show_default="auto: the first aspect in the data",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    gallery: Annotated[
-        str | None,
-        typer.Option(
-            **one_of(Gallery),
-            help="Gallery of all aspects merged, as published, or of this aspect alone.",
-            show_default="all; on synthetic data own",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    subset: Subsets = None,
+    gallery: Galleries = None,
     split_seed: Annotated[
         str | None,
         typer.Option(
@@ -92,33 +76,9 @@ def run(
             rich_help_panel=DATA,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
-            show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
-            show_default=by_model("model.pretrained"),
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    epochs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="Passes over the training images.",
-            show_default=by_model("train.epochs"),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    epochs: Epochs = None,
     ids_per_batch: Annotated[
         str | None,
         typer.Option(
@@ -146,39 +106,18 @@ def run(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[auto|cpu|cuda|cuda:N]",
-            help="Device to train on; auto is a free GPU, else the CPU.",
-            show_default="auto",
-            autocompletion=lambda: list(DEVICES),
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    device: Device = None,
     set: Settings = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
-    ] = None,
-    parallel: Annotated[
-        int, typer.Option(min=1, help="Concurrent runs on a machine without a GPU.", rich_help_panel=QUEUE)
-    ] = 1,
-    gpus: Annotated[
-        float | None,
-        typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
-    ] = None,
+    tag: Tags = None,
+    parallel: Parallel = 1,
+    gpus: Gpus = None,
     priority: Annotated[
         int, typer.Option(help="Priority in the queue: higher starts first.", rich_help_panel=QUEUE)
     ] = 0,
     on: On = "here",
     sbatch: Sbatch = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.", rich_help_panel=QUEUE)
-    ] = False,
-    detach: Annotated[
-        bool,
-        typer.Option("--detach", help="Return at once; the queue continues in the background.", rich_help_panel=QUEUE),
-    ] = False,
+    yes: Yes = False,
+    detach: Detach = False,
     as_json: Json = False,
     db: Db = None,
     runs: Runs = None,
@@ -194,7 +133,7 @@ def run(
     `handreid run --combo ce+triplet:0.5,1 --lr 1e-6,5e-6 --set loss.triplet.margin=0.1,0.3,soft`
     """
     from handreid_tui.cli.run import run as train
-    from handreid_tui.launch.grid import read_combos, read_setting, read_values
+    from handreid_tui.launch.grid import read_combos
     from handreid_tui.launch.seeds import read_seeds
     from handreid_tui.settings import read_user_file
 
@@ -212,12 +151,9 @@ def run(
         "train.lr": lr,
         "device": device,
     }
-    values = {key: read_values(key, text) for key, text in given.items() if text is not None}
-    if identity_pattern is not None:
-        values["data.identity_pattern"] = [identity_pattern]  # whole: a comma in it separates no values
+    values = given_values(given, identity_pattern, set)
     if split_seed is not None:
-        values |= {"data.division": ["drawn"], "data.split_seed": [*read_seeds(split_seed)]}
-    values |= dict(read_setting(each) for each in set or [])
+        values = {"data.division": ["drawn"], "data.split_seed": list[Any](read_seeds(split_seed)), **values}
     grid = {key: found for key, found in values.items() if len(found) > 1}
     settings = user.settings | {key: found[0] for key, found in values.items() if key not in grid}
     seeds = read_seeds(" ".join(seed or []))

@@ -86,7 +86,7 @@ def _no_weights(config: RunConfig) -> list[str]:
     weights = config.model.pretrained
     if weights == "none" or is_start(weights) or Path(weights).exists() or not nothing_to_fetch():
         return []
-    return [f"The hub is not reachable and its cache is empty: enter {SYNTHETIC} in Weights, and no model."]
+    return [f"The hub is not reachable and its cache is empty: enter {SYNTHETIC} as Weights and leave Model empty."]
 
 
 def draw_hands() -> None:

@@ -130,6 +130,9 @@ def _of_key(key: str) -> tuple[str, tuple[ChartView, ...], bool]:
     if key == "total" or key.startswith(TERM):
         name = "loss" if key == "total" else key.removeprefix(TERM)
         return name, (ChartView(name, {key: name}, better=-1),), "/" not in name
+    if key.startswith(PROMPTS):
+        name = key.replace("/", ": ")
+        return name, (ChartView(name, {key: name}, better=-1),), not key.endswith("lr")
     for view in (view for panel in (loss_panel(set()), VALIDATION, GEOMETRY, SPEED) for view in panel.views):
         if key in view.metrics:
             percents = ", %" if view.text is ticks.percent and "%" not in view.metrics[key] else ""
