@@ -35,11 +35,16 @@ from engine.contract import run_files
 from engine.contract.config import resolve
 from handreid_tui.history import ingest, open_history
 from handreid_tui.runs import directory
+from handreid_tui.runs.safe_files import write_json
 from handreid_tui.settings import Places
+from handreid_tui.sweeps.plan_file import TRIAL_SEED, SweepPlan, changing_sweeps
+from handreid_tui.sweeps.space import Dimension
+from handreid_tui.sweeps.trials import TRIAL, TrialTask
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.chart.compose import Line, Look, compose
 from handreid_tui.ui.chart.raster import View, data_range, rasterise
 from handreid_tui.ui.preferences import Remembered
+from handreid_tui.ui.screens.runs.sweep_view import SweepView
 
 COMBOS = ("ce", "ce_triplet", "ce_triplet_center", "ce_arcface")
 STARTED = {
@@ -215,6 +220,67 @@ async def _latency(app: HandreidApp, keys: str, state: Callable[[], Any]) -> flo
     return statistics.median(times)
 
 
+# --- a sweep of a thousand trials
+
+
+def write_sweep(runs: Path) -> None:
+    """A finished sweep with 250 trials of each combination."""
+    rates = [float(f"{1e-4 * 1.02**n:.4g}") for n in range(250)]
+    points = {combo: [{"train.lr": rate} for rate in rates] for combo in COMBOS}
+    space = {combo: [Dimension("train.lr", 1e-4, 1e-1, log=True)] for combo in COMBOS}
+    bases = {combo: resolve(combo) for combo in COMBOS}
+    plan = SweepPlan(1, time.time(), bases, space, points, 250, shortlist=1, confirm=1, finished=True)
+    with changing_sweeps(runs, 1):
+        plan.write(runs)
+    for n in range(1000):
+        path = write_run(runs, COMBOS[n % 4], TRIAL_SEED, 20)
+        task = TrialTask(TRIAL, COMBOS[n % 4], n // 4, 0, TRIAL_SEED)
+        write_json(path / run_files.SWEEP, task.as_json(1, points[COMBOS[n % 4]][n // 4]))
+
+
+async def measure_trials(folder: Path) -> None:
+    """Runs with a thousand runs, and with a thousand trials of a sweep; ten more go on."""
+    for name in ("1,000 runs", "1,000 trials"):
+        places = Places(folder / name / "runs.db", folder / name / "runs")
+        places.runs.mkdir(parents=True)
+        if name == "1,000 trials":
+            write_sweep(places.runs)
+        else:
+            for n in range(1000):
+                write_run(places.runs, COMBOS[n % 4], n, 20)
+        runs = [write_run(places.runs, COMBOS[n % 4], n, 200, ended=False) for n in range(10)]
+        ingest(open_history(places.db), places.runs)
+        app, stop = HandreidApp(places, _on_live(places, folder / f"{name}.json")), threading.Event()
+        async with app.run_test(size=(160, 48)) as pilot:
+            while len(app.snapshot.runs) < 1010:
+                await pilot.pause(0.05)
+            await pilot.press("3")
+            await pilot.pause(3)
+            await _share(pilot, f"{name}, idle, share of one core", 5)
+            writer = threading.Thread(target=stream, args=(runs, stop))
+            writer.start()
+            await pilot.pause(1)
+            await _share(pilot, f"{name}, ten runs streaming, share of one core", 5)
+            rows = app.screen.query_one("RowTable")
+            took = await _latency(app, "jkjkjkjkjk", lambda rows=rows: rows.current)
+            print(f"  {name}, key to drawn screen: next row on Runs {took:6.1f} ms")
+            if name == "1,000 trials":
+                took = await _opened(app, SweepView(places.runs, 1))
+                print(f"  {name}, a sweep opened to its drawn screen {took:6.1f} ms")
+            stop.set()
+            writer.join()
+
+
+async def _opened(app: HandreidApp, screen: Any) -> float:
+    began, drawn = time.perf_counter(), asyncio.Event()
+    await app.push_screen(screen)
+    while not screen.query("RowTable") and time.perf_counter() - began < 30:
+        await asyncio.sleep(0.005)
+    screen.call_after_refresh(drawn.set)
+    await drawn.wait()
+    return 1e3 * (time.perf_counter() - began)
+
+
 # --- the chart
 
 
@@ -290,10 +356,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--leet", default=shutil.which("wandb"), help="the wandb program to compare with")
     arguments.add_argument("--quick", action="store_true", help="without the run of a million steps")
+    arguments.add_argument("--trials", action="store_true", help="a sweep of a thousand trials, alone")
     chosen = arguments.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if chosen.trials:
+            print("A thousand trials")
+            asyncio.run(measure_trials(folder))
+            return
         print("Chart")
         measure_chart()
         print("First frame")

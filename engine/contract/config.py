@@ -219,7 +219,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
         merged["train.epochs"] = 0
     nested: dict[str, Any] = {"loss": loss}
     for key, value in merged.items():
-        if _concerns(key, loss):
+        if concerns(key, loss):
             _put(nested, key, value)
     try:
         config = RunConfig.model_validate(nested)
@@ -240,7 +240,7 @@ def _options(settings: dict[str, Any], term: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
 
 
-def _concerns(key: str, loss: Collection[str]) -> bool:
+def concerns(key: str, loss: Collection[str]) -> bool:
     """Whether a setting has a meaning for these terms: not an option of another term, nor one of another's stage."""
     section, _, rest = key.partition(".")
     if section == "loss":

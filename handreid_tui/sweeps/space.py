@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.contract.config import RunConfig, flatten, setting_keys
+from engine.contract.config import RunConfig, concerns, flatten, setting_keys
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
 from handreid_tui.launch.grid import NEVER_SPLIT, is_range, read_setting
@@ -91,7 +91,7 @@ def space_of(config: RunConfig, over: list[Dimension]) -> list[Dimension]:
         raise UserError(f"{config.combo} has no training, so there is nothing to tune: leave it out.")
     if not over:
         return default_space(config)
-    has = flatten(config)
+    has = [key for key in flatten(config) if concerns(key, config.loss)]
     space = [dimension for dimension in over if dimension.key in has]
     if not space:
         keys = ", ".join(dimension.key for dimension in over)

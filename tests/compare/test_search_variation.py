@@ -26,7 +26,7 @@ def test_the_estimate_is_not_below_the_variation_of_repeated_searches(settings: 
 
 
 def test_few_trials_say_nothing_and_equal_ones_that_nothing_varies() -> None:
-    assert search_error([0.7, 0.8, 0.9], Noise()) is None
+    assert search_error([0.7, 0.75, 0.8, 0.85, 0.86, 0.88, 0.9], Noise()) is None
     assert search_error([0.8] * 8, Noise()) == SearchError(0.0, 2)
     assert search_error(list(np.linspace(0.8, 0.9, 24)), Noise(1.0, 20)) == SearchError(0.0, 6)  # all of it is noise
 

@@ -33,7 +33,7 @@ RATE = Dimension("train.lr", 1e-4, 1e-2, log=True)
 POINTS = [{"train.lr": 1e-3}, {"train.lr": 9.9e-3}]
 
 
-def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: float, trials: int = 6) -> int:
+def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: float, trials: int = 8) -> int:
     """A finished sweep whose second trial won, confirmed on three seeds; the next free number of a run."""
     bases = {combo: resolve(combo, **{"model.name": "handreid-tiny", "data.trials": 3}) for combo in combos}
     points = [*POINTS, *({"train.lr": 2e-3 + 1e-5 * n} for n in range(trials - 2))]
@@ -68,7 +68,7 @@ def sweep(runs: Path, number: int, first: int, combos: tuple[str, ...], spread: 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untuned ce and ce_triplet, both tuned with 6 trials (much better), and ce_arcface tuned with 7."""
+    """Untuned ce and ce_triplet, both tuned with 8 trials (much better), and ce_arcface tuned with 9."""
     runs = tmp_path_factory.mktemp("mixed") / "runs"
     at = 1
     for combo, spread in (("ce", 1.0), ("ce_triplet", 0.6)):
@@ -76,7 +76,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             plant(runs, at, combo, clusters(IDENTITY, spread, seed=at), IDENTITY, seed, **POINTS[0])
             at += 1
     at = sweep(runs, 1, at, ("ce", "ce_triplet"), 0.4)
-    sweep(runs, 2, at, ("ce_arcface",), 0.2, trials=7)
+    sweep(runs, 2, at, ("ce_arcface",), 0.2, trials=9)
     return runs
 
 
@@ -97,7 +97,7 @@ def test_trials_take_no_part_and_confirmations_are_a_row(read: tuple[list[Finish
     assert not notes
     tuning = next(row.tuning for row in section.table.rows if row.label == "ce (tuned, sweep 1)")
     assert tuning
-    assert (tuning.trials, tuning.method, tuning.folds, tuning.values) == (6, "quasi", 1, POINTS[1])
+    assert (tuning.trials, tuning.method, tuning.folds, tuning.values) == (8, "quasi", 1, POINTS[1])
     assert tuning.validation == pytest.approx(0.9)
     assert tuning.other_folds == pytest.approx(0.86)
     assert any("train.lr at the edge of the range" in note for note in section.table.notes)
@@ -112,8 +112,8 @@ def test_nothing_is_better_or_worse_across_unequal_tuning(read: tuple[list[Finis
     assert rows["ce_triplet (tuned, sweep 1)"].baseline == "ce (tuned, sweep 1)"
     assert rows["ce_triplet (tuned, sweep 1)"].verdict == "not distinguishable"
     for label, word in (
-        ("ce (tuned, sweep 1)", "(6 and 0 trials)"),
-        ("ce_arcface (tuned, sweep 2)", "(7 and 6 trials)"),  # of the tuned baselines, the one with equal settings
+        ("ce (tuned, sweep 1)", "(8 and 0 trials)"),
+        ("ce_arcface (tuned, sweep 2)", "(9 and 8 trials)"),  # of the tuned baselines, the one with equal settings
     ):
         assert rows[label].verdict is None
         assert rows[label].p_adjusted is None
@@ -140,7 +140,7 @@ def test_no_format_says_better_or_worse_of_them(format: str, read: tuple[list[Fi
         shown = console.export_text()
     told = re.sub(r'"better": "(higher|lower)"', "", shown).replace("a wider one might hold a better value", "")
     assert not re.search(r"\b(better|worse)\b", told)
-    assert "tuned unequally (7 and 0 trials)" in shown
+    assert "tuned unequally (9 and 0 trials)" in shown
     if format == "json":
         rows = json.loads(shown)["protocols"][0]["rows"]
         (tuned,) = [row for row in rows if row["tuning"]]
@@ -148,7 +148,7 @@ def test_no_format_says_better_or_worse_of_them(format: str, read: tuple[list[Fi
         assert tuned["tuning"]["number_of_values"] == 1
     if format == "csv":
         (tuned,) = [row for row in csv.DictReader(io.StringIO(shown)) if row["tuning_trials"]]
-        assert (tuned["difference_mAP_verdict"], tuned["tuning_sweep"], tuned["tuning_trials"]) == ("", "2", "7")
+        assert (tuned["difference_mAP_verdict"], tuned["tuning_sweep"], tuned["tuning_trials"]) == ("", "2", "9")
 
 
 def test_an_earlier_choice_does_not_count(mixed: Path, read: tuple[list[FinishedRun], list[str]]) -> None:
@@ -176,8 +176,8 @@ def test_nothing_is_claimed_where_the_search_cannot_say_how_much_another_would_d
     known = Tuning(1, 24, "quasi", 1, {}, search=SearchError(0.01, 6))
     assert not no_verdict(known, replace(known, sweep=2))
     assert not no_verdict(None, None)
-    few = replace(known, trials=3, search=None)
-    assert no_verdict(few, few) == "searched too little (4 trials are needed)"
+    few = replace(known, trials=7, search=None)
+    assert no_verdict(few, few) == "searched too little (8 trials are needed)"
     bayes = replace(known, method="bayes", search=None)
     assert "searched by bayes" in no_verdict(bayes, bayes)
     assert no_verdict(known, None) == unequal(known, None)

@@ -32,6 +32,7 @@ from engine.training.setup import Setup, prepare
 from engine.training.stopping import StopRequest
 from handreid_tui.history import curve, ingest, list_runs, open_history
 from handreid_tui.launch.plan import plan
+from handreid_tui.sweeps.space import read_over, space_of
 from handreid_tui.text.run_text import epochs, share_done
 from tests.support.training import StopAtStep, events_of, small_config, train_in
 
@@ -229,6 +230,10 @@ def test_settings_of_the_first_stage_concern_its_combinations_alone(hands: Path,
     assert small_config("ce", hands, prompts__epochs=7).prompts == RunConfig(combo="ce", loss={}).prompts
     with pytest.raises(UserError, match=r"no chosen combination \(ce\) learns prompts"):
         plan(["ce"], [0], {"prompts.epochs": 3}, tmp_path / "runs")
+    over = read_over(["prompts.lr=1e-4..1e-3:log"])
+    assert space_of(small_config("clip_reid", hands), over) == over
+    with pytest.raises(UserError, match="ce has none of the settings of --over"):
+        space_of(small_config("ce", hands), over)
     old = json.loads(small_config("ce", hands).to_json())
     del old["prompts"]
     assert RunConfig.model_validate(old) == small_config("ce", hands)
