@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -30,6 +31,7 @@ from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.terminal import messages_kept_out
 from handreid_tui.ui.theme import DARK, LIGHT, THEMES
+from handreid_tui.ui.typing_order import TypingOrder
 
 SAVE_EVERY = 1.0  # seconds
 TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
@@ -91,6 +93,7 @@ class HandreidApp(App[int]):
         self.problem = ""
         self.keymap: dict[str, str] = {}
         self.endings = Endings()
+        self._typing = TypingOrder(self)
         self._telling: Timer | None = None
         self._feed = Feed(places, self.post_message)
         for theme in THEMES:
@@ -164,6 +167,15 @@ class HandreidApp(App[int]):
     def on_unmount(self) -> None:
         self._feed.close()
         self.remembered.write()
+
+    async def on_event(self, event: events.Event) -> None:
+        """As Textual does, but each key waits until the one before it has taken effect."""
+        if not isinstance(event, events.Key) or event.is_forwarded or not self._screen_stack:
+            await super().on_event(event)
+        elif not self._typing.holds(event):
+            target, screen = self.focused or self.screen, self.screen
+            await super().on_event(event)
+            self._typing.follow(target, screen)
 
     # --- what the feed says
 

@@ -208,11 +208,17 @@ def test_two_classes_are_learnt(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "two", train_identities=2, test_identities=2, images=6, seed=0, size=64)
     settings = {"train__epochs": 12, "train__ids_per_batch": 2, "train__images_per_id": 4, "train__lr": 3e-4}
     settings |= {"evaluation__test": False, "evaluation__every": 12}
-    train_in(tmp_path / "run", small_config("mba_net", tmp_path / "two", **settings))
+    config = small_config("mba_net", tmp_path / "two", **settings)
+    train_in(tmp_path / "run", config)
     losses = [step["terms"]["ce"] for step in events_of(tmp_path / "run", "step")]
     least = 0.199  # smoothing 0.1 leaves the entropy of (0.95, 0.05)
     assert losses[0] == pytest.approx(0.693, abs=0.01)
     assert least < losses[-1] < 0.55
+    begin = branches_of(build_model(config.model, config.seed)).state_dict()
+    after = branches_of(load_trained(tmp_path / "run")[1]).state_dict()
+    for branch in ("spatial", "channel"):
+        name = f"{branch}.stage.ln_1.weight"
+        assert not torch.equal(begin[name], after[name])  # a classifier alone would tell two classes apart
 
 
 def test_a_start_from_a_run_continues_where_it_ended(hands: Path, tmp_path: Path) -> None:

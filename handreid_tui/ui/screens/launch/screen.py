@@ -56,11 +56,11 @@ class Launch(Page):
         "launch",
         [
             Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
+            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
             Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
             Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
             Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
             Binding("f", "fields", "Settings", tooltip="Go to the settings"),
-            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
             Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
             Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
         ],
@@ -302,6 +302,7 @@ class Launch(Page):
         self.query_one("#launch", Button).loading = False
         self.say(f"Launched {len(paths)} run{'s' if len(paths) > 1 else ''}.")
         self.handreid.look_again()
+        self._table.focus()  # back here, the next key is a command, not a digit in a field
         if self.app.screen is self:
             self.handreid.open_page("live", [directory.number(paths[0])])
 

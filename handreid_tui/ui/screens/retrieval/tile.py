@@ -50,7 +50,8 @@ class Drawing(Widget):
             lines = [Strip.blank(width, base) for _ in range(height)]
             lines[height // 2] = Strip([Segment(self._empty.center(width)[:width], base)], width)
             return lines
-        return strips(self._pixels, width, height, base, self.app.console.color_system)
+        colors = "truecolor" if self.app.is_headless else self.app.console.color_system
+        return strips(self._pixels, width, height, base, colors)
 
 
 class Tile(Drawing):

@@ -62,7 +62,6 @@ class Runs(Page):
     BINDINGS: ClassVar[list[BindingType]] = KEYS
     DEFAULT_CSS = """
     Runs #filter { margin: 0 1; background: $background; }
-    Runs #filter.empty { display: none; }
     Runs #reason { height: 1; padding: 0 2; color: $error; display: none; }
     Runs #reason.wrong { display: block; }
     Runs #left-out { height: auto; max-height: 3; padding: 0 2; color: $warning; display: none; }
@@ -117,7 +116,7 @@ class Runs(Page):
         self.query_one(Details).set_class(not self.remembered("details", True), "hidden")
         text = self.query_one("#filter", Input)
         text.value = self.remembered("filter", "")
-        text.set_class(not text.value, "empty")
+        text.display = bool(text.value)
         self.query_one(RowTable).focus()
 
     # --- the table
@@ -237,12 +236,12 @@ class Runs(Page):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        self.query_one("#filter").set_class(not self.query_one("#filter", Input).value, "empty")
+        self.query_one("#filter").display = bool(self.query_one("#filter", Input).value)
         self.query_one(RowTable).focus()
 
     def action_filter(self) -> None:
         text = self.query_one("#filter", Input)
-        text.remove_class("empty")
+        text.display = True  # at once: what is hidden takes no focus, and the next key would be a command
         text.focus()
 
     def action_back(self) -> None:
@@ -251,7 +250,7 @@ class Runs(Page):
             self._filter_done()
         elif text.value:
             text.value = ""
-            text.add_class("empty")
+            text.display = False
         elif self._marked:
             self._mark([])
 
