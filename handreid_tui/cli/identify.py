@@ -62,7 +62,8 @@ def _print(made: Made) -> None:
     out.print(basis(case))
     if case.threshold is not None:
         above = sum(c.above_threshold is True for c in case.candidates)
-        out.print(f"Threshold {case.threshold:.4f} (FPIR at most {case.fpir:g}): {above} candidates reach it.")
+        told = "1 candidate reaches it" if above == 1 else f"{above} candidates reach it"
+        out.print(f"Threshold {case.threshold:.4f} (FPIR at most {case.fpir:g}): {told}.")
     if case.withheld:
         out.print("No likelihood ratio: " + "; ".join(case.withheld) + ".", style="yellow")
     for note in case.notes:

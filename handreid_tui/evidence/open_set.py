@@ -49,8 +49,9 @@ class OpenSet:
 
     def _by_person(self, values: Floats) -> Floats:
         """Sums [I, ...] over each person's searches of `values` [S, ...]."""
-        sums = np.zeros((len(self.people), *values.shape[1:]))
-        np.add.at(sums, self._place, values)
+        order = np.argsort(self._place, kind="stable")
+        first = np.searchsorted(self._place[order], np.arange(len(self.people)))
+        sums: Floats = np.add.reduceat(values[order], first, axis=0)
         return sums
 
     @cached_property
