@@ -19,7 +19,7 @@ from engine.contract.errors import UserError
 SYNTHETIC = "synthetic"
 START_MODEL = "handreid-small"
 OVERRIDE = "HANDREID_START"  # fields of the recipe as JSON, such as {"steps": [200, 50]}
-OFFER = f"train a small encoder on synthetic hands ({SYNTHETIC}, {START_MODEL})"
+OFFER = f"use the weights {SYNTHETIC!r} of {START_MODEL}, which is trained here on synthetic hands"
 MINUTES = 10  # that the training takes on two cores
 
 ENGINE = Path(__file__).parents[1]

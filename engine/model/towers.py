@@ -325,7 +325,7 @@ def _check_hub() -> None:
 def _not_fetched(config: ModelConfig, error: Exception) -> UserError:
     return UserError(
         f"The weights {config.pretrained!r} of {config.name} could not be downloaded ({_line(error)}). "
-        f"Give a file instead, {OFFER}, or start from scratch with none.",
+        f"Give a file instead, {OFFER}, or start from scratch with 'none'.",
         "model.pretrained",
     )
 
