@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from common import interleaved, machine, ratio
 
+from engine.contract import run_files
 from engine.contract.config import resolve
 from engine.contract.events import EventWriter
 from engine.data import synthetic
@@ -68,7 +69,7 @@ def _prepare(combo: str, hands: Path, model: str, device: str) -> Setup:
 
 
 def _learn(setup: Setup, folder: Path) -> None:
-    writer = CheckpointWriter(folder / "checkpoints", EventWriter(folder / "events.jsonl"))
+    writer = CheckpointWriter(folder / run_files.CHECKPOINTS, EventWriter(folder / run_files.EVENTS))
     learn_prompts(setup, Progress(), None, Workers(), writer, StopRequest())
     writer.wait()
 

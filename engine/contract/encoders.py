@@ -39,7 +39,7 @@ def image_size(model: str) -> int | None:
 
 def encoders_table() -> str:
     """The table of encoders of docs/model.md, in Markdown."""
-    rows = ["| `--model` | | parameters | input |", "|---|---|---|---|"]
+    rows = ["| `model.name` | | parameters | input |", "|---|---|---|---|"]
     for name, encoder in ENCODERS.items():
         rows.append(f"| `{name}` | {encoder.does} | {encoder.millions:g} M | {image_size(name)} px |")
     return "\n".join(rows)

@@ -1,7 +1,7 @@
 """The start without the hub: a small encoder, trained once on synthetic hands and kept in the cache. No torch here.
 
-`--pretrained synthetic` becomes `synthetic:KEY` in a run's configuration; the key is a hash of the recipe and of the
-code that draws and trains, so that results name the start that they came from.
+`model.pretrained` = `synthetic` becomes `synthetic:KEY` in a run's configuration; the key is a hash of the recipe and
+of the code that draws and trains, so that results name the start that they came from.
 """
 
 from __future__ import annotations

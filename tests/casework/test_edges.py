@@ -24,6 +24,7 @@ from tests.compare.test_report import Addresses
 from tests.ui.test_case import write_case
 
 
+@pytest.mark.long
 def test_a_gallery_that_changes_while_it_is_read(desk: Path, tmp_path: Path) -> None:
     people = sorted((desk / "gallery").iterdir())[:4]
     for other in sorted((desk / "gallery").iterdir())[4:]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.casework.test_identify import identify, photo
 from tests.cli.test_openset import handreid
 
 
+@pytest.mark.long
 def test_maps_come_with_their_controls_and_changed_files_are_refused(desk: Path) -> None:
     assert identify(desk, f"../photos/{photo(desk).name}").returncode == 0
     done = handreid("explain", "last", "2", cwd=desk / "desk")

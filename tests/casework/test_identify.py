@@ -56,6 +56,7 @@ def test_what_is_printed_never_says_match(desk: Path) -> None:
     assert "src=" not in report and "http" not in report.replace("http-equiv", "")
 
 
+@pytest.mark.long
 def test_a_person_who_is_not_enrolled_gets_candidates_and_the_rate_that_says_so(desk: Path) -> None:
     shutil.rmtree(desk / "gallery" / f"known-{photo(desk).stem}")
     case = found(desk, f"../photos/{photo(desk).name}", "--aspect", "dorsal-right")
@@ -91,6 +92,7 @@ def test_a_mistake_makes_no_case(desk: Path, words: list[str]) -> None:
     assert not list((desk / "desk").glob("cases/*"))
 
 
+@pytest.mark.long
 def test_a_photo_that_cannot_be_decoded_is_an_error_and_a_reference_is_listed(desk: Path) -> None:
     whole = photo(desk).read_bytes()
     (desk / "photos" / "torn.jpg").write_bytes(whole[: len(whole) // 3])
@@ -105,6 +107,7 @@ def test_a_photo_that_cannot_be_decoded_is_an_error_and_a_reference_is_listed(de
     assert any("1 references were not searched" in note and "text.jpg" in note for note in case["notes"])
 
 
+@pytest.mark.long
 def test_pictures_of_every_kind_are_read(desk: Path) -> None:
     person = desk / "gallery" / "kinds"
     person.mkdir()
@@ -121,6 +124,7 @@ def test_pictures_of_every_kind_are_read(desk: Path) -> None:
     assert all(f"kinds/{name}" in listed for name in ("cmyk.jpg", "deep.png", "rotated.jpg", "wide.png"))
 
 
+@pytest.mark.long
 def test_the_photo_itself_in_the_gallery_is_left_out_and_a_copy_is_noted(desk: Path) -> None:
     person = desk / "gallery" / f"known-{photo(desk).stem}"
     shutil.copy(photo(desk), person / "the-same.jpg")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from engine.contract.config import ModelConfig
@@ -53,6 +54,7 @@ def test_an_encoder_that_reads_one_rectangle_is_found_out() -> None:
     assert found.top > found.random > found.bottom == 0
 
 
+@pytest.mark.long
 def test_random_weights_show_nothing_in_most_pairs(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "hands", train_identities=1, test_identities=30, images=2, seed=3, size=128)
     files = sorted((tmp_path / "hands" / "Hands").iterdir())[-60:]

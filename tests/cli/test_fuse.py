@@ -77,6 +77,7 @@ def _follows_the_weighted_scores(desk: Path, name: str) -> None:
     assert all((share > 1e-4) == (each > 0) for share, each in zip(shares, weight, strict=True))
 
 
+@pytest.mark.long
 def test_no_test_image_has_a_say_in_the_weights(desk: Path) -> None:
     before = json.loads(handreid("fuse", "1", "2", "--json", cwd=desk).stdout)
     path = desk / "runs" / "0002-ce_triplet" / FEATURES

@@ -133,7 +133,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], said: st
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--pretrained", "openai"], "(synthetic, handreid-small), or start from scratch with none (--pretrained)"),
+        (
+            ["--pretrained", "openai"],
+            "'synthetic' of handreid-small, which is trained here on synthetic hands, or",
+        ),
         (["--pretrained", "FILE"], "is damaged, or not a weights file"),
     ],
 )

@@ -25,6 +25,7 @@ def handreid(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.long
 def test_tune_runs_to_its_end_and_the_history_rebuilds_the_same(hands: Path, sweep_runs: Path) -> None:
     place = sweep_runs.parent
     done = handreid(place, "tune", "--combo", "ce", "--combo", "ce_triplet", "--data", hands, *SMALL, *BUDGET, "--json")

@@ -63,6 +63,7 @@ def test_a_cut_cache_file_is_made_anew(pictures: Path, tmp_path: Path) -> None:
     assert load_pixels(pictures, images_of(pictures), Resize(24), tmp_path / "cache").array[4, 0, 0, 0] == 160
 
 
+@pytest.mark.long
 def test_several_processes_build_one_cache(pictures: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.engine.test_cache import Resize, images_of, load_pixels; "

@@ -72,7 +72,7 @@ def test_the_first_stage_moves_the_words_and_nothing_else(hands: Path, tmp_path:
     assert learnt and setup.prompt_encoder is None
     torch.testing.assert_close(learnt.texts, setup.prompts.all_texts(encoder))
     losses = [event["total"] for event in events_of(tmp_path, "prompt")]
-    assert len(losses) == 20 and losses[-1] < 0.9 * losses[0]
+    assert len(losses) == 20 and losses[-1] < 0.97 * losses[0]
 
 
 def test_images_are_seen_with_the_mean_of_their_weights(hands: Path) -> None:

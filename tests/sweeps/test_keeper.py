@@ -77,6 +77,7 @@ def test_a_sweep_searches_shortlists_and_confirms(hands: Path, sweep_runs: Path)
     actions.stop(sweep_runs, 2)
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_makes_exactly_the_planned_trials(hands: Path, sweep_runs: Path) -> None:
     dice = random.Random(0)
     made = actions.start(planned(hands, sweep_runs, "ce", "ce_triplet"), sweep_runs)
