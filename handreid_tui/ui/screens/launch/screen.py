@@ -32,7 +32,8 @@ from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, draw_hands, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
-from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
+from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog
+from handreid_tui.ui.screens.launch.tune_request import why_not
 from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Launch(Page):
     Launch #combos { width: 3fr; height: 100%; }
     Launch #queue { height: 2fr; display: none; }
     Launch.-tall #queue { display: block; }
-    Launch.-short.busy #queue { display: block; min-height: 5; }
+    Launch.-short.busy #upper { height: 1fr; }
+    Launch.-short.busy #queue { display: block; height: 5; }
     Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
@@ -155,12 +157,9 @@ class Launch(Page):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Where it is low, the queue is there while something goes on or waits, and the table takes only its rows."""
+        """Where it is low, the queue is there while something goes on or waits, with two rows in sight."""
         goes_on = any(run_text.is_active(run) or run.status == "queued" for run in self._snapshot.runs.values())
-        busy = goes_on and self.size.height >= LOWEST_WITH_QUEUE
-        self.set_class(busy, "busy")
-        rows = len(self._table.keys) + 3  # with the titles and the border
-        self.query_one("#upper").styles.max_height = rows if busy and self.has_class("-short") else None
+        self.set_class(goes_on and self.size.height >= LOWEST_WITH_QUEUE, "busy")
 
     def show_nothing(self, why: str) -> None:
         self.query_one(QueueTable).set_empty(why)
@@ -231,7 +230,6 @@ class Launch(Page):
         self.remember("chosen", list(self._table.chosen))
         self.remember("added", list(self._table.added))
         self.remember("edited", self._table.edited)
-        self._make_room()
         self._show_about()
         self._reckon()
 
@@ -357,7 +355,8 @@ class Launch(Page):
         elif reason := why_not(order):
             self.say(reason, wrong=True)
         else:
-            self.app.push_screen(TuneDialog(order, self.handreid.places.runs), self._tuned)
+            known = tuple(self._snapshot.runs.values())
+            self.app.push_screen(TuneDialog(order, self.handreid.places.runs, known), self._tuned)
 
     def _tuned(self, number: int | None) -> None:
         if number is not None:
