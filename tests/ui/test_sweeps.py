@@ -15,7 +15,7 @@ from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import read_status
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.chart.compose import Look, compose
-from handreid_tui.ui.choice import Choice
+from handreid_tui.ui.picker import Picker
 from handreid_tui.ui.screens.launch.form import Form
 from handreid_tui.ui.screens.launch.request import Order
 from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog
@@ -116,8 +116,8 @@ async def test_the_dialog_offers_bayes_where_optuna_is_and_says_why_where_not(in
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(TuneDialog(order, tmp_path / "runs", ()))
         await shows(pilot, "24 trials each over")
-        await until(pilot, lambda: app.screen.query(Choice))
-        method = next(choice for choice in app.screen.query(Choice) if choice.name == "method")
+        await until(pilot, lambda: app.screen.query(Picker))
+        method = next(choice for choice in app.screen.query(Picker) if choice.name == "method")
         method.focus()
         await pilot.press("right")
         assert method.value == ("bayes" if installed else "quasi")

@@ -17,8 +17,8 @@ from textual.widgets import Button, Input, Label
 
 from engine.data.wording import count
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.choice import Choice
 from handreid_tui.ui.dialogs import BOX
+from handreid_tui.ui.picker import Picker
 from handreid_tui.ui.screens.launch.request import Order
 from handreid_tui.ui.screens.launch.tune_request import (
     NUMBERS,
@@ -103,13 +103,13 @@ class TuneDialog(ModalScreen[int | None]):
         hint = f"{FIELDS[name]}: {self._order.first_config().train.epochs}" if name == "epochs" else FIELDS[name]
         return Input(NUMBERS.get(name, ""), placeholder=hint, name=name, compact=True, select_on_focus=False)
 
-    def _choice(self, name: str) -> Choice:
+    def _choice(self, name: str) -> Picker:
         off = {}
         if name == "method" and (reason := no_bayes(self._order)):
             off = {"bayes": reason}
         elif name == "prune" and self._order.slurm:
             off = {"on": "not on Slurm"}
-        return Choice(name, CHOICES[name], off)
+        return Picker(name, CHOICES[name], off)
 
     def on_mount(self) -> None:
         self._prepare.ask(self._request)
@@ -117,11 +117,11 @@ class TuneDialog(ModalScreen[int | None]):
     @property
     def _request(self) -> TuneRequest:
         texts = {field.name or "": field.value for field in self.query(Input)}
-        choices = {choice.name or "": choice.value for choice in self.query(Choice)}
+        choices = {choice.name or "": choice.value for choice in self.query(Picker)}
         return TuneRequest(self._order, texts, choices, self._runs, self._known)
 
     @on(Input.Changed)
-    @on(Choice.Changed)
+    @on(Picker.Changed)
     def _changed(self) -> None:
         """Planned anew when no key came for a moment."""
         self._planned = None

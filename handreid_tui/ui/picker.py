@@ -13,20 +13,20 @@ from textual.widget import Widget
 from handreid_tui.ui.keymap import named
 
 
-class Choice(Widget, can_focus=True):
+class Picker(Widget, can_focus=True):
     """Arrow keys, space or a click choose. `off`: by value, why it cannot be chosen; that is shown behind it."""
 
     BINDING_GROUP_TITLE = "Choice of one"
     BINDINGS: ClassVar[list[BindingType]] = named(
-        "choice",
+        "picker",
         [
             Binding("right,l,space", "turn(1)", "Next value", show=False, tooltip="Choose the next value"),
             Binding("left,h", "turn(-1)", "Previous value", show=False, tooltip="Choose the previous value"),
         ],
     )
     DEFAULT_CSS = """
-    Choice { width: 1fr; height: auto; color: $foreground; }
-    Choice:focus { background: $panel; }
+    Picker { width: 1fr; height: auto; color: $foreground; }
+    Picker:focus { background: $panel; }
     """
 
     class Changed(Message):
