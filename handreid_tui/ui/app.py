@@ -26,7 +26,6 @@ from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template
 from handreid_tui.ui.notifications import Endings
-from handreid_tui.ui.other_programs import edit_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.terminal import messages_kept_out
@@ -145,6 +144,8 @@ class HandreidApp(App[int]):
 
     def _edit_keys(self) -> None:
         """Open the keymap file in the editor, with every action in it the first time."""
+        from handreid_tui.ui.other_programs import edit_file
+
         path = keymap_file()
         try:
             if not path.exists():
