@@ -6,6 +6,7 @@ Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -123,6 +124,8 @@ class HandreidApp(App[int]):
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
+        gc.freeze()  # what the first frame needed stays: no later collection looks at it
+        gc.enable()
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(self._load_screens, name="load screens", thread=True, exit_on_error=False)
         if self._first_case:
