@@ -65,13 +65,13 @@ class Term:
     """One loss: its name in the field, what it does to the embedding, and everything that the trainer must know of it.
 
     - `side`: the feature that it uses, before or after the BN neck. Terms that classify use the feature after it, terms
-      that compare features the one before it (Luo et al. 2019, section 3.6: they pull one feature in different directions).
+      that compare features the one before it (Luo et al. 2019, section 3.6: they pull a feature in different ways).
     - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
     - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
       depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
-    - `texts`: for a term that compares images with texts, whether a first stage learns a text for each identity (`learnt`)
-      or each image has a text of its own (`inverted`). It uses one feature only, the last of the encoder, which shares
-      its space with the texts.
+    - `texts`: for a term that compares images with texts, whether a first stage learns a text for each identity
+      (`learnt`) or each image has a text of its own (`inverted`). It uses one feature only, the last of the encoder,
+      which shares its space with the texts.
     - `watches`: what it measures beside its loss, by name; each streams as the curve `term/TERM/NAME`.
     - `aliases`: other names of the field for it.
     - `code`: the file of `engine/losses` with the formula.
@@ -189,7 +189,11 @@ TERMS: dict[str, Term] = {
         source="Khosla et al. 2020, section 3, equation 2",
         code="supcon.py",
         side="before",
-        options={"temperature": Option(0.1, "temperature t, by which the cosines are divided", open_low=True, tune=Range(0.02, 0.5, log=True))},
+        options={
+            "temperature": Option(
+                0.1, "temperature t, by which the cosines are divided", open_low=True, tune=Range(0.02, 0.5, log=True)
+            )
+        },
         weight=WEIGHT_BESIDE_OTHERS,
         needs_pairs=True,
     ),

@@ -159,7 +159,7 @@ def test_an_empty_gallery_is_one_sentence(desk: Path) -> None:
     shutil.rmtree(desk / "gallery")
     assert "There is no folder" in identify(desk, f"../photos/{photo(desk).name}").stderr
     (desk / "gallery").mkdir()
-    assert "holds no folder with images" in identify(desk, f"../photos/{photo(desk).name}").stderr
+    assert "contains no folder with images" in identify(desk, f"../photos/{photo(desk).name}").stderr
 
 
 @pytest.mark.long

@@ -273,7 +273,7 @@ def test_a_file_without_a_text_tower_is_refused_by_the_trainer_too(
 ) -> None:
     monkeypatch.setattr("engine.model.text_tower.has_random_texts", lambda *_: False)
     torch.save(clip.visual.state_dict(), tmp_path / "visual.pt")
-    with pytest.raises(UserError, match="holds no text tower"):
+    with pytest.raises(UserError, match="contains no text tower"):
         open_text_tower(ModelConfig(name="handreid-tiny", pretrained=str(tmp_path / "visual.pt")), 0, "clip_reid")
 
 
@@ -297,7 +297,7 @@ def test_weights_without_a_text_tower_are_refused(tmp_path: Path) -> None:
     save_file({"visual.proj": torch.zeros(1)}, image)
     save_file({"module.token_embedding.weight": torch.zeros(1)}, whole)
     other.write_bytes(b"PK")  # only the trainer can tell
-    with pytest.raises(UserError, match="holds no text tower") as caught:
+    with pytest.raises(UserError, match="contains no text tower") as caught:
         check_texts("clip_reid", "ViT-B-16", str(image))
     assert caught.value.setting == "model.pretrained"
     for fine in (str(whole), str(other), "openai", "none"):
