@@ -93,7 +93,7 @@ def stop_sweep(places: Places, number: int) -> None:
 
 def resume_sweep(places: Places, number: int) -> None:
     runs = actions.resume(places.runs, number)
-    print(f"Sweep @{number} continues ({count(runs, 'run')} resumed).", file=sys.stderr)
+    print(f"Sweep @{number} resumed ({count(runs, 'run')}).", file=sys.stderr)
 
 
 def trash_sweep(places: Places, number: int, yes: bool) -> None:

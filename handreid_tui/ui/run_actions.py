@@ -69,7 +69,7 @@ class RunActions:
         def job() -> str:
             from handreid_tui.sweeps import actions
 
-            return f"Sweep @{number} continues ({count(actions.resume(runs, number), 'run')} resumed)."
+            return f"Sweep @{number} resumed ({count(actions.resume(runs, number), 'run')})."
 
         self.do(job)
 

@@ -163,7 +163,7 @@ class Retrieval(Page):
             return
         self._answer = found
         if found is None:
-            self._show_empty(f"No query of run {run.number} fits {self._identity!r}: esc shows all.")
+            self._show_empty(f"No query of run {run.number} matches {self._identity!r}: esc shows all.")
             return
         self._place = found.place
         self.query_one("#empty").display = False
