@@ -60,7 +60,7 @@ class RunActions:
             if yes:
                 self.do(job)
 
-        question = f"Stop sweep @{number}? Running trials finish their step; r resumes it."
+        question = f"Stop sweep @{number}? Running trials finish the current step and write a checkpoint; r resumes it."
         self._page.app.push_screen(Confirm("Stop", question, "Stop"), answered)
 
     def resume_sweep(self, runs: Path, number: int) -> None:
@@ -84,7 +84,7 @@ class RunActions:
 
 def _question(runs: Sequence[RunRow]) -> str:
     """A run that waits has no step to finish."""
-    stops, leaves = "finishes its step and writes a checkpoint", "is removed from the queue"
+    stops, leaves = "finishes the current step and writes a checkpoint", "is removed from the queue"
     going = [run for run in runs if run_text.is_active(run)]
     if 0 < len(going) < len(runs):
         told = f"Each running one {stops}; each queued one {leaves}"
@@ -115,4 +115,4 @@ def _resume(runs: Sequence[RunRow]) -> str:
         )
     if here:
         notes += lifecycle.resume(here)
-    return " ".join([f"{run_text.counted(runs)}: queued, to continue from the last checkpoint.", *notes])
+    return " ".join([f"{run_text.counted(runs)}: queued to resume from the last checkpoint.", *notes])

@@ -69,7 +69,7 @@ class ComboActions:
     def save(self) -> None:
         name = self._table.current
         if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
-            self._page.say("Choose a combination with terms to save.")
+            self._page.say("Select a combination with terms to save.")
             return
 
         def saved(new: str, user: UserFile) -> None:

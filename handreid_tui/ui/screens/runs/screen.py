@@ -41,7 +41,7 @@ from handreid_tui.ui.table import Column, RowTable
 if TYPE_CHECKING:
     from handreid_tui.history import Message, RunRow
 
-EMPTY = "No runs yet. Press 1 to choose combinations and start."
+EMPTY = "No runs yet. Press 1 to select combinations and start."
 MARK = Column("mark", "", 1)
 
 
