@@ -101,7 +101,7 @@ def test_trials_take_no_part_and_confirmations_are_a_row(read: tuple[list[Finish
     assert tuning.validation == pytest.approx(0.9)
     assert tuning.other_folds == pytest.approx(0.86)
     assert any("train.lr at the edge of the range" in note for note in section.table.notes)
-    assert any("include how much another search would differ" in note for note in section.table.notes)
+    assert any("include how much another search's result would differ" in note for note in section.table.notes)
 
 
 def test_nothing_is_better_or_worse_across_unequal_tuning(read: tuple[list[FinishedRun], list[str]]) -> None:

@@ -149,7 +149,7 @@ def test_a_run_of_more_gpus_than_there_are_waits_and_is_refused_where_it_is_laun
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert take(run(tmp_path, gpus=8)) is None
-    assert why_waiting(run(tmp_path, gpus=8), GPUS) == "8 GPUs are more than the 4 that it sees"
+    assert why_waiting(run(tmp_path, gpus=8), GPUS) == "it needs 8 GPUs, but only 4 are visible"
     monkeypatch.setenv("HANDREID_FAKE_GPUS", "4")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     check("auto", 4)
