@@ -142,7 +142,7 @@ def test_a_gallery_of_one_has_no_ranking(desk: Path) -> None:
         shutil.rmtree(person)
     case = found(desk, f"../photos/{photo(desk).name}", "--aspect", "dorsal-right")
     assert case["people"] == 1 and len(case["candidates"]) == 1
-    assert "The gallery has one person: there is no ranking." in case["notes"]
+    assert "The gallery contains one person only: there is no ranking." in case["notes"]
     assert 0 <= case["candidates"][0]["false_candidates"] <= 1
 
 

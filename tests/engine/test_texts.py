@@ -215,7 +215,7 @@ def test_prompts_name_the_aspect_of_each_identity() -> None:
     texts = prompts.all_texts(encoder)
     torch.testing.assert_close(texts[2], texts[0])
     assert not torch.allclose(encoder(prompts.context[:1], prompts.template[1:2]), texts[:1])
-    with pytest.raises(UserError, match="does not say that of person-7") as caught:
+    with pytest.raises(UserError, match="does not give the aspect of person-7") as caught:
         templates_of(["person-7"], aspect=True)
     assert caught.value.setting == "prompts.aspect"
 
