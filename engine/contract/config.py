@@ -92,6 +92,9 @@ class ModelConfig(Section):
     branches: Literal["none", "mba"] = Field(
         "none", description="mba: the spatial and channel branches of MBA-Net beside the encoder's features"
     )
+    aspect_embedding: NotNegative = Field(
+        0.0, description="factor on a learned embedding of the aspect, added to the tokens; 0: none"
+    )
 
 
 class TrainConfig(Section):

@@ -174,13 +174,16 @@ def configuration_sheet(table: Table) -> Sheet | None:
     return Sheet("Settings that differ", ["setting", *names], rows, [])
 
 
+ADDED = ("branches", "aspect")  # columns that are left out where no run has it
+
+
 def recipes_sheet(table: Table) -> Sheet | None:
     """What each combination was trained with; None where all had the same, and for runs, whose settings are shown."""
     trained = [row for row in table.rows if row.runs and row.runs[0].trained]
     recipes = [_recipe(row.runs[0]) for row in trained]
     if table.by != "combo" or all(recipe == recipes[0] for recipe in recipes):
         return None
-    columns = [key for key in recipes[0] if key != "branches" or any(recipe[key] != "none" for recipe in recipes)]
+    columns = [key for key in recipes[0] if key not in ADDED or any(recipe[key] != "none" for recipe in recipes)]
     rows = [
         [Cell(row.label), *(Cell(recipe[key]) for key in columns)] for row, recipe in zip(trained, recipes, strict=True)
     ]
@@ -195,6 +198,7 @@ def _recipe(run: FinishedRun) -> dict[str, str]:
         "start": printable(model.pretrained).rstrip("/").rpartition("/")[2],
         "input": f"{size} px" if size else "?",
         "branches": model.branches,
+        "aspect": f"{model.aspect_embedding:g} x embedding" if model.aspect_embedding else "none",
         "epochs": str(train.epochs),
         "batch": f"{train.ids_per_batch}x{train.images_per_id}",
         "optimizer": train.optimizer,

@@ -281,7 +281,6 @@ def test_a_file_without_a_text_tower_is_refused_by_the_trainer_too(
     ("model", "said"),
     [
         ("timm:resnet50.tv2_in1k", "has no text tower"),
-        ("hf-hub:timm/ViT-B-16-SigLIP", "is read from the hub"),
         ("ViT-B-16-SigLIP2", "another vocabulary"),
         ("roberta-ViT-B-32", "another vocabulary"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from engine.contract.combos import Combo
 from engine.contract.terms import TERMS
@@ -14,14 +15,20 @@ from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.ui.screens.launch.edit_terms import EditTerms
 from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
 
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
+
 TERMS_HINT = f"terms: {', '.join(TERMS)}; weights separated by commas make one combination each"
 
 
 class ComboActions:
-    """Acts on the combination under the cursor; `changed` is called when the table has another content."""
+    """Acts on the combination under the cursor; `changed` is called when the table has another content.
 
-    def __init__(self, page: Page, changed: Callable[[], None]) -> None:
-        self._page, self._changed = page, changed
+    `resolved`: the configuration of a combination with the settings of the page, None where they do not suit it.
+    """
+
+    def __init__(self, page: Page, changed: Callable[[], None], resolved: Callable[[str], RunConfig | None]) -> None:
+        self._page, self._changed, self._resolved = page, changed, resolved
         self.user = UserFile()
 
     @property
@@ -49,7 +56,7 @@ class ComboActions:
                     self._table.edit(name, changed)
                     self._changed()
 
-            self._page.app.push_screen(EditTerms(name, combo), answered)
+            self._page.app.push_screen(EditTerms(name, combo, self._resolved(name)), answered)
 
     def add(self) -> None:
         def check(text: str) -> None:

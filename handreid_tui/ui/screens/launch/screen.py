@@ -92,7 +92,7 @@ class Launch(Page):
         super().__init__()
         self._actions = RunActions(self)
         self._snapshot = Snapshot()
-        self._combos = ComboActions(self, self._choice_changed)
+        self._combos = ComboActions(self, self._choice_changed, lambda name: self._judged.each.get(name))
         self._headline = self._problem = ""
         self._judged = Judged({})
         self._judging = self._launch_after = False
