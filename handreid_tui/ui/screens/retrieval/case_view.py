@@ -49,7 +49,7 @@ class CaseView(ModalScreen[None]):
         Binding("n", "photo(1)", "Photo", tooltip="Next photo of the unknown person"),
         Binding("N", "photo(-1)", "Previous photo", show=False),
         Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="More candidates"),
-        Binding("left_square_bracket,pageup", "page(-1)", "Previous page", show=False, tooltip="Previous candidates"),
+        Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous candidates"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
     DEFAULT_CSS = """
