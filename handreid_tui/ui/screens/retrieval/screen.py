@@ -70,9 +70,7 @@ class Retrieval(Page):
             Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
             Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
             Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="Next gallery page"),
-            Binding(
-                "left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous gallery page"
-            ),
+            Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous gallery page"),
             Binding("Y", "copy_identity", "Copy identity", show=False, tooltip="Copy the query's identity"),
             Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
             Binding("escape", "all", "All", show=False, tooltip="Show all identities"),
