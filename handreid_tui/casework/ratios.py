@@ -136,8 +136,8 @@ def _overlap(c: Calibration, hashes: set[str], people: set[str]) -> str:
     known, images = set(c.person_hashes), set(c.image_hashes)
     shared = sorted(name for name in people if hash_person(name) in known)
     if shared:
-        people = count(len(shared), "person", "people")
-        return f"the calibration includes {people} of the gallery by name, first {shared[0]}"
+        number = count(len(shared), "person", "people")
+        return f"the calibration includes {number} of the gallery by name, first {shared[0]}"
     if both := len(images & hashes):
         return f"the calibration includes {count(both, 'image')} of the case"
     return ""
