@@ -38,7 +38,7 @@ def main() -> NoReturn:
 
         log_bug(f"handreid {' '.join(sys.argv[1:])}")
         what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-        status = _complain(f"This is a bug of handreid ({what}). The traceback is in {log_file()}.") - 1
+        status = _complain(f"This is a bug in handreid ({what}). The traceback is in {log_file()}.") - 1
     sys.exit(status)
 
 
@@ -60,7 +60,7 @@ def _status() -> int:
     except RuntimeError as error:
         if "home directory" not in str(error):  # as pathlib says it of `~`
             raise
-        return _complain("Your home directory is not known, so `~` means nothing: set HOME, or write the path out.")
+        return _complain("The home directory is unknown, so `~` cannot be expanded: set HOME, or give the full path.")
     except OSError as error:
         if error.errno not in REFUSED:
             raise

@@ -71,7 +71,7 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         return
     if not rows:
         none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
-        print("No run fits the filter." if filter else none)
+        print("No run matches the filter." if filter else none)
         return
     gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
@@ -239,7 +239,7 @@ def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
     _note_dependents(runs)
     names = ", ".join(run.name for run in runs)
     freed = size(sum(lifecycle.size(run) for run in runs))
-    agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
+    agree(f"Delete {names} ({freed}) with checkpoints and results, permanently?", yes, "Nothing was deleted.")
     if texts:
         lifecycle.remove_all(runs)
         _follow(places)
@@ -277,7 +277,7 @@ def _follow(places: Places) -> None:
 def prune_runs(places: Places, yes: bool) -> None:
     spare = lifecycle.prunable(directory.list_runs(places.runs))
     if not spare:
-        print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
+        print("Nothing to free: finished runs keep only their best checkpoint.", file=sys.stderr)
         return
     agree(
         f"Delete spare checkpoints of {count(len(spare), 'finished run')} ({size(sum(spare.values()))})?",

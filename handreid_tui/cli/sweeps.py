@@ -96,7 +96,7 @@ def resume_sweep(places: Places, number: int) -> None:
     from handreid_tui.sweeps import actions
 
     runs = actions.resume(places.runs, number)
-    print(f"Sweep @{number} continues ({count(runs, 'run')} resumed).", file=sys.stderr)
+    print(f"Sweep @{number} resumed ({count(runs, 'run')}).", file=sys.stderr)
 
 
 def trash_sweep(places: Places, number: int, yes: bool) -> None:

@@ -267,7 +267,7 @@ def prune(paths: Iterable[Path]) -> int:
 
 def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Path]:
     if not (1 / 12 <= gpus < 1 or (1 <= gpus <= 64 and gpus == int(gpus))):
-        raise UserError(f"A run takes 1, 2, … GPUs or a fraction of one from 1/12 up, but got {gpus:g}.")
+        raise UserError(f"A run uses 1, 2, … GPUs or a fraction of one from 1/12 up, but got {gpus:g}.")
     if not 1 <= parallel <= 1024:
         raise UserError(f"From 1 to 1024 runs may train at once, but got {parallel}.", "parallel")
     runs = [path.absolute() for path in paths]

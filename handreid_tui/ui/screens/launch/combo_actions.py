@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from engine.contract.combos import Combo
 from engine.contract.terms import TERMS
@@ -11,17 +12,21 @@ from handreid_tui.settings import UserFile
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
+
 TERMS_HINT = f"terms: {', '.join(TERMS)}; weights separated by commas make one combination each"
 
 
 class ComboActions:
     """Acts on the combination under the cursor; `changed` is called when the table has another content.
 
+    `resolved`: the configuration of a combination with the settings of the page, None where they do not suit it.
     Dialogs are imported when they open: the first frame does not wait for them.
     """
 
-    def __init__(self, page: Page, changed: Callable[[], None]) -> None:
-        self._page, self._changed = page, changed
+    def __init__(self, page: Page, changed: Callable[[], None], resolved: Callable[[str], RunConfig | None]) -> None:
+        self._page, self._changed, self._resolved = page, changed, resolved
         self.user = UserFile()
 
     @property
@@ -51,7 +56,7 @@ class ComboActions:
                     self._table.edit(name, changed)
                     self._changed()
 
-            self._page.app.push_screen(EditTerms(name, combo), answered)
+            self._page.app.push_screen(EditTerms(name, combo, self._resolved(name)), answered)
 
     def add(self) -> None:
         from handreid_tui.ui.dialogs import Prompt
@@ -75,7 +80,7 @@ class ComboActions:
 
         name = self._table.current
         if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
-            self._page.say("Choose a combination with terms to save.")
+            self._page.say("Select a combination with terms to save.")
             return
 
         def saved(new: str, user: UserFile) -> None:

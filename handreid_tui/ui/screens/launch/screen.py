@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
     from handreid_tui.ui.screens.launch.again import Again
 
-ADD_HELP = """Terms joined by +, each with its weight after a colon:
+ADD_HELP = """Terms joined by +, each with an optional weight after a colon:
 ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
@@ -54,12 +54,14 @@ class Launch(Page):
         "launch",
         [
             Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
-            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
+            Binding(
+                "ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the runs of the selected combinations"
+            ),
             Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
             Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
             Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
             Binding("f", "fields", "Settings", tooltip="Go to the settings"),
-            Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
+            Binding("t", "tune", "Tune", tooltip="Search for the best settings of the selected combinations"),
             Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
         ],
     )
@@ -88,7 +90,7 @@ class Launch(Page):
         super().__init__()
         self._actions = RunActions(self)
         self._snapshot = Snapshot()
-        self._combos = ComboActions(self, self._choice_changed)
+        self._combos = ComboActions(self, self._choice_changed, lambda name: self._judged.each.get(name))
         self._headline = self._problem = ""
         self._judged = Judged({})
         self._judging = self._launch_after = False
@@ -113,7 +115,7 @@ class Launch(Page):
             yield QueueTable(self.handreid.places.runs)
             yield Form(self.remembered("fields", {}))
             with Horizontal(id="bottom"):
-                yield Static("Choose combinations with space.", id="word")
+                yield Static("Select combinations with space.", id="word")
                 yield Button("Launch", id="launch", variant="default", compact=True)
 
     def on_mount(self) -> None:
@@ -265,7 +267,7 @@ class Launch(Page):
         elif self._problem:
             text = Content.assemble((f"! {self._problem}", "$error"))
         elif order is None:
-            text = Content("Choose combinations with space.")
+            text = Content("Select combinations with space.")
         else:
             runs = count(len(self._judged.configs), "run")
             at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
@@ -338,7 +340,7 @@ class Launch(Page):
         elif self.query_one(Form).wrong:
             self.say("Fix the highlighted field first.", wrong=True)
         elif not self._table.chosen:
-            self.say("Choose combinations with space first.", wrong=True)
+            self.say("Select combinations with space first.", wrong=True)
         elif (order := self._checked) and not button.loading:
             if questions := doubts(self._judged, self._table.results):
                 from handreid_tui.ui.dialogs import Confirm
@@ -352,7 +354,7 @@ class Launch(Page):
         from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
 
         if (order := self._checked) is None:
-            self.say("Choose combinations and fix the settings first.", wrong=True)
+            self.say("Select combinations and fix the settings first.", wrong=True)
         elif reason := why_not(order):
             self.say(reason, wrong=True)
         else:
