@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def read_user_file(path: Path = FILE) -> UserFile:
     """Read handreid.toml; empty where there is none. Raises UserError on a mistake in it.
 
     [places] db, runs · [run] any configuration key, as `train.epochs = 30` or `[run.train] epochs = 30` ·
-    [combos.NAME] does, and a weight for each term: `triplet = 0.5` or `triplet = {weight = 0.5, margin = "soft"}` ·
+    [combos.NAME] does, and a weight for each term: `triplet = 0.5` or `triplet = {weight = 0.5, margin = "soft"}`;
+    `like = "mba_net"`: beside its loss, it is what that named combination is ·
     [slurm] as in `launch/slurm/request.py`
     """
     try:
@@ -77,9 +78,12 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
         raise UserError(f"{path}: {name!r} is already a built-in combination; choose another name.")
     if not isinstance(table, dict):
         raise UserError(f"{path}: [combos.{name}] holds a weight for each term, like `triplet = 0.5`.")
+    like = table.get("like")
+    if like is not None and like not in COMBOS:
+        raise UserError(f"{path}: [combos.{name}] is like {like!r}, but there is only {', '.join(COMBOS)}.")
     weights, options = {}, {}
     for term, value in table.items():
-        if term == "does":
+        if term in ("does", "like"):
             continue
         term = term_called(term, f"[combos.{name}] of {path}")
         own = dict(value) if isinstance(value, dict) else {"weight": value}
@@ -87,7 +91,8 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
         if not isinstance(weights[term], int | float) or isinstance(weights[term], bool):
             raise UserError(f"{path}: the weight of {term} in [combos.{name}] is {weights[term]!r}, not a number.")
         options[term] = own
-    return Combo(title_of(weights), str(table.get("does", "A custom combination.")), weights, options)
+    base = COMBOS[like] if like else Combo(title_of(weights), "A custom combination.", {})
+    return replace(base, does=str(table.get("does", base.does)), weights=weights, options=options)
 
 
 def _dotted(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -14,13 +14,18 @@ from engine.contract.models import ON_HUB, OWN_CONFIGS, TIMM
 from engine.contract.weights import INDEX, find_weights
 
 TOKENS = "token_embedding.weight"  # the end of the name of a weight that every text tower of CLIP has
+TOKEN_COUNT = 49_408  # of CLIP's vocabulary
 LARGEST_HEADER = 100 << 20  # bytes, as safetensors itself allows
 ANOTHER = "choose one of CLIP's, such as ViT-B-16"
 
 
 def check_texts(combo: str, model: str, pretrained: str) -> None:
-    """Raises UserError if `combo`, which compares images with texts, cannot do so with `model` from these weights."""
-    text_settings(model, combo)
+    """Raises UserError if `combo`, which compares images with texts, cannot do so with `model` from these weights.
+
+    What a repository of the hub holds is seen by the trainer, which downloads it.
+    """
+    if not model.startswith(ON_HUB):
+        text_settings(model, combo)
     if has_random_texts(model, pretrained) or not Path(pretrained).exists():
         return
     weights = find_weights(Path(pretrained))
@@ -31,8 +36,8 @@ def check_texts(combo: str, model: str, pretrained: str) -> None:
 def no_text_tower(source: str, combo: str) -> UserError:
     """What to say of weights without one."""
     return UserError(
-        f"{combo} compares images with texts, but {source} holds no text tower (runs keep none): start from a tag, or "
-        "from a file with the whole CLIP.",
+        f"{combo} compares images with texts, but {source} contains no text tower (runs do not keep theirs): "
+        "start from a tag, or from a file with the whole CLIP model.",
         "model.pretrained",
     )
 
@@ -48,15 +53,21 @@ def text_settings(model: str, combo: str) -> dict[str, Any]:
 
     Raises UserError if it has none, or one that does not read CLIP's tokens. `combo` is what needs it.
     """
-    need = f"{combo} compares images with texts, but {model}"
     if model.startswith(TIMM):
-        raise UserError(f"{need} has no text tower: {ANOTHER}.", "model.name")
-    if model.startswith(ON_HUB):
-        raise UserError(f"{need} is read from the hub, where only its image tower is used: {ANOTHER}.", "model.name")
-    settings = _configuration(model)
+        text = f"{combo} compares images with texts, but {model} has no text tower: {ANOTHER}."
+        raise UserError(text, "model.name")
+    return with_clips_tokens(_configuration(model), model, combo)
+
+
+def with_clips_tokens(settings: dict[str, Any], model: str, combo: str) -> dict[str, Any]:
+    """open_clip's `settings` of `model`. Raises UserError where their text tower does not read CLIP's tokens."""
     text = settings.get("text_cfg", {})
-    if text.get("hf_model_name") or text.get("hf_tokenizer_name"):
-        raise UserError(f"{need} has a text tower with another vocabulary than CLIP's: {ANOTHER}.", "model.name")
+    if text.get("hf_model_name") or text.get("hf_tokenizer_name") or text.get("vocab_size", TOKEN_COUNT) != TOKEN_COUNT:
+        raise UserError(
+            f"{combo} compares images with texts, but {model} has a text tower with another vocabulary than CLIP's: "
+            f"{ANOTHER}.",
+            "model.name",
+        )
     return settings
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.catalog import ASPECTS
+from engine.contract.errors import UserError
+from engine.data.catalog import ASPECTS, Split
 
 Ints = NDArray[np.int64]
 _ASPECT = re.compile(rf"({'|'.join(ASPECTS)})[/_ -](.+)")
@@ -25,6 +26,28 @@ def aspect_of(identity: str) -> str:
     """The aspect of an identity, empty where it has none."""
     found = _ASPECT.fullmatch(identity)
     return found[1] if found else ""
+
+
+def aspect_numbers(identities: Sequence[str]) -> Ints:
+    """The aspect [N] of each identity, as its place in ASPECTS. Raises UserError where an identity has none."""
+    aspects = {identity: aspect_of(identity) for identity in identities}
+    if unknown := [identity for identity, aspect in aspects.items() if not aspect]:
+        raise UserError(
+            f"The model takes the aspect of each image, but the data set does not state that of {unknown[0]}: "
+            "use a model without model.aspect_embedding.",
+            "model.aspect_embedding",
+        )
+    return np.array([ASPECTS.index(aspects[identity]) for identity in identities], np.int64)
+
+
+def check_aspects(split: Split) -> None:
+    """Raises UserError where an embedding of the aspect has nothing to tell apart in the training images."""
+    if len(set(aspect_numbers(split.classes).tolist())) < 2:
+        raise UserError(
+            f"An embedding of the aspect needs several aspects, but {split.subset} has one: "
+            "train on all of them together, or use model.aspect_embedding=0.",
+            "model.aspect_embedding",
+        )
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     """
     asked, untrained = read_list(listed)
     config, model = load_trained(run)
+    if model.takes_aspects:
+        raise UserError(
+            f"{run.name} was trained with the aspect of each image (model.aspect_embedding), which an image file does "
+            "not say: choose a run without it."
+        )
     if untrained:
         size = config.model.model_copy(update={"pretrained": "none", "image_size": model.image_size})
         model = build_model(ModelConfig.model_validate(size.model_dump()), UNTRAINED_SEED)

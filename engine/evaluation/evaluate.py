@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from engine.contract.config import EvaluationConfig
 from engine.contract.events import dumps
 from engine.data.augment import Augmentation
 from engine.data.catalog import Split, Trial
+from engine.data.people import aspect_numbers
 from engine.evaluation.ranking import Ranking, rank_distances, rank_queries, summarise, verification
 from engine.machine.device import Device
 from engine.model.reid_model import ReIDModel
@@ -49,19 +50,30 @@ def images_of(trials: tuple[Trial, ...]) -> tuple[int, ...]:
 
 
 def extract(
-    model: ReIDModel, images: Tensor, augmentation: Augmentation, device: Device, config: EvaluationConfig
+    model: ReIDModel,
+    images: Tensor,
+    augmentation: Augmentation,
+    device: Device,
+    config: EvaluationConfig,
+    identities: Sequence[str] = (),
 ) -> Tensor:
-    """Unit-length features [N, D], float32 on the CPU, of uint8 `images` [N, S, S, 3]; every image, in order."""
+    """Unit-length features [N, D], float32 on the CPU, of uint8 `images` [N, S, S, 3]; every image, in order.
+
+    `identities` [N]: for a model that takes the aspect of each image, which is read off them. Raises UserError where
+    one has no aspect.
+    """
+    aspects = torch.from_numpy(aspect_numbers(identities)).to(device.torch) if model.takes_aspects else None
     was_training = model.training
     model.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             batch = augmentation.plain(images[start : start + BATCH].to(device.torch, non_blocking=True))
+            seen_as = None if aspects is None else aspects[start : start + BATCH]
             with device.precision():
-                features = model.embed(batch, config.feature)
+                features = model.embed(batch, config.feature, seen_as)
                 if config.flip:
-                    features = features + model.embed(batch.flip(3), config.feature)
+                    features = features + model.embed(batch.flip(3), config.feature, seen_as)
             parts.append(F.normalize(features.float()))
     model.train(was_training)
     return torch.cat(parts).cpu()

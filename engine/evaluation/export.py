@@ -69,7 +69,7 @@ def export(run: Path, folder: Path) -> str:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    return " ".join(filter(None, (_branches_left_out(model), _texts_left_out(config))))
+    return " ".join(filter(None, (_branches_left_out(model), _aspects_left_out(model), _texts_left_out(config))))
 
 
 def _branches_left_out(model: ReIDModel) -> str:
@@ -79,6 +79,12 @@ def _branches_left_out(model: ReIDModel) -> str:
     if model.encoder.branches.keeps_last_size:
         return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
     return f"{left_out}; the features are those of the global branch."
+
+
+def _aspects_left_out(model: ReIDModel) -> str:
+    if not model.takes_aspects:
+        return ""
+    return "The embedding of the aspect is left out, as open_clip takes images alone, so the features differ."
 
 
 def _features_agree(model: ReIDModel, clip: Any) -> bool:
@@ -97,4 +103,4 @@ def _features_agree(model: ReIDModel, clip: Any) -> bool:
 def _texts_left_out(config: RunConfig) -> str:
     if not any(TERMS[term].texts for term in config.loss):
         return ""
-    return f"What {config.combo} learned of texts is left out, as only its training uses it."
+    return f"The texts learned by {config.combo} are left out: only training uses them."

@@ -135,7 +135,8 @@ def _validation_features(run: Path, split: Split, trials: tuple[Trial, ...]) -> 
     device = open_device(config)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
-    return extract(model, torch.from_numpy(pixels.array.copy()), augmentation, device, config.evaluation)
+    identities = [image.identity for image in images]
+    return extract(model, torch.from_numpy(pixels.array.copy()), augmentation, device, config.evaluation, identities)
 
 
 def _spread_of_others(split: Split, trials: tuple[Trial, ...], features: Tensor) -> float:

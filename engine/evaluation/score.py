@@ -47,12 +47,13 @@ def score(run: Path, data: DataConfig) -> Scored:
     images = [split.images[image] for image in images_of(split.trials)]
     pixels = load_pixels(split.root, images, Resize(model.image_size, model.interpolation), cache_folder())
     split = without(split, pixels.bad)
-    tensor = torch.from_numpy(pixels.array[[row for row, image in enumerate(images) if image.name not in pixels.bad]])
+    rows = [row for row, image in enumerate(images) if image.name not in pixels.bad]
+    tensor, identities = torch.from_numpy(pixels.array[rows]), [images[row].identity for row in rows]
     for warning in (*pixels.notes, *split.warnings):
         print(f"Note: {warning}", file=sys.stderr)
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
-    features = extract(model, tensor, augmentation, device, config.evaluation)
+    features = extract(model, tensor, augmentation, device, config.evaluation, identities)
     reranked = config.evaluation.rerank
     report = run_trials(split, split.trials, features, reranked)
     summary = {

@@ -1,6 +1,6 @@
 """An image tower of open_clip, cut at its last projection so that it gives the feature before it and after it.
 
-With branches, their features follow.
+With branches, their features follow. With an embedding of the aspect, the tokens get it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.model.branches import PREFIX, Branches
+from engine.model.aspects import PREFIX as OF_ASPECTS
+from engine.model.aspects import AspectEmbedding
+from engine.model.branches import PREFIX as OF_BRANCHES
+from engine.model.branches import Branches
+
+BESIDE = (OF_BRANCHES, OF_ASPECTS)  # how the names begin of what is not open_clip's
 
 
 class Projection(nn.Module):
@@ -28,14 +33,17 @@ class Projection(nn.Module):
 class ImageEncoder(nn.Module):
     """`forward(images [B, 3, S, S])` gives [B, D1] and [B, D2], or [B, D1] alone where the tower projects nothing.
 
-    With `branches`, the spatial and the channel feature of MBA-Net follow.
+    With `branches`, the spatial and the channel feature of MBA-Net follow. With `aspects`, `forward` also takes the
+    aspect of each image [B], as its place in ASPECTS; without it nothing is added to the tokens.
 
     Vision transformers are cut at `proj`, ModifiedResNets at the attention pool (as CLIP-ReID does: the mean of the
     last feature map, and the pool's output), timm towers at their head, or at the trunk's classifier where that is
     the projection. A tower without any of these (SigLIP) has one feature.
     """
 
-    def __init__(self, visual: nn.Module, branches: Branches | None = None) -> None:
+    def __init__(
+        self, visual: nn.Module, branches: Branches | None = None, aspects: AspectEmbedding | None = None
+    ) -> None:
         super().__init__()
         self.cut = _cut(visual)
         self.trunk = visual  # before the projection: checkpoints hold the optimizer's state by the order of the weights
@@ -48,22 +56,25 @@ class ImageEncoder(nn.Module):
             self.projection = Projection(projection) if isinstance(projection, nn.Parameter) else projection
         self.own_features = 1 if self.projection is None else 2  # before those of the branches
         self.branches = branches
+        self.aspects = aspects
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, aspects: Tensor | None = None) -> tuple[Tensor, ...]:
+        if self.aspects is not None:
+            self.aspects.of_batch = aspects
         hidden = self.trunk(images)
         pooled = hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden
         own = (pooled,) if self.projection is None else (pooled, self.projection(hidden))
         return own if self.branches is None else (*own, *self.branches())
 
     def open_clip_names(self) -> dict[str, str]:
-        """open_clip's own name (`visual.…`) of each parameter by its name here; those of branches keep theirs."""
+        """open_clip's own name (`visual.…`) of each parameter by its name here; what is not of its tower keeps that."""
         projection = "visual.proj" if isinstance(self.projection, Projection) else f"visual.{self.cut}"
         names = {}
         for name, _ in self.named_parameters():
             part, _, rest = name.partition(".")
             if part == "trunk":
                 names[name] = f"visual.{rest}"
-            elif name.startswith(PREFIX):
+            elif name.startswith(BESIDE):
                 names[name] = name
             else:
                 names[name] = projection if projection == "visual.proj" else f"{projection}.{rest}"
@@ -78,15 +89,15 @@ class ImageEncoder(nn.Module):
             state |= {f"visual.{self.cut}.{name}": value for name, value in self.projection.state_dict().items()}
         return state
 
-    def branch_state(self) -> dict[str, Tensor]:
-        """The values of the branches (`branches.…`); empty without them."""
-        state = self.branches.state_dict() if self.branches else {}
-        return {f"{PREFIX}{name}": value for name, value in state.items()}
+    def state_beside(self) -> dict[str, Tensor]:
+        """The values beside open_clip's tower: of the branches (`branches.…`) and of the aspects (`aspects.…`)."""
+        return {name: value for name, value in self.state_dict().items() if name.startswith(BESIDE)}
 
     def new_weights(self) -> dict[str, nn.Parameter]:
         """The weights that begin at random beside pretrained ones, and learn at the rate of the heads, by name."""
-        new = self.branches.new_weights() if self.branches else {}
-        return {f"{PREFIX}{name}": weight for name, weight in new.items()}
+        of_branches = self.branches.new_weights() if self.branches else {}
+        new = {f"{OF_BRANCHES}{name}": weight for name, weight in of_branches.items()}
+        return new | {name: weight for name, weight in self.named_parameters() if name.startswith(OF_ASPECTS)}
 
 
 def _cut(visual: nn.Module) -> str:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from engine.contract.choices import ASPECTS
 from engine.contract.config import ModelConfig, RunConfig
 from engine.contract.errors import UserError
-from engine.contract.texts import has_random_texts, text_settings
+from engine.contract.texts import has_random_texts
 from engine.machine.randomness import derived_seed
-from engine.model.text_tower import PromptEncoder, open_text_tower
+from engine.model.text_tower import PromptEncoder, open_text_tower, settings_with_texts
 
 WORDS = 4  # learnt words of each identity
 CONTEXT_STD = 0.02  # of their random start
@@ -59,7 +59,8 @@ def templates_of(classes: Sequence[str], aspect: bool) -> tuple[list[str], list[
     aspects = [identity.split("/")[0] for identity in classes]
     if unknown := [identity for identity, each in zip(classes, aspects, strict=True) if each not in ASPECTS]:
         raise UserError(
-            f"The prompts cannot name an aspect: the data set does not say that of {unknown[0]}.", "prompts.aspect"
+            f"The prompts cannot name an aspect: the data set does not give the aspect of {unknown[0]}.",
+            "prompts.aspect",
         )
     used = sorted(set(aspects))
     return [_naming(each) for each in used], [used.index(each) for each in aspects]
@@ -70,11 +71,14 @@ def _naming(aspect: str) -> str:
     return WITH_ASPECT.format(side=SIDE[side], words=" ".join("X" * WORDS), hand=hand)
 
 
-def open_prompts(config: RunConfig, classes: Sequence[str]) -> Prompts:
-    """The prompts of the classes before they are learnt. Raises UserError where the model has no text tower."""
+def open_prompts(config: RunConfig, classes: Sequence[str], width: int | None = None) -> Prompts:
+    """The prompts of the classes before they are learnt. Raises UserError where the model has no text tower.
+
+    `width`: that of the text tower, where a checkpoint says it.
+    """
+    width = width or int(settings_with_texts(config.model, config.combo)["text_cfg"]["width"])
     torch.manual_seed(derived_seed(config.seed, "prompts"))
-    settings = text_settings(config.model.name, config.combo)
-    return Prompts(classes, int(settings["text_cfg"]["width"]), config.prompts.aspect)
+    return Prompts(classes, width, config.prompts.aspect)
 
 
 def open_prompt_encoder(config: RunConfig, templates: list[str], dim: int, device: torch.device) -> PromptEncoder:

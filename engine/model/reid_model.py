@@ -15,6 +15,7 @@ from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.models import HUB
 from engine.machine.randomness import derived_seed
+from engine.model.aspects import AspectEmbedding
 from engine.model.branches import Branches
 from engine.model.depth import frozen_norms
 from engine.model.encoder import ImageEncoder, dims_of
@@ -34,15 +35,15 @@ class ReIDModel(nn.Module):
     """Encoder and necks. A neck is a batch norm without a shift (Luo et al. 2019, section 3.6, BNNeck).
 
     With `branches` it is MBA-Net's reduction layer. Images are normalised with `mean` and `std`, those of the
-    encoder's weights.
+    encoder's weights. With `aspects` the model takes the aspect of each image beside it.
     """
 
-    def __init__(self, tower: Tower, branches: Branches | None = None) -> None:
+    def __init__(self, tower: Tower, branches: Branches | None = None, aspects: AspectEmbedding | None = None) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
         self.interpolation = tower.interpolation
         self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
-        self.encoder = ImageEncoder(tower.visual, branches)
+        self.encoder = ImageEncoder(tower.visual, branches, aspects)
         self.dims = dims_of(self.encoder, self.image_size)
         self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
 
@@ -58,9 +59,19 @@ class ReIDModel(nn.Module):
             norm.eval()
         return self
 
-    def forward(self, images: Tensor) -> list[Feature]:
-        """Features of `images` [B, 3, S, S], normalised as the encoder expects; each before and after its neck."""
-        return self.through_necks(self.encoder(images))
+    @property
+    def takes_aspects(self) -> bool:
+        """Whether the aspect of each image is part of the input."""
+        return self.encoder.aspects is not None
+
+    def forward(self, images: Tensor, aspects: Tensor | None = None) -> list[Feature]:
+        """Features of `images` [B, 3, S, S], normalised as the encoder expects; each before and after its neck.
+
+        `aspects` [B]: for a model that takes them, the place of each image's aspect in ASPECTS.
+        """
+        if self.takes_aspects != (aspects is not None):
+            raise ValueError("aspects are for a model that takes them, and for no other")
+        return self.through_necks(self.encoder(images, aspects))
 
     def through_necks(self, features: Iterable[Tensor]) -> list[Feature]:
         """The features [B, D] of the encoder with their necks', in float32 whatever the encoder computed in."""
@@ -68,12 +79,12 @@ class ReIDModel(nn.Module):
         with torch.autocast(next(self.necks.parameters()).device.type, enabled=False):
             return [Feature(feature.float(), neck(feature.float())) for feature, neck in pairs]
 
-    def embed(self, images: Tensor, feature: str) -> Tensor:
+    def embed(self, images: Tensor, feature: str, aspects: Tensor | None = None) -> Tensor:
         """The retrieval feature [B, D1 + D2 + …], of unit length: the features, each normalised, side by side.
 
-        `feature` says which: "before" or "after" the neck.
+        `feature` says which: "before" or "after" the neck. `aspects`: as `forward` takes them.
         """
-        parts = [F.normalize(getattr(each, feature)) for each in self(images)]
+        parts = [F.normalize(getattr(each, feature)) for each in self(images, aspects)]
         joined: Tensor = torch.cat(parts, dim=1) / len(parts) ** 0.5
         return joined
 
@@ -120,9 +131,13 @@ def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = 
         tower.visual.output_tokens = False
     try:
         branches = Branches(tower.visual, tower.size, config.name) if config.branches == "mba" else None
-        if branches and record is None and config.pretrained not in ("none", HUB) and Path(config.pretrained).exists():
-            branches.load(Path(config.pretrained))
-        return ReIDModel(tower, branches)
+        factor = config.aspect_embedding
+        aspects = AspectEmbedding(tower.visual, tower.size, factor, config.name) if factor else None
+        if record is None and config.pretrained not in ("none", HUB) and Path(config.pretrained).exists():
+            for beside in (branches, aspects):
+                if beside:
+                    beside.load(Path(config.pretrained))
+        return ReIDModel(tower, branches, aspects)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")[:200]
         text = f"{config.name} does not take images of {tower.size} px ({reason}): choose another size."

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
-from engine.contract.models import OWN_CONFIGS
-from engine.contract.texts import TOKENS, has_random_texts, no_text_tower, text_settings
+from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS
+from engine.contract.texts import TOKENS, has_random_texts, no_text_tower, text_settings, with_clips_tokens
 from engine.contract.weights import recorded_model
 from engine.machine.randomness import derived_seed
 from engine.model.pretrained import check_finite, weights_file
 from engine.model.quick_gelu import lighten
 from engine.model.tower_names import with_open_clip_names
-from engine.model.towers import published_clip
+from engine.model.towers import hub_clip, hub_declaration, published_clip
 from engine.model.weight_files import read_state
 
 # What open_clip needs beside a text tower, and nobody uses: an image tower as small as it can be.
@@ -29,11 +29,12 @@ PLACEHOLDER = "X"  # where a vector goes: one token, which no template uses as a
 def open_text_tower(config: ModelConfig, seed: int, combo: str) -> Any:
     """The text tower that belongs to an image tower (`open_tower`), with gradients off: open_clip's TextTransformer.
 
-    Of a published tag its own, of a file the one in it; random, from `seed`, for `none` and for our own models, whose
-    weights never come with one. Raises UserError where `config` has no text tower, and where the weights lack it.
+    Of a published tag or a repository of the hub its own, of a file the one in it; random, from `seed`, for `none` and
+    for our own models, whose weights never come with one. Raises UserError where `config` has no text tower, and where
+    the weights lack it.
     `combo` is what needs it.
     """
-    settings = text_settings(config.name, combo)
+    settings = settings_with_texts(config, combo)
     open_clip.add_model_config(OWN_CONFIGS)
     if has_random_texts(config.name, config.pretrained):
         tower = _build(settings, bool(settings.get("quick_gelu")), seed)
@@ -41,6 +42,9 @@ def open_text_tower(config: ModelConfig, seed: int, combo: str) -> Any:
         source = weights_file(Path(config.pretrained))
         tower = _build(settings, bool(settings.get("quick_gelu") or recorded_model(source).get("quick_gelu")), seed)
         _fill(tower, with_open_clip_names(read_state(source)), config.pretrained, combo)
+    elif config.pretrained == HUB:
+        tower = _build(settings, bool(settings.get("quick_gelu")), seed)
+        _fill(tower, hub_clip(config).state_dict(), config.name, combo)
     else:
         clip = published_clip(config, config.pretrained)
         quick_gelu = bool(open_clip.get_pretrained_cfg(config.name, config.pretrained).get("quick_gelu"))
@@ -48,6 +52,13 @@ def open_text_tower(config: ModelConfig, seed: int, combo: str) -> Any:
         _fill(tower, clip.state_dict(), config.pretrained, combo)
     lighten(tower)
     return tower.requires_grad_(False).eval()
+
+
+def settings_with_texts(config: ModelConfig, combo: str) -> dict[str, Any]:
+    """`text_settings`, also of a repository of the hub. Raises UserError as that does."""
+    if config.name.startswith(ON_HUB):
+        return with_clips_tokens(hub_declaration(config)["model_cfg"], config.name, combo)
+    return text_settings(config.name, combo)
 
 
 def _build(settings: dict[str, Any], quick_gelu: bool, seed: int) -> Any:

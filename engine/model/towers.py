@@ -130,7 +130,7 @@ def _tag(config: ModelConfig) -> str | None:
         return None
     if is_start(config.pretrained):
         if config.name != START_MODEL:
-            text = f"The start on synthetic hands is of {START_MODEL}, not of {config.name}: leave out the model."
+            text = f"The weights 'synthetic' belong to {START_MODEL}, not to {config.name}: leave out the model."
             raise UserError(text, "model.name")
         return None
     if config.name.startswith((ON_HUB, TIMM)):
@@ -193,19 +193,28 @@ def _timm_settings(config: ModelConfig) -> Settings:
     return {"embed_dim": 512, "vision_cfg": vision}
 
 
-def _hub_record(config: ModelConfig) -> dict[str, Any]:
-    """What a repository of the hub says of its model, as a checkpoint of ours would."""
+def hub_declaration(config: ModelConfig) -> dict[str, Any]:
+    """What a repository of the hub says of its model: `model_cfg`, open_clip's settings, and `preprocess_cfg`.
+
+    Raises UserError where it cannot be read.
+    """
     from huggingface_hub import hf_hub_download
 
     _check_hub()
     try:
         file = hf_hub_download(config.name.removeprefix(ON_HUB), "open_clip_config.json")
         declared = json.loads(Path(file).read_text())
-        expected = declared.get("preprocess_cfg") or {}
-        told = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
-        return {"open_clip": _image_part(declared["model_cfg"])} | told
+        return {"model_cfg": declared["model_cfg"], "preprocess_cfg": declared.get("preprocess_cfg") or {}}
     except (OSError, ValueError, KeyError) as error:
         raise _not_fetched(config, error) from error
+
+
+def _hub_record(config: ModelConfig) -> dict[str, Any]:
+    """The same as a checkpoint of ours would say it."""
+    declared = hub_declaration(config)
+    expected = declared["preprocess_cfg"]
+    told = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
+    return {"open_clip": _image_part(declared["model_cfg"])} | told
 
 
 def _preprocessing(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float], Interpolation]:
@@ -268,13 +277,17 @@ def published_clip(config: ModelConfig, tag: str, size: int | None = None) -> An
         raise _not_fetched(config, error) from error
 
 
-def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:
-    """The tower of a repository of the hub that open_clip can read."""
+def hub_clip(config: ModelConfig) -> Any:
+    """Both towers of a repository of the hub that open_clip can read."""
     _check_hub()
     try:
-        clip = open_clip.create_model(config.name, require_pretrained=True)
+        return open_clip.create_model(config.name, require_pretrained=True)
     except (OSError, RuntimeError) as error:
         raise _not_fetched(config, error) from error
+
+
+def _from_hub(config: ModelConfig, settings: Settings, quick_gelu: bool) -> Any:
+    clip = hub_clip(config)
     if not config.image_size:
         return clip.visual
     visual = _build(config, settings, quick_gelu, config.image_size)

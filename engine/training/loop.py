@@ -98,7 +98,8 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
         images, target = setup.batch(step)
         torch.manual_seed(derived_seed(config.seed, "dropout", step))  # of towers that have one inside
         with setup.device.precision():
-            encoded = encode(workers.share(images))
+            aspects = setup.aspects_of(target)
+            encoded = encode(workers.share(images), None if aspects is None else workers.share(aspects))
         features = setup.model.through_necks(workers.gather(encoded))
         loss = setup.objective(features, target)
         loss.total.backward()
@@ -170,7 +171,8 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
     if stage == "pixels":
         features = pixel_features(pixels).cpu()
     else:
-        features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation)
+        identities = [setup.split.images[image].identity for image in images]
+        features = extract(setup.model, pixels, setup.augmentation, setup.device, setup.config.evaluation, identities)
     report = run_trials(setup.split, trials, features, setup.config.evaluation.rerank and not validation)
     metrics = dict(report.metrics)
     unmatched = metrics.pop("queries_without_match")

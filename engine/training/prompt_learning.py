@@ -104,10 +104,11 @@ def image_features(setup: Setup) -> Tensor:
     was_training = setup.model.training
     setup.model.eval()
     parts = []
-    for places in setup.train.split(BATCH):
+    for places, classes in zip(setup.train.split(BATCH), setup.target.split(BATCH), strict=True):
         images = setup.augmentation.plain(setup.images[places.to(setup.images.device)].to(setup.device.torch))
         with setup.device.precision():
-            parts.append(setup.model.encoder(images)[setup.model.joint].float())
+            features = setup.model.encoder(images, setup.aspects_of(classes.to(setup.device.torch)))
+        parts.append(features[setup.model.joint].float())
     setup.model.train(was_training)
     return torch.cat(parts)
 

@@ -17,6 +17,7 @@ from engine.data.cache import Progress, Resize, load_pixels
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
+from engine.data.people import aspect_numbers, check_aspects
 from engine.data.same_split import Begun, check_same_decoded, check_same_images
 from engine.data.sampler import PKSampler
 from engine.data.split import check_batch, open_split, without, without_test
@@ -49,6 +50,7 @@ class Setup:
     train: Tensor  # [M] positions of the training images in `images`
     target: Tensor  # [M] their classes
     validation: tuple[Trial, ...]
+    aspects: Tensor | None = None  # [C] the aspect of each class, of a model that takes it
     prompts: Prompts | None = None  # of a combination that learns a text for each identity
     prompt_encoder: PromptEncoder | None = None  # what reads them, until they are learnt
     notes: tuple[str, ...] = ()
@@ -60,12 +62,16 @@ class Setup:
         images = self.augmentation.random(images, generator(self.config.seed, "augment", step))
         return images, send(self.target[chosen], self.device.torch)
 
+    def aspects_of(self, classes: Tensor) -> Tensor | None:
+        """The aspect of each of `classes` [B]; None of a model that takes none."""
+        return None if self.aspects is None else self.aspects[classes]
+
     def weights(self) -> dict[str, Tensor]:
         """Every learnt value by name, the encoder's under open_clip's names."""
         necks = {f"necks.{name}": value for name, value in self.model.necks.state_dict().items()}
         learnt = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         words = {f"prompts.{name}": value for name, value in self.prompts.state_dict().items()} if self.prompts else {}
-        own = self.model.encoder.open_clip_state() | self.model.encoder.branch_state()
+        own = self.model.encoder.open_clip_state() | self.model.encoder.state_beside()
         return own | necks | learnt | words
 
     def checkpoint(self, weights: dict[str, Tensor], step: int) -> Checkpoint:
@@ -75,7 +81,8 @@ class Setup:
     @property
     def record(self) -> dict[str, Any]:
         """What a checkpoint says of its model."""
-        return {"name": self.config.model.name} | self.model.record
+        texts = {"text_width": self.prompts.context.shape[2]} if self.prompts else {}
+        return {"name": self.config.model.name} | self.model.record | texts
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of `weights`."""
@@ -121,6 +128,8 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
     split = without(replace(split, warnings=(*split.warnings, *notes)), pixels.bad)
     if earlier and earlier.begun:
         check_same_decoded(earlier.run, earlier.begun, split)
+    if model.takes_aspects:
+        check_aspects(split)
     if config.loss:
         check_batch(split, config.train.ids_per_batch, config.train.images_per_id)
 
@@ -128,7 +137,8 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
     reader = open_prompt_encoder(config, [INVERTED], model.dims[model.joint], device.torch) if inverted else None
     torch.manual_seed(derived_seed(config.seed, "heads"))
     objective = Objective(config.loss, model.dims, len(split.classes), reader, model.joint)
-    prompts = open_prompts(config, split.classes) if learns_texts(config.loss) else None
+    text_width = earlier.model.get("text_width") if earlier else None
+    prompts = open_prompts(config, split.classes, text_width) if learns_texts(config.loss) else None
     encoder = None
     if prompts and not (earlier and earlier.prompts_learnt):
         encoder = open_prompt_encoder(config, prompts.templates, model.dims[model.joint], device.torch)
@@ -158,6 +168,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
         train=train,
         target=target,
         validation=split.validation or (validation_trial(split),),
+        aspects=torch.from_numpy(aspect_numbers(split.classes)).to(device.torch) if model.takes_aspects else None,
         prompts=prompts,
         prompt_encoder=encoder,
         notes=notes_on_texts(config.model) if reader or encoder else (),

@@ -51,7 +51,7 @@ def tune(
     """
     check_tags(tags)
     if trials is not None and budget is not None:
-        raise UserError("--trials and --budget exclude each other.")
+        raise UserError("Give --trials or --budget, not both.")
     say = stderr()
     if launch["parallel"] > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // launch["parallel"])} | settings
@@ -121,5 +121,5 @@ def _trials_within(budget: str, asked: actions.SweepRequest, places: Places) -> 
     known = list_runs(history)
     history.dispose()
     found = trials_within(budget, asked, places.runs, known, stderr().print)
-    print(f"{budget}: {found.trials} trials a combination, as run {found.source} took.", file=sys.stderr)
+    print(f"{budget}: {found.trials} trials per combination, estimated from run {found.source}.", file=sys.stderr)
     return found.trials

@@ -141,8 +141,8 @@ def tuning_sheet(table: Table) -> Sheet | None:
         for row, tuning in tuned
     ]
     notes = [
-        "The validation that a row was chosen by is optimistic; that on the other folds is not of the search.",
-        "Test results are shown; nothing is selected by them.",
+        "The validation mAP that a row was selected by is optimistic; the other folds were not used in the search.",
+        "Test results are shown, but nothing is selected by them.",
     ]
     return Sheet("Tuning", headers, rows, notes)
 
@@ -174,13 +174,16 @@ def configuration_sheet(table: Table) -> Sheet | None:
     return Sheet("Settings that differ", ["setting", *names], rows, [])
 
 
+ADDED = ("branches", "aspect")  # columns that are left out where no run has it
+
+
 def recipes_sheet(table: Table) -> Sheet | None:
     """What each combination was trained with; None where all had the same, and for runs, whose settings are shown."""
     trained = [row for row in table.rows if row.runs and row.runs[0].trained]
     recipes = [_recipe(row.runs[0]) for row in trained]
     if table.by != "combo" or all(recipe == recipes[0] for recipe in recipes):
         return None
-    columns = [key for key in recipes[0] if key != "branches" or any(recipe[key] != "none" for recipe in recipes)]
+    columns = [key for key in recipes[0] if key not in ADDED or any(recipe[key] != "none" for recipe in recipes)]
     rows = [
         [Cell(row.label), *(Cell(recipe[key]) for key in columns)] for row, recipe in zip(trained, recipes, strict=True)
     ]
@@ -195,11 +198,12 @@ def _recipe(run: FinishedRun) -> dict[str, str]:
         "start": printable(model.pretrained).rstrip("/").rpartition("/")[2],
         "input": f"{size} px" if size else "?",
         "branches": model.branches,
+        "aspect": f"{model.aspect_embedding:g} x embedding" if model.aspect_embedding else "none",
         "epochs": str(train.epochs),
         "batch": f"{train.ids_per_batch}x{train.images_per_id}",
         "optimizer": train.optimizer,
-        "rate, encoder": show(train.lr),
-        "rate, heads": show(train.head_lr),
+        "learning rate, encoder": show(train.lr),
+        "learning rate, heads": show(train.head_lr),
         "schedule": train.schedule,
     }
 
@@ -209,7 +213,7 @@ def claims_sheet(section: Section) -> Sheet | None:
         return None
     headers = ["term", "claim", "outcome", "compared", "figure", "difference"]
     rows = [_finding(finding) for finding in section.findings if finding.difference]
-    notes = ["Held: compared with the same losses without the term, it goes the claimed way, and not by chance."]
+    notes = ["Held: the difference to the same losses without the term is significant and in the claimed direction."]
     notes = notes if rows else []
     notes += [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
     return Sheet("Claims about the losses", headers if rows else [], rows, notes)

@@ -19,6 +19,7 @@ from engine.contract.terms import TERMS
 from engine.contract.texts import check_texts
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
+from engine.data.people import check_aspects
 from engine.data.split import check_batch, open_split
 from engine.data.synthetic import demo_folder
 from engine.data.wording import count
@@ -97,6 +98,8 @@ def plan(
     configs, batches = [], {}
     for config in chosen:
         split = split_of[config.data]
+        if config.model.aspect_embedding:
+            check_aspects(split)
         if config.loss and batch_is_open and config.train.ids_per_batch > len(split.classes):
             fewer = f"batch reduced from {config.train.ids_per_batch} identities to {max(2, len(split.classes))}."
             warnings.append(f"Only {count(len(split.classes), 'training identity')}: {fewer}")
@@ -199,7 +202,7 @@ def _start_to_train(configs: list[RunConfig]) -> list[str]:
     keys = {config.model.pretrained.partition(":")[2] for config in configs if is_start(config.model.pretrained)}
     if all(start_folder(cache_folder(), key).is_dir() for key in keys):
         return []
-    return [f"The start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
+    return [f"The weights 'synthetic' are trained first, once: about {MINUTES} minutes on two cores."]
 
 
 def _named(config: RunConfig, split: Split) -> RunConfig:

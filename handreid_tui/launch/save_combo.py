@@ -17,21 +17,18 @@ from handreid_tui.settings import FILE, read_user_file
 def check_combo_name(name: str) -> None:
     """Raises UserError where a combination cannot have this name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name.strip()):
-        raise UserError("A name is made of letters, digits, - and _.")
+        raise UserError("A name may contain letters, digits, - and _ only.")
     if name.strip() in COMBOS or name.strip() in TERMS:
-        raise UserError(f"{name.strip()!r} is taken: choose another name.")
+        raise UserError(f"{name.strip()!r} already exists: choose another name.")
 
 
 def save_combo(name: str, combo: Combo, path: Path = FILE) -> None:
     """Write [combos.NAME] to `path`, in the place of a section of that name if there is one; the rest stays as it is.
 
-    Raises UserError, with nothing written, where `combo` sets more than its terms, or the file has a mistake, defines
-    the name in another form, or cannot be written.
+    Raises UserError, with nothing written, where the file has a mistake, defines the name in another form, or cannot be
+    written.
     """
     check_combo_name(name)
-    if combo.settings:
-        given = " ".join(f"{key}={value}" for key, value in combo.settings.items())
-        raise UserError(f"{combo.title} also sets {given}, which a section of {path} cannot hold.")
     known = read_user_file(path).combos
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     section = re.compile(rf"^\[combos\.{re.escape(name)}\][^\n]*\n.*?(?=^\s*\[|\Z)", re.MULTILINE | re.DOTALL)
@@ -50,12 +47,19 @@ def save_combo(name: str, combo: Combo, path: Path = FILE) -> None:
 
 def _section(name: str, combo: Combo) -> str:
     lines = [f"[combos.{name}]", f"does = {json.dumps(combo.does)}"]
+    if system := _system_of(combo):
+        lines.append(f"like = {json.dumps(system)}")
     for term, weight in combo.weights.items():
-        usual = TERMS[term].defaults
-        options = {key: value for key, value in combo.options.get(term, {}).items() if usual.get(key) != value}
-        if options:
+        if options := combo.options.get(term, {}):
             inner = ", ".join(f"{key} = {json.dumps(value)}" for key, value in {"weight": weight, **options}.items())
             lines.append(f"{term} = {{{inner}}}")
         else:
             lines.append(f"{term} = {json.dumps(weight)}")
     return "\n".join(lines) + "\n"
+
+
+def _system_of(combo: Combo) -> str | None:
+    """The named combination whose settings and recipe, which a section has no other place for, `combo` has."""
+    if not (combo.settings or combo.recipe):
+        return None
+    return next(name for name, each in COMBOS.items() if (each.settings, each.recipe) == (combo.settings, combo.recipe))

@@ -43,7 +43,7 @@ def trials_within(
     trials = int((trainings - asked.shortlist * (FOLDS - asked.folds) - asked.confirm) // asked.folds)
     if trials < max(2, asked.shortlist):
         raise UserError(
-            f"{budget} is enough for {max(0, int(trainings))} trainings per combination ({found}): "
+            f"{budget} allows {max(0, int(trainings))} trainings per combination ({found}): "
             "too few for a search. Give more time, or smaller --shortlist and --confirm."
         )
     return Budget(trials, found.source)

@@ -6,6 +6,7 @@ Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,6 @@ from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template
 from handreid_tui.ui.notifications import Endings, Severity, in_two_lines
-from handreid_tui.ui.other_programs import edit_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.terminal import messages_kept_out
@@ -35,7 +35,7 @@ from handreid_tui.ui.typing_order import TypingOrder
 
 SAVE_EVERY = 1.0  # seconds
 # Views that are imported when they are first shown, and earlier for their keys, which the keymap file may name
-WITH_KEYS = ("handreid_tui.ui.screens.retrieval.case_view", "handreid_tui.ui.screens.runs.sweep_view")
+WITH_KEYS = ("launch.tune_dialog", "retrieval.case_view", "runs.sweep_view")
 TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
 
 
@@ -131,6 +131,8 @@ class HandreidApp(App[int]):
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
+        gc.freeze()  # what the first frame needed stays: no later collection looks at it
+        gc.enable()
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(self._load_screens, name="load screens", thread=True, exit_on_error=False)
         if self._first_case:
@@ -140,7 +142,7 @@ class HandreidApp(App[int]):
         for page in PAGES:
             import_module(f"handreid_tui.ui.screens.{page}.screen")
         for module in WITH_KEYS:
-            import_module(module)
+            import_module(f"handreid_tui.ui.screens.{module}")
         self.call_from_thread(self._read_keys)
 
     def _read_keys(self) -> None:
@@ -154,6 +156,8 @@ class HandreidApp(App[int]):
 
     def _edit_keys(self) -> None:
         """Open the keymap file in the editor, with every action in it the first time."""
+        from handreid_tui.ui.other_programs import edit_file
+
         path = keymap_file()
         try:
             if not path.exists():

@@ -13,10 +13,13 @@ from safetensors.torch import save_file
 
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
+from engine.contract.texts import check_texts
 from engine.evaluation.trained_model import load_trained
 from engine.model.reid_model import build_model
+from engine.model.text_tower import open_text_tower
+from engine.training.setup import prepare
 from tests.support.encoders import live
-from tests.support.training import small_config, train_in
+from tests.support.training import StopAtStep, small_config, train_in
 
 NAME = "hf-hub:somebody/small-clip"
 TOWER = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
@@ -66,6 +69,31 @@ def test_a_run_of_it_is_opened_again_without_the_hub(
     with pytest.raises(UserError, match="could not be downloaded") as caught:
         build_model(ModelConfig(name=NAME, pretrained="hub"), 0)
     assert caught.value.setting == "model.pretrained"
+
+
+@pytest.mark.parametrize("combo", ["clip_reid", "clip_handid"])
+def test_the_text_tower_of_a_model_of_the_hub_is_its_own(
+    hub: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, combo: str
+) -> None:
+    config = small_config(combo, hands, model__name=NAME, model__pretrained="hub")
+    check_texts(combo, NAME, "hub")
+    text = open_clip.get_tokenizer(NAME)(["A photo of a hand."])
+    published = open_clip.create_model(NAME)
+    torch.testing.assert_close(open_text_tower(config.model, 0, combo)(text), published.encode_text(text))
+    if combo == "clip_reid":  # the second stage is resumed wherever the repository is by then
+        assert train_in(tmp_path / "run", config, StopAtStep(4)) == "stopped"
+        monkeypatch.setattr("engine.model.text_tower.hub_declaration", lambda *_: pytest.fail("the hub was asked"))
+    assert train_in(tmp_path / "run", config) == "finished"
+
+
+def test_another_vocabulary_on_the_hub_is_refused(hub: Path, hands: Path) -> None:
+    file = hub / "open_clip_config.json"
+    declared = json.loads(file.read_text())
+    for text in ({"hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}, {"vocab_size": 32_000}):
+        told = declared["model_cfg"] | {"text_cfg": declared["model_cfg"]["text_cfg"] | text}
+        file.write_text(json.dumps(declared | {"model_cfg": told}))
+        with pytest.raises(UserError, match="small-clip has a text tower with another vocabulary than CLIP's"):
+            prepare(small_config("clip_reid", hands, model__name=NAME, model__pretrained="none"))
 
 
 def test_a_captioning_model_lives_through_everything(

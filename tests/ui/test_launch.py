@@ -9,8 +9,10 @@ import pytest
 from textual.widgets._toast import Toast
 
 from engine.contract.combos import COMBOS, Combo
+from engine.contract.config import resolve
 from engine.contract.errors import UserError
 from handreid_tui.history import ingest, list_runs, open_history
+from handreid_tui.launch.save_combo import save_combo
 from handreid_tui.settings import Places, read_user_file
 from handreid_tui.ui.actions import PAGES
 from handreid_tui.ui.app import HandreidApp
@@ -64,7 +66,7 @@ async def test_a_combination_of_ones_own_can_be_edited_and_removed(nothing, tmp_
         await shows(pilot, "Discard an edit, or remove")
         await pilot.press("escape", "d")
         await until(pilot, lambda: "ce+triplet:2 " not in text_of(pilot.app))
-        await shows(pilot, "Choose combinations with space.")
+        await shows(pilot, "Select combinations with space.")
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "your own")
         assert not pilot.app.screen.query_one(ComboTable).added
@@ -147,6 +149,41 @@ async def test_an_edited_expression_is_named_by_its_weights_and_can_be_saved(not
         await until(pilot, lambda: "soft (edited)" not in text_of(app))
 
 
+async def test_an_option_that_was_not_edited_follows_the_recipe_of_the_model(nothing, tmp_path, monkeypatch):
+    """The defect: the dialog shows the scale of CLIP's encoders, 0, and an edit of another option sets it."""
+    monkeypatch.chdir(tmp_path)
+    async with opened(nothing) as (app, pilot):
+        await shows(pilot, "your own")
+        await pilot.press(*"j" * list(COMBOS).index("clip_reid"))
+        await shows(pilot, "scale 30")
+        await pilot.press("e", *["backspace"] * 3, "1", "enter")
+        await shows(pilot, "clip_reid (edited)", "scale 30")
+        table = app.screen.query_one(ComboTable)
+        assert table.own["clip_reid"].weights["ce"] == 1 and not table.own["clip_reid"].options
+        await pilot.press("e", *["down"] * 6, *["backspace"] * 2, "0", "enter")
+        await shows(pilot, "scale 0")
+        assert table.own["clip_reid"].options == {"i2t": {"scale": 0}}
+
+
+async def test_an_edited_system_is_saved_with_what_it_is_beside_its_loss(nothing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with opened(nothing) as (_, pilot):
+        await shows(pilot, "your own")
+        await pilot.press(*"j" * list(COMBOS).index("mba_net"))
+        await pilot.press("e", "backspace", "2", "enter")
+        await shows(pilot, "mba_net (edited)")
+        await pilot.press("w", *"mine", "enter")
+        await until(pilot, lambda: "mine" in read_user_file().combos)
+    config = resolve("mine", 0, read_user_file().combos)
+    assert config.model.branches == "mba" and config.loss["ce"]["weight"] == 2
+    handid = replace(COMBOS["clip_handid"], options={"ce": {"smoothing": 0.2}})
+    save_combo("soft", handid)
+    assert read_user_file().combos["soft"].recipe == COMBOS["clip_handid"].recipe
+    Path("handreid.toml").write_text('[combos.wrong]\nlike = "mbanet"\nce = 1\n')
+    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet', but there is only zero_shot, ce"):
+        read_user_file()
+
+
 async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeypatch, hands):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "handreid.toml").write_text(f"[run]\ndevice = 'cpu'\ndata.source = {str(hands)!r}\n")
@@ -167,7 +204,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
     for seed in (1, 2):
         wait_in_queue(make_run(places.runs, "ce_triplet", seed))
     async with opened(places, size=size) as (app, pilot):
-        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Choose combinations with space.")
+        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Select combinations with space.")
         await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
         await pilot.press("end", "s")
         await shows(pilot, "Stop run 3 ce_triplet s2? It is removed from the queue")

@@ -46,10 +46,8 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
 
     config = RunConfig.load(run / run_files.CONFIG)
     weights = {term: float(options["weight"]) for term, options in config.loss.items()}
-    options = {term: {k: v for k, v in told.items() if k != "weight"} for term, told in config.loss.items()}
-    known = COMBOS.get(config.combo)
-    usual_one = known or Combo("", "A custom combination.", {})
-    terms = replace(usual_one, title=title_of(weights), weights=weights, options=options)
+    known = COMBOS.get(config.combo) or Combo("", "A custom combination.", {})
+    plain = replace(known, title=title_of(weights), weights=weights)
     train, data = config.train, config.data
     fields = {
         "data": data.source,
@@ -70,11 +68,16 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
         "model.name": config.model.name, "model.pretrained": config.model.pretrained, "train.epochs": train.epochs,
         "train.ids_per_batch": train.ids_per_batch, "train.images_per_id": train.images_per_id, "train.lr": train.lr,
     }  # fmt: skip
-    usual = flatten(resolve(config.combo, config.seed, {config.combo: terms}, **settings))
+    usual = resolve(config.combo, config.seed, {config.combo: plain}, **settings)
+    options = {  # the others follow from the model's recipe
+        term: known.options.get(term, {}) | {key: told[key] for key in told if told[key] != usual.loss[term][key]}
+        for term, told in config.loss.items()
+    }
+    terms, expected = replace(plain, options=options), flatten(usual)
     others = {
         key: value
         for key, value in flatten(config).items()
-        if key not in KEPT_OUT and not key.startswith("loss.") and usual.get(key) != value
+        if key not in KEPT_OUT and not key.startswith("loss.") and expected.get(key) != value
     }
     fields["more"] = " ".join(f"{key}={value}" for key, value in others.items() if value not in (None, ""))
     return fields, config.combo, terms

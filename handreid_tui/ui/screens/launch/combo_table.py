@@ -125,7 +125,7 @@ class ComboTable(RowTable[str]):
             self.chosen = dict.fromkeys(new if each == name else each for each in self.chosen)
             self._edited.pop(name, None)
             name = new
-            if _options(plain) == _options(combo):
+            if _given(plain) == _given(combo):
                 self.update(name)
                 return
         self._edited[name] = combo
@@ -196,6 +196,11 @@ class ComboTable(RowTable[str]):
 def _options(combo: Combo) -> dict[str, dict[str, Any]]:
     """The options of each term but its weight, with the usual ones."""
     return {term: TERMS[term].defaults | combo.options.get(term, {}) | {"weight": None} for term in combo.weights}
+
+
+def _given(combo: Combo) -> dict[str, dict[str, Any]]:
+    """The options that a combination sets itself: a model's recipe does not change them."""
+    return {term: dict(options) for term, options in combo.options.items() if options}
 
 
 def _recall(before: Combo | None, terms: Any) -> Combo | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,12 +14,18 @@ from textual.widgets import Input, Label
 
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
-from engine.contract.terms import TERMS
+from engine.contract.terms import TERMS, Value
 from handreid_tui.ui.dialogs import BOX
+
+if TYPE_CHECKING:
+    from engine.contract.config import RunConfig
 
 
 class EditTerms(ModalScreen[Combo | None]):
-    """A line for each weight and option. Returns the changed combination, or None."""
+    """A line for each weight and option. Returns the changed combination, or None.
+
+    `config`: what the settings of the page come to for it. An option left as it is still follows the model's recipe.
+    """
 
     BINDING_GROUP_TITLE = "Terms"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,15 +41,18 @@ class EditTerms(ModalScreen[Combo | None]):
     }}
     """
 
-    def __init__(self, name: str, combo: Combo) -> None:
+    def __init__(self, name: str, combo: Combo, config: RunConfig | None = None) -> None:
         super().__init__()
         self._combo_name, self._combo = name, combo
+        self._usual: dict[str, dict[str, Value]] = {
+            term: TERMS[term].defaults | (config.loss.get(term, {}) if config else {}) for term in combo.weights
+        }
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box", can_focus=False) as box:
             box.border_title = Content(f"Terms of {self._combo_name}")
             for term, weight in self._combo.weights.items():
-                options = TERMS[term].defaults | {"weight": weight} | self._combo.options.get(term, {})
+                options = self._usual[term] | {"weight": weight} | self._combo.options.get(term, {})
                 for option, value in options.items():
                     with Horizontal():
                         yield Label(f"{TERMS[term].title} {option}", classes="name")
@@ -73,18 +82,18 @@ class EditTerms(ModalScreen[Combo | None]):
     def _read(self) -> tuple[Combo, str]:
         """The combination as typed, and why it is wrong."""
         weights: dict[str, float] = {}
-        options: dict[str, dict[str, float | str]] = {}
+        options: dict[str, dict[str, Value]] = {}
         for line in self.query(Input):
             term, _, option = (line.name or "").partition(".")
             try:
-                value: float | str = float(line.value)
+                value: Value = float(line.value)
             except ValueError:
                 value = line.value.strip()
             if option == "weight":
                 if isinstance(value, str):
                     return self._combo, f"The weight of {TERMS[term].title} is {value!r}, not a number."
                 weights[term] = value
-            else:
+            elif option in self._combo.options.get(term, {}) or value != self._usual[term][option]:
                 options.setdefault(term, {})[option] = value
         combo = replace(self._combo, weights=weights, options=options)
         from engine.contract.config import resolve

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 FIELDS = {  # by name, what it is; those of CHOICES follow `over`
-    "trials": "of each combination, its recipe among them",
+    "trials": "per combination, including the recipe",
     "budget": "a time such as 8h, instead of Trials",
     "epochs": "of each training",
     "over": "empty: rates and options of the terms",
-    "shortlist": "of each combination, trained on the other folds",
-    "confirm": "seeds of the chosen trial, with the published protocol",
+    "shortlist": "trials per combination, trained on the other folds",
+    "confirm": "seeds of the selected trial, by the published protocol",
 }
 CHOICES = {  # by name, its values with their words
     "method": {"quasi": "quasi-random", "bayes": "bayes"},

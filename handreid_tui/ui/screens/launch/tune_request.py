@@ -89,7 +89,7 @@ def no_bayes(order: Order) -> str:
 def why_not(order: Order) -> str:
     """Why this order cannot be tuned, "" if it can."""
     if order.grid:
-        return "A search varies settings itself: leave one value in each field, and give ranges in the dialog."
+        return "A search varies settings itself: leave one value in each field, and enter ranges in the dialog."
     return ""
 
 
