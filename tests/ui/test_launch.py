@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 from textual.widgets._toast import Toast
 
 from engine.contract.combos import COMBOS, Combo
@@ -284,8 +285,8 @@ async def test_where_it_is_narrow_a_toast_takes_the_place_of_the_key_bar(page, t
         for words, lines in (("Copied.", 1), ("Run 12 failed: " + "the reason is told at length; " * 9, 2)):
             app.notify(words)
             await until(pilot, lambda words=words: app.screen.query(Toast) and words[:7] in text_of(app))
-            toast = list(app.screen.query(Toast))[-1].region
-            assert (toast.y, toast.bottom, toast.width) == (24 - lines, 24, 80)
+            wanted = Region(0, 24 - lines, 80, lines)
+            await until(pilot, lambda wanted=wanted: list(app.screen.query(Toast))[-1].region == wanted)
             focused = app.screen.focused
-            assert focused and not toast.overlaps(focused.content_region)
+            assert focused is None or not wanted.overlaps(focused.content_region)
             assert " …" in text_of(app).splitlines()[-1] or lines == 1
