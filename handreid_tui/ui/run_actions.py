@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from engine.data.wording import count
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.dialogs import Confirm
 from handreid_tui.ui.page import Page
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class RunActions:
             self._page.say("Nothing to stop: none of the selected runs is running or queued.")
             return
 
+        from handreid_tui.ui.dialogs import Confirm
+
         def answered(yes: bool | None) -> None:
             if yes:
                 self._page.handreid.endings.expected.update(run.number for run in runs)
@@ -50,6 +51,7 @@ class RunActions:
 
     def stop_sweep(self, runs: Path, number: int) -> None:
         """Ask, then stop a sweep: its running trials after their step, its queued ones at once."""
+        from handreid_tui.ui.dialogs import Confirm
 
         def job() -> str:
             from handreid_tui.sweeps import actions
