@@ -102,7 +102,7 @@ class TuneDialog(ModalScreen[int | None]):
                 with Horizontal(classes="field"):
                     yield Label(label)
                     yield Input(usual, placeholder=hint, name=name, compact=True, select_on_focus=False)
-            yield Label("", id="told", markup=False)
+            yield Label("", id="summary", markup=False)
             yield Label("", classes="reason", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Check (enter)", id="go", variant="primary", flat=True)
@@ -140,10 +140,10 @@ class TuneDialog(ModalScreen[int | None]):
     def _wrong(self, text: str) -> None:
         self._say("", text)
 
-    def _say(self, told: str, wrong: str) -> None:
+    def _say(self, summary: str, wrong: str) -> None:
         button = self.query_one("#go", Button)
         button.loading = False
-        self.query_one("#told", Label).update(told)
+        self.query_one("#summary", Label).update(summary)
         self.query_one(".reason", Label).update(wrong)
 
     @on(Button.Pressed, "#no")
