@@ -32,7 +32,7 @@ from handreid_tui.runs.claim import boot_id, claim, process_started
 from handreid_tui.runs.ending import events_size, has_checkpoint, how_ended, tell_ended
 from handreid_tui.runs.safe_files import write_json
 
-CPU_NICENESS = 10  # of a trainer on the CPU: the keys of whoever works here go first
+CPU_NICENESS = 5  # of a trainer on the CPU: the keys of whoever works here go first, and it still gets a quarter
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume continues from the previous one, if there is one."
 TIME_SHORT = "Slurm's time limit was near before a first checkpoint: request more time, then resume."
