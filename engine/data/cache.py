@@ -186,8 +186,8 @@ def _decode_all(
         unfinished.replace(files.array)
         with files.thumbnails.open("wb") as file:
             np.save(file, small)
-        told = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
-        facts = {"bad": bad, "assumed": told, "size": to.size, "resizing": str(to), "decoder": VERSION}
+        depths = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
+        facts = {"bad": bad, "assumed": depths, "size": to.size, "resizing": str(to), "decoder": VERSION}
         files.facts.write_text(json.dumps(facts))
         return facts
     finally:

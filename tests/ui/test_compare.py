@@ -39,7 +39,7 @@ async def test_claims_come_into_sight_and_each_line_is_in_the_legend(size: tuple
         legend = "\n".join(text_of(app).splitlines()[chart.y : chart.bottom])
         for line in app.screen.query_one(Chart).lines:
             assert f"{line.marker} {line.name}  " in legend
-        for key, end in (("c", "Held: the difference to the same losses"), ("u", "No published result has this protocol")):
+        for key, end in (("c", "Held: the difference to the same"), ("u", "No published result has this protocol")):
             await pilot.press(key)
             await until(pilot, lambda end=end: end in _tables(app))
             await pilot.press(key)

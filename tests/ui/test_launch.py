@@ -181,7 +181,7 @@ async def test_an_edited_system_is_saved_with_what_it_is_beside_its_loss(nothing
     save_combo("soft", handid)
     assert read_user_file().combos["soft"].recipe == COMBOS["clip_handid"].recipe
     Path("handreid.toml").write_text('[combos.wrong]\nlike = "mbanet"\nce = 1\n')
-    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet', but there is only zero_shot, ce"):
+    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet'; it must be one of zero_shot, ce"):
         read_user_file()
 
 

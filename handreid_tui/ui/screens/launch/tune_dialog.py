@@ -64,7 +64,7 @@ class TuneDialog(ModalScreen[int | None]):
         & .field {{ height: auto; }}
         & .field Label {{ width: 11; }}
         & .field Input {{ width: 1fr; background: $panel; }}
-        & #told {{ margin-top: 1; text-style: bold; }}
+        & #summary {{ margin-top: 1; text-style: bold; }}
         & #buttons {{ margin-top: 0; }}
     }}
     TuneDialog.-short #box {{ padding: 0 2; }}
@@ -88,7 +88,7 @@ class TuneDialog(ModalScreen[int | None]):
                 if name == "over":
                     for choice in CHOICES:
                         yield from self._line(choice, self._choice(choice))
-            yield Label("", id="told", markup=False)
+            yield Label("", id="summary", markup=False)
             yield Label("", classes="reason", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Check (enter)", id="go", variant="primary", flat=True)
@@ -157,7 +157,7 @@ class TuneDialog(ModalScreen[int | None]):
 
     def _say(self, told: str, wrong: str) -> None:
         self.query_one("#go", Button).loading = False
-        self.query_one("#told", Label).update(told)
+        self.query_one("#summary", Label).update(told)
         self.query_one(".reason", Label).update(wrong)
 
     @on(Button.Pressed, "#no")

@@ -126,8 +126,8 @@ class CaseView(ModalScreen[None]):
         for n, tile in enumerate(self.query(CandidateTile)):
             if n < len(found.candidates):
                 candidate, shot = found.candidates[n]
-                told = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
-                tile.show(shot, f"{candidate.place} {shot.identity}", "query", told, n == self._chosen)
+                text = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
+                tile.show(shot, f"{candidate.place} {shot.identity}", "query", text, n == self._chosen)
             else:
                 tile.show(None, "", "none")
 
@@ -136,8 +136,8 @@ class CaseView(ModalScreen[None]):
     def _say_chosen(self) -> None:
         if self._shown and self._shown.candidates:
             chosen = self._shown.candidates[self._chosen][0]
-            told = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
-            self._say("#candidate", f"Candidate {chosen.place}: {told}.")
+            text = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
+            self._say("#candidate", f"Candidate {chosen.place}: {text}.")
 
     def _say(self, where: str, text: str) -> None:
         self.query_one(where, Static).update(Content(readable(text)))

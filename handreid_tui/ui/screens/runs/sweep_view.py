@@ -151,8 +151,8 @@ class SweepView(ModalScreen[str]):
 
     def _cells(self, trial: int) -> tuple[Cell, ...]:
         name, values, reached = self._ranked[trial]
-        told = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
-        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", told
+        settings = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
+        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", settings
 
     def action_setting(self, step: int) -> None:
         self._at += step
