@@ -229,6 +229,6 @@ def depth_notes(assumed: Mapping[str, Sequence[int]], total: int) -> list[str]:
         taken = "0 to 1" if bits == UNIT else f"{bits} bits"
         notes.append(
             f"{count(pictures, 'image')} of {total} have {values} values and declare no range: read as {taken}, "
-            "which holds the largest value of all of them."
+            "the smallest range that contains all of their values."
         )
     return notes

@@ -42,10 +42,10 @@ def reduce_depth(image: Pillow.Image, least: Mapping[str, int]) -> tuple[Pillow.
 
     values, kind = np.asarray(image), image.mode[0]
     if values.size == 0 or not np.isfinite(values).all():
-        raise Undecodable("values that are not numbers")
+        raise Undecodable("NaN or infinite values")
     lowest, largest = float(values.min()), float(values.max())
     if lowest < 0:
-        raise Undecodable(f"negative values ({lowest:g} to {largest:g}), whose range is not known")
+        raise Undecodable(f"negative values ({lowest:g} to {largest:g}), whose range is unknown")
     depth, assumed = _declared_bits(image, largest), None
     if depth is None:
         depth = max(_depth_for(largest, kind == "F"), least.get(kind, UNIT))
@@ -78,7 +78,7 @@ def _depth_for(largest: float, floating: bool) -> int:
         return UNIT
     depth = next((depth for depth in DEPTHS if largest < 2**depth), None)
     if depth is None:
-        raise Undecodable(f"values up to {largest:g}, whose range is not known")
+        raise Undecodable(f"values up to {largest:g}, whose range is unknown")
     return depth
 
 

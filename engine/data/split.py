@@ -204,8 +204,8 @@ def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
     said = []
     if max(len({split.images[image].identity for image in trial.gallery}) for trial in split.trials) < 2:
         said.append(
-            "The gallery holds 1 test identity: every rank is right by construction, so the results mean nothing. Add "
-            "test identities."
+            "The gallery contains 1 test identity: every rank is correct by construction, so the results mean nothing. "
+            "Add test identities."
         )
     if split.format == "prepared" and (config.gallery, split.gallery) == ("all", "own"):
         said.append(f"The tree has no merged gallery (gallery0_all): {split.subset} is ranked against its own.")

@@ -130,7 +130,7 @@ def _tag(config: ModelConfig) -> str | None:
         return None
     if is_start(config.pretrained):
         if config.name != START_MODEL:
-            text = f"The start on synthetic hands is of {START_MODEL}, not of {config.name}: leave out the model."
+            text = f"The weights 'synthetic' belong to {START_MODEL}, not to {config.name}: leave out the model."
             raise UserError(text, "model.name")
         return None
     if config.name.startswith((ON_HUB, TIMM)):

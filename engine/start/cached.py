@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import IO
 
 from engine.contract.errors import UserError
-from engine.contract.start import SYNTHETIC, StartRecipe, start_folder, start_key, start_recipe
+from engine.contract.start import SYNTHETIC, StartRecipe, start_folder, start_key, start_name, start_recipe
 from engine.machine.device import Device
 from engine.start.hands import draw_hands
 from engine.start.pretraining import pretrain
 from engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
-DRAWING = "Drawing synthetic hands for the start, once"
-TRAINING = "Training the start on synthetic hands, once"
-WAITING = "Another run is training the start on synthetic hands: waiting for it."
+DRAWING = "Generating synthetic hands for the initial weights, once"
+TRAINING = "Training the initial weights on synthetic hands, once"
+WAITING = "Another run is training the initial weights on synthetic hands: waiting for it."
 TELL_EVERY = 10.0  # seconds
 LOOK_EVERY = 0.5  # seconds between looks at the lock
 
@@ -43,7 +43,7 @@ def ensure_start(pretrained: str, cache: Path, device: Device, tell: Tell, stopp
         return folder
     if key != start_key(recipe):
         raise UserError(
-            f"The start {SYNTHETIC}:{key} is not in {folder.parent}, and this version trains {start_key(recipe)}: "
+            f"The weights {SYNTHETIC}:{key} are not in {folder.parent}, and this version trains {start_name(recipe)}: "
             f"use {SYNTHETIC}.",
             "model.pretrained",
         )
@@ -55,7 +55,7 @@ def ensure_start(pretrained: str, cache: Path, device: Device, tell: Tell, stopp
                 _make(folder, recipe, device, tell, stopped)
     except OSError as error:
         raise UserError(
-            f"The start cannot be stored in {folder.parent} ({error.strerror or error}). "
+            f"The initial weights cannot be stored in {folder.parent} ({error.strerror or error}). "
             "Set another folder with HANDREID_CACHE."
         ) from error
     return folder

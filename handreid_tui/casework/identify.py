@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.contract.errors import UserError
 from engine.contract.run_files import FEATURES
+from engine.data.wording import count
 from engine.search.open_set import modelled_threshold, threshold_at
 from handreid_tui.casework import case as case_file
 from handreid_tui.casework import log
@@ -226,25 +227,26 @@ def _notes(
 ) -> list[str]:
     found = []
     if len(photos.files) < len(request.photos):
-        found.append(f"{len(request.photos) - len(photos.files)} photos were given twice and taken once.")
+        again = len(request.photos) - len(photos.files)
+        found.append(f"{count(again, 'photo')} given more than once: each photo is used once.")
     same = [each for each in gallery.not_searched if each.sha256 in {photo.sha256 for photo in photos.files}]
     found += [f"{each.path} is the same file as a photo: that reference was left out." for each in same]
     near = np.flatnonzero((features @ photos.features.T).max(axis=1) > NEAR_DUPLICATE)
     for row in near[:20].tolist():
         found.append(
-            f"{gallery.searched[row].path} is a near-duplicate of a photo? Their cosine is above {NEAR_DUPLICATE}."
+            f"{gallery.searched[row].path} may be a near-duplicate of a photo: their cosine is above {NEAR_DUPLICATE}."
         )
     if others := [each for each in gallery.not_searched if each not in same]:
         first = others[0]
-        found.append(f"{len(others)} references were not searched, the first is {first.path} ({first.why_not}).")
+        found.append(f"{count(len(others), 'reference')} not searched, first {first.path} ({first.why_not}).")
     if unsearched := {each.person for each in gallery.references} - set(enrolled.people):
-        found.append(
-            f"{len(unsearched)} people have no image that could be searched: {', '.join(sorted(unsearched)[:5])}."
-        )
+        people = count(len(unsearched), "person", "people")
+        found.append(f"{people} without a searchable image: {', '.join(sorted(unsearched)[:5])}.")
     if gallery.ignored:
-        found.append(f"{gallery.ignored} files, links or folders of the gallery belong to no person.")
+        ignored = count(gallery.ignored, "file, link or folder", "files, links or folders")
+        found.append(f"{ignored} in the gallery without a person.")
     if len(enrolled.people) == 1:
-        found.append("The gallery has one person: there is no ranking.")
+        found.append("The gallery contains one person only: there is no ranking.")
     return found
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.data.wording import count
 from engine.search.open_set import false_positive_rate, modelled_false_positive_rate, people_without
 from engine.search.searches import ROUNDING, Searches
 from handreid_tui.casework.search import Features, Hit
@@ -114,8 +115,9 @@ def reasons_against(
     """
     c = source.calibration
     checks = (
-        c.weights != weights and "the calibration is of another model",
-        c.people < LEAST_PEOPLE and f"the calibration has {c.people} people, and an LR takes {LEAST_PEOPLE}",
+        c.weights != weights and "the calibration belongs to another model",
+        c.people < LEAST_PEOPLE
+        and f"the calibration has {c.people} people, and an LR requires at least {LEAST_PEOPLE}",
         _overlap(c, hashes, people),
         _trained(c),
         *misfits(source, aspect, photos),
@@ -134,31 +136,32 @@ def _overlap(c: Calibration, hashes: set[str], people: set[str]) -> str:
     known, images = set(c.person_hashes), set(c.image_hashes)
     shared = sorted(name for name in people if hash_person(name) in known)
     if shared:
-        return f"{len(shared)} people of the gallery are in the calibration by name, the first is {shared[0]}"
+        number = count(len(shared), "person", "people")
+        return f"the calibration includes {number} of the gallery by name, first {shared[0]}"
     if both := len(images & hashes):
-        return f"{both} images of the case are in the calibration"
+        return f"the calibration includes {count(both, 'image')} of the case"
     return ""
 
 
 def _trained(c: Calibration) -> str:
     if c.trained_people:
-        return f"{len(c.trained_people)} people of the calibration were trained on"
+        return f"the run was trained on {count(len(c.trained_people), 'person', 'people')} of the calibration"
     if c.trained_people is None and c.evaluation != run_files.EVALUATION:
-        return "whether people of the calibration were trained on is not known: the training data are not available"
+        return "it is unknown whether people of the calibration were trained on: the training data are not available"
     return ""
 
 
 def _other_aspect(calibrated: str, aspect: str) -> str:
     given = f"the photos are {aspect}" if aspect else "no --aspect was given for the photos"
-    return f"the calibration is of {calibrated}, and {given}"
+    return f"the calibration is for {calibrated}, and {given}"
 
 
 def _unlike(source: Source, photos: Features) -> str:
     if source.evaluation is None:
-        return "whether the photos are like those of the calibration cannot be checked: its features are not available"
+        return "the photos cannot be compared with those of the calibration: its features are not available"
     material, c = material_of(source.evaluation), source.calibration
     if photos.shape[1] != material.features.shape[1]:
-        return "the features of the calibration are of another model"
+        return "the features of the calibration belong to another model"
     nobody = np.full(len(photos), -1, dtype=np.int64)
     near = nearness(photos.astype(np.float64), nobody, material.features, material.people.person)
     outside = (near < c.typical_low) | (near > c.typical_high)
@@ -166,7 +169,7 @@ def _unlike(source: Source, photos: Features) -> str:
         return ""
     first = float(near[outside][0])
     return (
-        f"{int(outside.sum())} of {len(near)} photos are unlike those of the calibration (mean of the 10 highest "
+        f"{int(outside.sum())} of {len(near)} photos unlike those of the calibration (mean of the 10 highest "
         f"cosines {first:.3f}, theirs {c.typical_low:.3f} to {c.typical_high:.3f})"
     )
 

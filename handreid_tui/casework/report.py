@@ -14,8 +14,8 @@ from engine.data.decode import Undecodable, read_picture
 from handreid_tui.casework.case import Case, CaseImage
 
 LEAD = (
-    "An investigative lead. Compare by eye before anything follows. Best of {people} searched: the LR does not account "
-    "for the search. Relatives were not in the calibration."
+    "An investigative lead: verify by eye before acting on it. Best of {people} searched: the LR does not account "
+    "for the search. The calibration includes no relatives."
 )
 SIDE = 224  # pixels of a thumbnail
 SHOWN = 3  # references of a candidate

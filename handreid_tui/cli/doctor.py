@@ -63,7 +63,7 @@ def _torch() -> list[Check]:
         said = getattr(error, "stderr", None) or str(error)
         return [Check("torch", False, f"torch and open_clip cannot be imported: {said.strip().splitlines()[-1]}")]
     gpus = ", ".join(found["gpus"])
-    fast = "bfloat16 is fast on this CPU" if found["bfloat16"] else "this CPU computes in float32"
+    fast = "bfloat16 is fast on this CPU" if found["bfloat16"] else "this CPU trains in float32"
     return [
         Check("torch", True, found["torch"]),
         Check("open_clip", True, found["open_clip"]),

@@ -35,4 +35,6 @@ def show_fusion(places: Places, names: list[str], as_json: bool) -> None:
         table.add_row(printable(name), weight, percent(validation), *values)
     out = stdout()
     out.print(table)
-    out.print("Weights of the scores, each divided by its spread, chosen by validation mAP; no test image took part.")
+    out.print(
+        "Weights of the scores, each divided by its standard deviation; chosen by validation mAP, without test images."
+    )

@@ -202,7 +202,7 @@ def _start_to_train(configs: list[RunConfig]) -> list[str]:
     keys = {config.model.pretrained.partition(":")[2] for config in configs if is_start(config.model.pretrained)}
     if all(start_folder(cache_folder(), key).is_dir() for key in keys):
         return []
-    return [f"The start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
+    return [f"The weights 'synthetic' are trained first, once: about {MINUTES} minutes on two cores."]
 
 
 def _named(config: RunConfig, split: Split) -> RunConfig:

@@ -232,7 +232,7 @@ def _check_method(asked: SweepRequest) -> None:
     if asked.method == "bayes":
         check_installed("--method bayes")
         if asked.slurm:
-            raise UserError("--method bayes proposes one point at a time: on Slurm use --method quasi.")
+            raise UserError("--method bayes needs the keeper, which does not run on Slurm: use --method quasi.")
     fixed = {"train.epochs", "evaluation.every"} & {one.key for one in asked.over}
     if asked.prune and fixed:
         raise UserError(f"--prune compares trials at the same epoch: {min(fixed)} cannot be varied with it.")

@@ -104,7 +104,7 @@ def test_the_second_stage_moves_the_encoder_and_keeps_the_texts(hands: Path, tmp
     assert not [name for name, value in before.items() if torch.equal(value, after[name])]
     assert not [name for name in after if "token" in name or name.startswith(("transformer", "text"))]
     said = export(tmp_path / "run", tmp_path / "exported")
-    assert said == "What clip_reid learned of texts is left out, as only its training uses it."
+    assert said == "The texts learned by clip_reid are left out: only training uses them."
     exported = load_file(tmp_path / "exported" / "open_clip_model.safetensors")
     assert all(torch.equal(exported[name], value) for name, value in after.items() if name.startswith("visual."))
     assert sum(value.numel() for name, value in exported.items() if not name.startswith("visual.")) < 100_000
@@ -221,7 +221,7 @@ def test_a_loss_of_the_first_stage_that_is_no_number_is_named(
         return torch.full((len(setup.train), setup.model.dims[-1]), torch.nan)
 
     monkeypatch.setattr(prompt_learning, "image_features", spoilt)
-    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is not a number at step 0") as caught:
+    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is NaN or infinite at step 0") as caught:
         train_in(tmp_path / "run", small_config("clip_reid", hands))
     later = explain(LossNotFinite(3, caught.value.term, caught.value.rate), small_config("clip_reid", hands))
     assert later.setting == "prompts.lr"

@@ -67,7 +67,7 @@ async def test_a_stop_says_that_a_waiting_run_only_leaves_the_queue(tmp_path):
         await shows(pilot, "Stop run 2 ce_triplet s1? It is removed from the queue")
         assert "writes a checkpoint" not in text_of(app)
         await pilot.press("escape", "j", "s")
-        await shows(pilot, "Stop run 1 ce s0? It finishes its step")
+        await shows(pilot, "Stop run 1 ce s0? It finishes the current step")
         await pilot.press("escape", "space", "k", "space", "s")
         await shows(pilot, "Each running one", "is removed from the queue")
 

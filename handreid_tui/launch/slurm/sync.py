@@ -35,20 +35,20 @@ SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}
 
 WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task, {see} names what it printed
-    "CANCELLED": ("stopped", "Its Slurm job {job} was cancelled from outside."),
-    "DEADLINE": ("stopped", "Slurm ended its job {job} at its deadline."),
-    "PREEMPTED": ("stopped", "Slurm preempted its job {job} and does not requeue it."),
-    "REVOKED": ("stopped", "Slurm revoked its job {job}."),
-    "COMPLETED": ("failed", "Its Slurm job {job} ended without training{see}."),
-    "FAILED": ("failed", "Its Slurm job {job} failed outside the training{see}."),
-    "TIMEOUT": ("failed", "Slurm ended its job {job} at the time limit, before a checkpoint could be written."),
-    "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} used more memory than it had requested; see --mem of sbatch."),
-    "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
-    "BOOT_FAIL": ("failed", "The node of its Slurm job {job} did not start."),
-    "": ("failed", "Slurm no longer knows its job {job}, and the job wrote no result."),
-    "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
+    "CANCELLED": ("stopped", "Slurm job {job} was cancelled from outside."),
+    "DEADLINE": ("stopped", "Slurm ended job {job} at its deadline."),
+    "PREEMPTED": ("stopped", "Slurm preempted job {job} and does not requeue it."),
+    "REVOKED": ("stopped", "Slurm revoked job {job}."),
+    "COMPLETED": ("failed", "Slurm job {job} ended without training{see}."),
+    "FAILED": ("failed", "Slurm job {job} failed outside the training{see}."),
+    "TIMEOUT": ("failed", "Slurm ended job {job} at the time limit, before a checkpoint could be written."),
+    "OUT_OF_MEMORY": ("failed", "Slurm job {job} used more memory than it had requested; see --mem of sbatch."),
+    "NODE_FAIL": ("failed", "The node of Slurm job {job} failed."),
+    "BOOT_FAIL": ("failed", "The node of Slurm job {job} did not start."),
+    "": ("failed", "Slurm no longer lists job {job}, and the job wrote no result."),
+    "GONE": ("stopped", "Slurm job {job} was cancelled from outside."),
 }
-GONE_WITH_A_WORD = "Its Slurm job {job} ended before it began to train, or was cancelled{see}."
+GONE_WITH_OUTPUT = "Slurm job {job} ended before it began to train, or was cancelled{see}."
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _end(path: Path, task: SlurmTask, state: str) -> bool:
     see = _see(path, task)
     status, why = OVER[state]
     if state == "GONE" and see:
-        why = GONE_WITH_A_WORD
+        why = GONE_WITH_OUTPUT
     try:
         with queue.owned(path):
             if not observe(path).final and _is_of(path, task):

@@ -57,7 +57,7 @@ class Edits:
             if text is not None and text != common:
                 self._write_note(runs, text)
 
-        hint = "the notes differ: your text replaces them" if len({run.note for run in runs}) > 1 else ""
+        hint = "the notes differ; your text replaces all of them" if len({run.note for run in runs}) > 1 else ""
         self._page.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
 
     def note_in_editor(self, runs: Sequence[RunRow]) -> None:
@@ -106,10 +106,8 @@ class Edits:
                 self._actions.do(lambda: self._trash(runs))
 
         question = (
-            f"Delete {run_text.names(runs)} with checkpoints, events and results? The trash keeps it for 30 days."
+            f"Delete {run_text.names(runs)} with checkpoints and results? The trash keeps everything for 30 days."
         )
-        if len(runs) > 1:
-            question = question.replace("keeps it", "keeps them")
         question = "\n\n".join([question, *(each.sentence for each in dependents(run.path for run in runs))])
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 
