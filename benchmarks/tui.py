@@ -111,7 +111,7 @@ def first_frame(command: list[str], folder: Path, mark: bytes, environment: dict
         os.close(terminal)
 
 
-def compare_first_frames(folder: Path, leet: str | None, repeats: int = 7) -> None:
+def compare_first_frames(folder: Path, leet: str | None, repeats: int = 10) -> None:
     small, large = folder / "empty", folder / "thousand"
     small.mkdir()
     large.mkdir()

@@ -21,28 +21,30 @@ from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import LossNotFinite, UserError, is_full
 from engine.contract.events import EndReason, EventWriter, RunEnded, dumps
 
-LATER_STEP = "Lower the learning rate, or the weight of the term."
-FIRST_STEP = "Check its options, or train in float32."
+LATER_STEP = "Lower the learning rate or the weight of the term."
+FIRST_STEP = "Check the options of the term, or train in float32."
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine", description="Train one run of handreid.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("train", help="train the run in RUN_DIR, or continue it from its checkpoint")
+    command = commands.add_parser("train", help="train the run in RUN_DIR, or resume it from its checkpoint")
     command.add_argument("run", type=Path, metavar="RUN_DIR")
-    command = commands.add_parser("evaluate", help="score the run in RUN_DIR on another data set")
+    command = commands.add_parser("evaluate", help="evaluate the run in RUN_DIR on another data set")
     command.add_argument("run", type=Path, metavar="RUN_DIR")
     command.add_argument("data", metavar="JSON", help="the data part of a configuration")
     command = commands.add_parser("export", help="write the encoder of the run in RUN_DIR for open_clip")
     command.add_argument("run", type=Path, metavar="RUN_DIR")
     command.add_argument("folder", type=Path, metavar="FOLDER")
-    command = commands.add_parser("embed", help="features of image files by the run in RUN_DIR; no file is cached")
+    command = commands.add_parser(
+        "embed", help="write features of image files, computed by the run in RUN_DIR; nothing is cached"
+    )
     command.add_argument("run", type=Path, metavar="RUN_DIR")
     command.add_argument("images", type=Path, metavar="LIST.json")
     command.add_argument("folder", type=Path, metavar="OUT")
     command = commands.add_parser("fuse", help="combine the scores of runs; evaluation and events go into OUT")
     command.add_argument("folder", type=Path, metavar="OUT")
-    command.add_argument("about", metavar="JSON", help="`combo` and `runs`: what the summary tells of each member")
+    command.add_argument("about", metavar="JSON", help="`combo` and `runs`: what the summary records of each member")
     command.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
     chosen = parser.parse_args(arguments)
     faulthandler.enable()
@@ -76,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not is_full(error):
             raise
-        print("Error: The disk is full, or the limit on the size of files is reached: make room.", file=sys.stderr)
+        print("Error: The disk is full, or the file size limit was reached: free some space.", file=sys.stderr)
         return 2
 
 
@@ -119,9 +121,9 @@ def explain(error: Exception, config: RunConfig) -> EndReason:
         kind = "out_of_memory"
         shape = f"{train.ids_per_batch} identities x {train.images_per_id} images"
         way_out, setting = _what_would_fit(config)
-        message = f"out of GPU memory at batch {batch} ({shape}). {way_out}"
+        message = f"out of GPU memory with a batch of {batch} ({shape}). {way_out}"
     elif is_full(error):
-        kind, message = "disk", "The disk is full: make room, then `handreid resume` the run."
+        kind, message = "disk", "The disk is full: free some space, then resume the run with `handreid resume`."
     else:
         kind, message = "error", f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
@@ -135,7 +137,7 @@ def _what_would_fit(config: RunConfig) -> tuple[str, str]:
         return f"Half of it should fit: {max(2, train.ids_per_batch // 2)} identities.", "train.ids_per_batch"
     if train.images_per_id > 2:
         return f"Half of it should fit: {max(2, train.images_per_id // 2)} images of each.", "train.images_per_id"
-    return "That is the smallest batch: choose a GPU with more free memory, or a smaller model.", "model.name"
+    return "That is the smallest batch: use a GPU with more free memory, or a smaller model.", "model.name"
 
 
 if __name__ == "__main__":

@@ -39,5 +39,13 @@ def test_helps_are_in_plain_technical_english(command: Callable[..., None]) -> N
     assert ruled_out_in("\n".join([command.__doc__ or "", *helps])) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(r"`(handreid [^`\n]+)`", text)
+    named = {name for part in code for name in re.findall(r"(?:^|[\s/])handreid ([a-z]+)", part)}
+    assert named <= {name.split()[0] for group in GROUPS.values() for name in group}
+
+
 def test_the_check_finds_a_phrase_over_two_lines() -> None:
     assert ruled_out_in("It trains on drawn\n  hands and goes\non.") != []

@@ -57,20 +57,20 @@ COMBOS: dict[str, Combo] = {
     ),
     "clip_reid": Combo(
         "CLIP-ReID",
-        "Two stages: learns a text for each identity, then the encoder against these texts.",
+        "Two stages: learns a text for each identity, then trains the encoder against these texts.",
         {"ce": 0.5, "triplet": 2.0, "i2t": 1.0},  # the sum over two features of 0.25 CE + triplet
         cost="Two stages; the text tower in the first.",
     ),
     "clip_handid": Combo(
         "CLIP-HandID",
-        "Reads a word from each image, and learns the encoder against texts with that word.",
+        "Maps each image to a word, and trains the encoder against texts that contain it.",
         {"ce": 2.0, "inversion": 1.0},  # the sum of two CEs
         recipe=CLIP_HANDID_RECIPE,
         cost="One stage; the text tower in every step.",
     ),
     "mba_net": Combo(
         "MBA-Net",
-        "Attention over places and over channels, in branches beside the global feature.",
+        "Spatial and channel attention, in branches beside the global feature.",
         {"ce": 3.0},  # times the mean over three features: their sum
         settings={"model.branches": "mba"},
         cost="One stage; two copies of the encoder's last stage, with attention, beside it.",

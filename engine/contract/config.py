@@ -52,14 +52,14 @@ class DataConfig(Section):
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of every random choice of the split")
     trials: int = Field(10, ge=1, le=100, description="random galleries that the final report averages over")
     division: Literal["published", "drawn"] = Field(
-        "published", description="training and test people: the published threshold, or drawn by the split seed"
+        "published", description="training and test people: the published division, or drawn by the split seed"
     )
     validation: Literal["images", "identities"] = Field(
         "images",
-        description="images: one of each trained identity, as published. identities: a fold of held-out people",
+        description="images: one of each training identity, as published. identities: a fold of held-out people",
     )
-    folds: int = Field(4, ge=2, le=100, description="parts of the training people, where validation is by identities")
-    fold: int = Field(0, ge=0, le=99, description="the part that is held out, from 0")
+    folds: int = Field(4, ge=2, le=100, description="folds of the training people, if validation is by identities")
+    fold: int = Field(0, ge=0, le=99, description="the fold that is held out, from 0")
 
     @field_validator("identity_pattern")
     @classmethod
@@ -69,9 +69,9 @@ class DataConfig(Section):
         try:
             compiled = re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"this is no regular expression ({error})") from None
+            raise ValueError(f"it is not a regular expression ({error})") from None
         if compiled.groups != 1 and "identity" not in compiled.groupindex:
-            raise ValueError("it needs one group, such as ^([0-9]+)_, or one called identity")
+            raise ValueError("it needs one group, such as ^([0-9]+)_, or a group named identity")
         return pattern
 
     @model_validator(mode="after")
@@ -86,7 +86,9 @@ class ModelConfig(Section):
     pretrained: str = Field(
         "openai", description="tag of open_clip, weights file, run directory, `synthetic`, or `none`"
     )
-    image_size: int | None = Field(None, ge=16, le=1024, description="pixels a side; empty: the encoder's own")
+    image_size: int | None = Field(
+        None, ge=16, le=1024, description="pixels per side; empty: the encoder's native size"
+    )
     branches: Literal["none", "mba", "parts"] = Field(
         "none", description="mba: the spatial and channel branches of MBA-Net; parts: feature maps by place"
     )
@@ -109,7 +111,7 @@ class TrainConfig(Section):
     milestones: list[NotNegative] = Field([30, 50], description="epochs at which `step` decays")
     decay: Fraction = Field(0.1, description="factor of each step decay")
     freeze: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        [], description="encoder weights that stay as they are: all-but-last-N (blocks), or names with *"
+        [], description="encoder weights that are not trained: all-but-last-N (blocks), or names with *"
     )
     layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate from each block to the one before it")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are evaluated; 0: none")
@@ -117,7 +119,9 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
     compile: bool = Field(False, description="compile the encoder with torch.compile")
     deterministic: bool = Field(False, description="deterministic algorithms on a GPU (slower)")
-    checkpoint_every: Positive = Field(60.0, description="seconds between checkpoints; the first is after an epoch")
+    checkpoint_every: Positive = Field(
+        60.0, description="seconds between checkpoints; the first is written after one epoch"
+    )
 
 
 class PromptConfig(Section):
@@ -145,8 +149,10 @@ class EvaluationConfig(Section):
     feature: Literal["before", "after"] = Field("before", description="feature before or after the BN neck")
     flip: bool = Field(False, description="add the feature of the mirrored image")
     every: int = Field(1, ge=1, description="epochs between validations")
-    rerank: bool = Field(False, description="k-reciprocal re-ranking of the test; such runs are compared apart")
-    test: bool = Field(True, description="evaluate on the test people; false: never read them, as a trial of a search")
+    rerank: bool = Field(False, description="k-reciprocal re-ranking of the test; such runs have a table of their own")
+    test: bool = Field(
+        True, description="evaluate on the test people; false: do not read them, as in trials of a sweep"
+    )
 
 
 class RunConfig(Section):
@@ -169,7 +175,7 @@ class RunConfig(Section):
     @classmethod
     def _plain_name(cls, name: str) -> str:
         if not name or len(name) > 200 or not all(c.isalnum() or c in "_+-:.()=, " for c in name):
-            raise ValueError("a combination's name holds letters, digits and _ + - : . only")
+            raise ValueError("a combination's name may contain letters, digits and _ + - : . only")
         return name
 
     @field_validator("loss")
@@ -202,7 +208,7 @@ def resolve(combo: str, seed: int = 0, own: dict[str, Combo] | None = None, /, *
     Raises UserError, in one sentence, on an unknown combo or key or a value out of range.
     """
     if given := settings.keys() & {"combo", "seed", "version"}:
-        raise UserError(f"{min(given)!r} cannot be set like other settings: use its own option.")
+        raise UserError(f"{min(given)!r} cannot be set like other settings: use the option for it.")
     combo = combo_name(combo, own)
     found = find_combo(combo, own)
     settings = {setting_name(key): value for key, value in settings.items()}
@@ -292,7 +298,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"A setting is KEY=VALUE, but got {text!r}.")
+        raise UserError(f"A setting is written KEY=VALUE, but got {text!r}.")
     known, key = setting_keys(), setting_name(key)
     if key not in known and not key.startswith("loss."):
         near = difflib.get_close_matches(key, known, n=1)

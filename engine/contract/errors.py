@@ -31,5 +31,5 @@ class LossNotFinite(Exception):
     """A loss became NaN or infinite: training cannot continue. `rate`: the setting of the learning rate in use."""
 
     def __init__(self, step: int, term: str, rate: str = "train.lr") -> None:
-        super().__init__(f"the loss {term!r} is not a number at step {step}")
+        super().__init__(f"the loss {term!r} is NaN or infinite at step {step}")
         self.step, self.term, self.rate = step, term, rate

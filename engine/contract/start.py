@@ -19,7 +19,7 @@ from engine.contract.errors import UserError
 SYNTHETIC = "synthetic"
 START_MODEL = "handreid-small"
 OVERRIDE = "HANDREID_START"  # fields of the recipe as JSON, such as {"steps": [200, 50]}
-OFFER = f"use the weights {SYNTHETIC!r} of {START_MODEL}, which is trained here on synthetic hands"
+OFFER = f"use the weights {SYNTHETIC!r} of {START_MODEL}, which are trained on synthetic hands"
 MINUTES = 10  # that the training takes on two cores
 
 ENGINE = Path(__file__).parents[1]
@@ -62,9 +62,11 @@ def start_recipe() -> StartRecipe:
     try:
         recipe = StartRecipe.of(json.loads(text) if text else {})
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{OVERRIDE} does not hold fields of a recipe as JSON ({error}).") from None
+        raise UserError(f"{OVERRIDE} must be a JSON object with fields of the recipe ({error}).") from None
     if len(recipe.sizes) != len(recipe.steps) or recipe.ids_per_batch > recipe.identities:
-        raise UserError(f"{OVERRIDE}: the recipe needs as many sizes as steps, and identities for a batch.")
+        raise UserError(
+            f"{OVERRIDE}: sizes and steps must have equal lengths, and ids_per_batch at most the number of identities."
+        )
     return recipe
 
 

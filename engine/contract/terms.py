@@ -64,16 +64,16 @@ WEIGHT = "factor in the total loss"
 class Term:
     """One loss: its name in the field, what it does to the embedding, and everything that the trainer must know of it.
 
-    - `side`: the feature that it looks at, before or after the BN neck. Terms that classify look after it, terms that
-      compare features before it (Luo et al. 2019, section 3.6: the two kinds pull one feature in different directions).
+    - `side`: the feature that it uses, before or after the BN neck. Terms that classify use the feature after it, terms
+      that compare features the one before it (Luo et al. 2019, section 3.6: they pull a feature in different ways).
     - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
     - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
       depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
-    - `texts`: for a term that compares images with texts, whether a first stage has learnt a text for each identity
-      (`learnt`) or each image is given one of its own (`inverted`). It looks at one feature alone, the last of the
-      encoder, which shares its space with the texts.
+    - `texts`: for a term that compares images with texts, whether a first stage learns a text for each identity
+      (`learnt`) or each image has a text of its own (`inverted`). It uses one feature only, the last of the encoder,
+      which shares its space with the texts.
     - `watches`: what it measures beside its loss, by name; each streams as the curve `term/TERM/NAME`.
-    - `aliases`: other words of the field for it.
+    - `aliases`: other names of the field for it.
     - `code`: the file of `engine/losses` with the formula.
     """
 
@@ -103,7 +103,7 @@ class Term:
 
 
 WEIGHT_BESIDE_OTHERS = Option(1.0, WEIGHT, tune=Range(0.1, 3.0, log=True))
-SCALE = Option(30.0, "length of the features, s", open_low=True, tune=Range(15.0, 240.0, log=True))
+SCALE = Option(30.0, "scale of the cosines, s", open_low=True, tune=Range(15.0, 240.0, log=True))
 TEXT_SCALE = Option(0.0, "factor s on the cosine of image and text; 0: their dot product")
 
 TERMS: dict[str, Term] = {
@@ -123,7 +123,7 @@ TERMS: dict[str, Term] = {
     ),
     "triplet": Term(
         title="Triplet",
-        does="Brings images of one identity closer to each other than to any other identity.",
+        does="Brings images of one identity closer to each other than to those of any other identity.",
         formula="mean over anchors of max(0, m + hardest positive - hardest negative distance)",
         source="Hermans et al. 2017, section 2 (batch hard)",
         code="triplet.py",
@@ -139,8 +139,8 @@ TERMS: dict[str, Term] = {
     ),
     "center": Term(
         title="Center",
-        does="Pulls images of each identity towards a learned center: compact clusters.",
-        formula="½ mean ‖x - c_y‖², the centers with an SGD of their own",
+        does="Pulls images of each identity towards a learned center, for compact clusters.",
+        formula="½ mean ‖x - c_y‖²; the centers have their own SGD",
         source="Wen et al. 2016, section 3",
         code="center.py",
         side="before",
@@ -150,7 +150,7 @@ TERMS: dict[str, Term] = {
     ),
     "arcface": Term(
         title="ArcFace",
-        does="Classifies by angle and demands an angular margin between identities.",
+        does="Classifies by angle, with an angular margin between identities.",
         formula="cross-entropy of s·cos(θ_y + m) against s·cos θ_j",
         source="Deng et al. 2019, section 3",
         code="arcface.py",
@@ -162,7 +162,7 @@ TERMS: dict[str, Term] = {
     ),
     "cosface": Term(
         title="CosFace",
-        does="Classifies by angle and demands a margin between cosines.",
+        does="Classifies by angle, with a margin between cosines.",
         formula="cross-entropy of s·(cos θ_y - m) against s·cos θ_j",
         source="Wang et al. 2018, section 3",
         code="cosface.py",
@@ -179,23 +179,27 @@ TERMS: dict[str, Term] = {
         options={"margin": Option(0.2, "squared distance between positive and negative", tune=Range(0.05, 0.6))},
         weight=WEIGHT_BESIDE_OTHERS,
         needs_pairs=True,
-        watches={"active": "positive pairs that have a semi-hard negative"},
+        watches={"active": "share of positive pairs with a semi-hard negative"},
         aliases=("semi_hard", "semi_hard_triplet"),
     ),
     "supcon": Term(
         title="SupCon",
-        does="Contrasts all images of one identity with all the others of the batch.",
+        does="Contrasts all images of one identity with all others in the batch.",
         formula="mean over anchors i and positives p of -log(exp(z_i z_p / t) / Σ_a exp(z_i z_a / t))",
         source="Khosla et al. 2020, section 3, equation 2",
         code="supcon.py",
         side="before",
-        options={"temperature": Option(0.1, "divides the cosines, t", open_low=True, tune=Range(0.02, 0.5, log=True))},
+        options={
+            "temperature": Option(
+                0.1, "temperature t, by which the cosines are divided", open_low=True, tune=Range(0.02, 0.5, log=True)
+            )
+        },
         weight=WEIGHT_BESIDE_OTHERS,
         needs_pairs=True,
     ),
     "circle": Term(
         title="Circle",
-        does="Weights each pair by the distance of its similarity from the optimum.",
+        does="Weights each pair by how far its similarity is from the optimum.",
         formula="log(1 + Σ_n exp(g a_n (s_n - m)) Σ_p exp(-g a_p (s_p - 1 + m)))",
         source="Sun et al. 2020, section 3",
         code="circle.py",
@@ -209,7 +213,7 @@ TERMS: dict[str, Term] = {
     ),
     "i2t": Term(
         title="Image-to-text",
-        does="Classifies each image by the texts of the identities, which a first stage has learnt.",
+        does="Classifies each image by the texts of the identities, learned in a first stage.",
         formula="cross-entropy of v·t_j over the texts t of all identities, smoothed",
         source="Li et al. 2023, CLIP-ReID, second stage",
         code="image_to_text.py",
@@ -224,13 +228,13 @@ TERMS: dict[str, Term] = {
     ),
     "inversion": Term(
         title="Inversion",
-        does="Describes each image by a word that is read from it, and contrasts images with these texts.",
+        does="Maps each image to a word (textual inversion) and contrasts images with texts that contain it.",
         formula="mean over i, j of one identity of -log softmax_j(v_i·t_j), and of the transpose",
         source="Baisa 2025, CLIP-HandID",
         code="inversion.py",
         side="before",
         options={
-            "dropout": Option(0.5, "in the network that reads the word", high=1.0, open_high=True),
+            "dropout": Option(0.5, "dropout of the inversion network", high=1.0, open_high=True),
             "scale": TEXT_SCALE,
         },
         weight=WEIGHT_BESIDE_OTHERS,
@@ -246,7 +250,7 @@ def plain_word(text: str) -> str:
 
 
 def find_term(text: str) -> str | None:
-    """The term that `text` names, by its own name or another word of the field; None where there is none."""
+    """The term that `text` names, by its own name or another name of the field; None where there is none."""
     if text in TERMS:
         return text
     word = plain_word(text)

@@ -36,8 +36,8 @@ def check_texts(combo: str, model: str, pretrained: str) -> None:
 def no_text_tower(source: str, combo: str) -> UserError:
     """What to say of weights without one."""
     return UserError(
-        f"{combo} compares images with texts, but {source} holds no text tower (runs keep none): start from a tag, or "
-        "from a file with the whole CLIP.",
+        f"{combo} compares images with texts, but {source} contains no text tower (runs do not keep theirs): "
+        "start from a tag, or from a file with the whole CLIP model.",
         "model.pretrained",
     )
 

@@ -186,8 +186,8 @@ def _decode_all(
         unfinished.replace(files.array)
         with files.thumbnails.open("wb") as file:
             np.save(file, small)
-        told = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
-        facts = {"bad": bad, "assumed": told, "size": to.size, "resizing": str(to), "decoder": VERSION}
+        depths = {kind: [bits, sum(k == kind for k, _ in assumed.values())] for kind, bits in sorted(least.items())}
+        facts = {"bad": bad, "assumed": depths, "size": to.size, "resizing": str(to), "decoder": VERSION}
         files.facts.write_text(json.dumps(facts))
         return facts
     finally:
@@ -229,6 +229,6 @@ def depth_notes(assumed: Mapping[str, Sequence[int]], total: int) -> list[str]:
         taken = "0 to 1" if bits == UNIT else f"{bits} bits"
         notes.append(
             f"{count(pictures, 'image')} of {total} have {values} values and declare no range: read as {taken}, "
-            "which holds the largest value of all of them."
+            "the smallest range that contains all of their values."
         )
     return notes

@@ -42,10 +42,10 @@ def reduce_depth(image: Pillow.Image, least: Mapping[str, int]) -> tuple[Pillow.
 
     values, kind = np.asarray(image), image.mode[0]
     if values.size == 0 or not np.isfinite(values).all():
-        raise Undecodable("values that are not numbers")
+        raise Undecodable("NaN or infinite values")
     lowest, largest = float(values.min()), float(values.max())
     if lowest < 0:
-        raise Undecodable(f"negative values ({lowest:g} to {largest:g}), whose range is not known")
+        raise Undecodable(f"negative values ({lowest:g} to {largest:g}), whose range is unknown")
     depth, assumed = _declared_bits(image, largest), None
     if depth is None:
         depth = max(_depth_for(largest, kind == "F"), least.get(kind, UNIT))
@@ -78,7 +78,7 @@ def _depth_for(largest: float, floating: bool) -> int:
         return UNIT
     depth = next((depth for depth in DEPTHS if largest < 2**depth), None)
     if depth is None:
-        raise Undecodable(f"values up to {largest:g}, whose range is not known")
+        raise Undecodable(f"values up to {largest:g}, whose range is unknown")
     return depth
 
 
@@ -97,11 +97,11 @@ def _upper_byte(values: np.ndarray[Any, Any], depth: int) -> np.ndarray[Any, Any
 
 def _declared_bits(image: Pillow.Image, largest: float) -> int | None:
     """The significant bits that a TIFF declares, None where it declares none or contradicts its own values."""
-    told = _tag(image, LARGEST_FLOAT if image.mode == "F" else LARGEST_SAMPLE)
-    if isinstance(told, (int, float)) and largest <= told:
-        if image.mode == "F" and told == 1:
+    declared = _tag(image, LARGEST_FLOAT if image.mode == "F" else LARGEST_SAMPLE)
+    if isinstance(declared, (int, float)) and largest <= declared:
+        if image.mode == "F" and declared == 1:
             return UNIT
-        if (bits := round(told).bit_length()) in DEPTHS and round(told) == 2**bits - 1 and bits < 16:
+        if (bits := round(declared).bit_length()) in DEPTHS and round(declared) == 2**bits - 1 and bits < 16:
             return bits
     stored = _tag(image, BITS_PER_SAMPLE)
     return stored if stored in (10, 12, 14) else None

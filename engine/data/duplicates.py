@@ -77,11 +77,11 @@ def copies(split: Split, thumbnails: NDArray[np.uint8] | None = None) -> list[st
             twice.append((one, other))
         else:
             mislabelled.append((one, other))
-    kind = "identical or nearly so" if thumbnails is not None else "byte-identical"
+    kind = "identical or nearly identical" if thumbnails is not None else "byte-identical"
     return [
-        *_sentence(across, split, kind, "of training and test are the same picture", "the results are too good"),
-        *_sentence(twice, split, kind, "of one test identity are the same picture", "its query finds its own copy"),
-        *_sentence(mislabelled, split, kind, "of different test identities are the same picture", "one label is wrong"),
+        *_sentence(across, split, kind, "across training and test", "results will be too good"),
+        *_sentence(twice, split, kind, "within one test identity", "a query finds its own copy"),
+        *_sentence(mislabelled, split, kind, "across test identities", "one label is wrong"),
     ]
 
 
@@ -89,7 +89,7 @@ def _sentence(pairs: list[tuple[int, int]], split: Split, kind: str, what: str, 
     if not pairs:
         return []
     first = " and ".join(split.images[place].path for place in pairs[0])
-    return [f"{count(len(pairs), 'pair')} of images {what} ({kind}): {why}. First {first}."]
+    return [f"{count(len(pairs), 'pair')} of duplicate images {what} ({kind}): {why}. First {first}."]
 
 
 def _grouped(places: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:

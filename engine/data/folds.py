@@ -31,7 +31,7 @@ def hold_out_people(images: Images, seed: int, folds: int, fold: int) -> tuple[I
     people = shuffled({person(image.identity) for image in images}, seed, "fold")
     if len(people) < folds:
         raise UserError(
-            f"{folds} folds need at least as many training people, but there are {len(people)}: use 2 folds.",
+            f"{folds} folds need at least as many training people, but there are {len(people)}: use fewer folds.",
             "data.folds",
         )
     held = set(people[fold::folds])

@@ -108,4 +108,4 @@ def _features_agree(model: ReIDModel, clip: Any) -> bool:
 def _texts_left_out(config: RunConfig) -> str:
     if not any(TERMS[term].texts for term in config.loss):
         return ""
-    return f"What {config.combo} learned of texts is left out, as only its training uses it."
+    return f"The texts learned by {config.combo} are left out: only training uses them."

@@ -24,7 +24,7 @@ def load_trained(run: Path) -> tuple[RunConfig, ReIDModel]:
     own = model.necks.state_dict()
     if necks.keys() != own.keys() or any(necks[name].shape != own[name].shape for name in own):
         raise UserError(
-            f"{run.name} was trained by an earlier version, in which {config.model.name} gave one feature twice: "
+            f"{run.name} was trained by an earlier version, in which {config.model.name} gave the same feature twice: "
             "train it again."
         )
     model.necks.load_state_dict(necks)

@@ -103,7 +103,7 @@ class Branches(nn.Module):
             if name.endswith(TABLES) and len(state[name]) != len(own[name]):
                 state[name] = resize_shifts(state[name], len(own[name]))
         if own.keys() != state.keys() or any(state[name].shape != own[name].shape for name in own):
-            raise UserError(f"{source} holds branches of another model: choose the model that they belong to.")
+            raise UserError(f"{source} contains branches of another model: choose the model that they belong to.")
         self.load_state_dict(state)
 
     def _remember(self, stage: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:

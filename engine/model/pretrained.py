@@ -34,7 +34,7 @@ def weights_file(source: Path) -> Path:
     """The file of weights in `source`. Raises UserError where there is none."""
     if found := find_weights(source):
         return found
-    raise UserError(f"{source} holds no weights: give a weights file or a run that has trained.")
+    raise UserError(f"{source} contains no weights: give a weights file or a run that has trained.")
 
 
 def check_finite(state: dict[str, Tensor], source: Path | str) -> None:
@@ -42,7 +42,7 @@ def check_finite(state: dict[str, Tensor], source: Path | str) -> None:
     bad = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise UserError(
-            f"{source} holds NaN or infinity in {len(bad)} of {len(state)} weights, the first is {bad[0]!r}: "
+            f"{source} contains NaN or infinity in {len(bad)} of {len(state)} weights, the first is {bad[0]!r}: "
             "the file is damaged, or the training that made it diverged. Use other weights."
         )
 
@@ -61,7 +61,7 @@ def find_tower(state: dict[str, Tensor], visual: nn.Module, source: Path) -> dic
     missing = [key for key in wanted if key not in best]
     if missing == ["proj"]:
         raise UserError(
-            f"{source} holds the image tower without its projection: save the whole CLIPModel, or "
+            f"{source} contains the image tower without its projection: save the whole CLIPModel, or "
             "CLIPVisionModelWithProjection instead of CLIPVisionModel."
         )
     if missing:

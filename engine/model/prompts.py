@@ -59,7 +59,8 @@ def templates_of(classes: Sequence[str], aspect: bool) -> tuple[list[str], list[
     aspects = [identity.split("/")[0] for identity in classes]
     if unknown := [identity for identity, each in zip(classes, aspects, strict=True) if each not in ASPECTS]:
         raise UserError(
-            f"The prompts cannot name an aspect: the data set does not say that of {unknown[0]}.", "prompts.aspect"
+            f"The prompts cannot name an aspect: the data set does not give the aspect of {unknown[0]}.",
+            "prompts.aspect",
         )
     used = sorted(set(aspects))
     return [_naming(each) for each in used], [used.index(each) for each in aspects]

@@ -88,7 +88,7 @@ def _read_legacy(file: Path) -> dict[str, Tensor]:
         return dict(_tensors(_load(file), "", 0))
     except Exception as error:  # see above
         known = isinstance(error, pickle.UnpicklingError) and re.search("Unsupported (global|class)", str(error))
-        what = "holds objects that are not tensors" if known else "is damaged, or not a weights file"
+        what = "contains objects that are not tensors" if known else "is damaged, or not a weights file"
         raise UserError(
             f"{file} {what}. Save its state dict alone, as safetensors or with `torch.save(model.state_dict(), ...)`."
         ) from None

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import IO
 
 from engine.contract.errors import UserError
-from engine.contract.start import SYNTHETIC, StartRecipe, start_folder, start_key, start_recipe
+from engine.contract.start import SYNTHETIC, StartRecipe, start_folder, start_key, start_name, start_recipe
 from engine.machine.device import Device
 from engine.start.hands import draw_hands
 from engine.start.pretraining import pretrain
 from engine.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
-DRAWING = "Drawing synthetic hands for the start, once"
-TRAINING = "Training the start on synthetic hands, once"
-WAITING = "Another run is training the start on synthetic hands: waiting for it."
+DRAWING = "Generating synthetic hands for the initial weights, once"
+TRAINING = "Training the initial weights on synthetic hands, once"
+WAITING = "Another run is training the initial weights on synthetic hands: waiting for it."
 TELL_EVERY = 10.0  # seconds
 LOOK_EVERY = 0.5  # seconds between looks at the lock
 
@@ -43,7 +43,7 @@ def ensure_start(pretrained: str, cache: Path, device: Device, tell: Tell, stopp
         return folder
     if key != start_key(recipe):
         raise UserError(
-            f"The start {SYNTHETIC}:{key} is not in {folder.parent}, and this version trains {start_key(recipe)}: "
+            f"The weights {SYNTHETIC}:{key} are not in {folder.parent}, and this version trains {start_name(recipe)}: "
             f"use {SYNTHETIC}.",
             "model.pretrained",
         )
@@ -55,22 +55,22 @@ def ensure_start(pretrained: str, cache: Path, device: Device, tell: Tell, stopp
                 _make(folder, recipe, device, tell, stopped)
     except OSError as error:
         raise UserError(
-            f"The start cannot be stored in {folder.parent} ({error.strerror or error}). "
+            f"The initial weights cannot be stored in {folder.parent} ({error.strerror or error}). "
             "Set another folder with HANDREID_CACHE."
         ) from error
     return folder
 
 
 def _wait_for(lock: IO[str], tell: Tell, stopped: Callable[[], bool]) -> None:
-    told = False
+    reported = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if not told:
+            if not reported:
                 tell(WAITING)
-            told = True
+            reported = True
         if stopped():
             raise Stopped
         time.sleep(LOOK_EVERY)
@@ -94,11 +94,11 @@ class _Heard:
     """Reports the share that is done from time to time, and stops the work on request."""
 
     def __init__(self, what: str, tell: Tell, stopped: Callable[[], bool]) -> None:
-        self.what, self.tell, self.stopped, self.told = what, tell, stopped, 0.0
+        self.what, self.tell, self.stopped, self.reported_at = what, tell, stopped, 0.0
 
     def __call__(self, share: float) -> None:
         if self.stopped():
             raise Stopped
-        if time.monotonic() - self.told > TELL_EVERY:
-            self.told = time.monotonic()
+        if time.monotonic() - self.reported_at > TELL_EVERY:
+            self.reported_at = time.monotonic()
             self.tell(f"{self.what}: {share:.0%}")

@@ -52,7 +52,7 @@ class Optimizers:
             for weight, kept in optimizer.state.items():  # a fused step would write beyond a smaller state
                 if any(value.dim() and value.shape != weight.shape for value in _tensors(kept)):
                     raise UserError(
-                        "The checkpoint is of a model of another shape: the run cannot be resumed, train it again."
+                        "The checkpoint belongs to a model of another shape: the run cannot be resumed. Train it again."
                     )
 
 

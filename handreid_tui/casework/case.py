@@ -96,7 +96,7 @@ def read_case(folder: Path) -> Case:
     """The case in a folder. Raises UserError where there is none, or it is damaged."""
     content = read_bytes(folder / FILE, limit=_LARGEST)
     if content is None:
-        raise UserError(f"{folder} is not a case: it has no {FILE}. `handreid identify` makes them.")
+        raise UserError(f"{folder} is not a case: it has no {FILE}. `handreid identify` creates cases.")
     try:
         return Case.model_validate_json(content)
     except ValidationError as error:

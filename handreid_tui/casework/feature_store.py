@@ -73,9 +73,11 @@ def open_store(path: Path | None, weights: str) -> FeatureStore:
             metadata, features = file.metadata() or {}, file.get_tensor("features")
         hashes = json.loads(metadata["hashes"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a file of gallery features ({error}): name another one.") from None
+        raise UserError(
+            f"{path} is not a file of gallery features ({error}): choose another one with --features."
+        ) from None
     if metadata.get("weights") != weights:
-        raise UserError(f"{path} holds features of another model: name another file with --features.")
+        raise UserError(f"{path} contains features of another model: choose another file with --features.")
     if len(hashes) != len(features):
         raise UserError(f"{path} is damaged: it has {len(features)} features and {len(hashes)} hashes. Remove it.")
     return FeatureStore(weights, features, hashes)

@@ -71,12 +71,12 @@ def keep_apart(place: Path, option: str, gallery: Path, photos: list[Path]) -> N
     whole = place.absolute().resolve()
     if whole.is_relative_to(gallery.resolve()):
         raise UserError(
-            f"{place} is inside the gallery, and nothing is written there: name another place with {option}."
+            f"{place} is inside the gallery, and nothing is written there: choose another place with {option}."
         )
     for photo in photos:
         if whole.parent == photo.resolve().parent or whole == photo.resolve().parent:
             raise UserError(
-                f"{place} is beside {photo}, and nothing is written there: name another place with {option}."
+                f"{place} is beside {photo}, and nothing is written there: choose another place with {option}."
             )
 
 
@@ -92,7 +92,7 @@ def find_case(cases: Path, text: str) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise UserError(f"{text!r} fits {len(fitting)} cases in {cases}: give a number.")
+        raise UserError(f"{text!r} matches {len(fitting)} cases in {cases}: give a number.")
     raise UserError(f"No such case in {cases}: {text}")
 
 

@@ -67,7 +67,7 @@ def list_gallery(root: Path) -> Gallery:
         references += [Reference(person, root / person / name) for name in own.files]
         references += [Reference(person, root / person / name, why_not=OTHER_KIND) for name in own.others]
     if not references:
-        raise UserError(f"{root} holds no folder with images: --gallery takes one with a folder for each person.")
+        raise UserError(f"{root} contains no folder with images: --gallery takes one with a folder for each person.")
     return Gallery(root, tuple(references), ignored)
 
 

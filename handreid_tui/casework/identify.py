@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.contract.errors import UserError
 from engine.contract.run_files import FEATURES
+from engine.data.wording import count
 from engine.search.open_set import modelled_threshold, threshold_at
 from handreid_tui.casework import case as case_file
 from handreid_tui.casework import log
@@ -23,7 +24,15 @@ from handreid_tui.casework.embed import Embedded, embed_files
 from handreid_tui.casework.feature_store import open_store
 from handreid_tui.casework.folder import keep_apart, new_case
 from handreid_tui.casework.gallery import Gallery, embed_gallery, hash_references, list_gallery
-from handreid_tui.casework.ratios import CandidateRates, Ratio, Source, Weigher, misfits, open_source, reasons_against
+from handreid_tui.casework.ratios import (
+    CalibrationSource,
+    CandidateRates,
+    Ratio,
+    RatioCalculator,
+    misfits,
+    open_source,
+    reasons_against,
+)
 from handreid_tui.casework.report import render
 from handreid_tui.casework.search import Enrolled, Features, Hit, enrol, search
 from handreid_tui.evidence.calibration import hash_file, weights_hash
@@ -57,7 +66,7 @@ class IdentifyRequest:
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenCase:
     """A finished case: its folder, and the hash of the last entry of its log."""
 
     folder: Path
@@ -65,7 +74,7 @@ class Made:
     head: str
 
 
-def identify(request: IdentifyRequest, progress: Progress) -> Made:
+def identify(request: IdentifyRequest, progress: Progress) -> WrittenCase:
     """Search, and write the case folder, whole or not at all.
 
     Raises UserError where a photo cannot be decoded, the gallery has nobody to search, or the run has no model.
@@ -99,7 +108,7 @@ def identify(request: IdentifyRequest, progress: Progress) -> Made:
         files = {name: hash_file(folder / name) for name in (case_file.FILE, CANDIDATES, GALLERY, REPORT)}
         log.append(folder, "result", files=files, withheld=case.withheld, candidates=len(case.candidates))
         head = log.append(folder, "end")
-    return Made(made.path, case, head)
+    return WrittenCase(made.path, case, head)
 
 
 def _photos(request: IdentifyRequest, scratch: Path) -> Embedded:
@@ -123,7 +132,7 @@ def _search(
     photos: Embedded,
     gallery: Gallery,
     features: Features,
-    source: Source | None,
+    source: CalibrationSource | None,
 ) -> Case:
     references = gallery.searched
     enrolled = enrol([each.person for each in references], features)
@@ -134,10 +143,10 @@ def _search(
         withheld = ["there is no calibration: make one with `handreid evidence RUN`"]
     else:
         withheld = reasons_against(source, weights, request.aspect, photos.features, hashes, set(enrolled.people))
-    weigher = Weigher(source, len(photos.files), tuple(withheld)) if source else None
+    calculator = RatioCalculator(source, len(photos.files), tuple(withheld)) if source else None
     rates = _rates(source, weights, request.aspect, enrolled, photos)
     threshold = _threshold(rates, request.fpir)
-    candidates = [_candidate(hit, gallery, weigher, rates, threshold) for hit in hits]
+    candidates = [_candidate(hit, gallery, calculator, rates, threshold) for hit in hits]
     c = source.calibration if source else None
     return Case(
         name=request.name,
@@ -181,7 +190,7 @@ def _search(
 
 
 def _rates(
-    source: Source | None, weights: str, aspect: str, enrolled: Enrolled, photos: Embedded
+    source: CalibrationSource | None, weights: str, aspect: str, enrolled: Enrolled, photos: Embedded
 ) -> CandidateRates | None:
     """None where the calibration is not there, of another model, or does not fit the photos."""
     if source is None or source.evaluation is None or source.calibration.weights != weights:
@@ -204,9 +213,13 @@ def _threshold(rates: CandidateRates | None, fpir: float | None) -> float | None
 
 
 def _candidate(
-    hit: Hit, gallery: Gallery, weigher: Weigher | None, rates: CandidateRates | None, threshold: float | None
+    hit: Hit,
+    gallery: Gallery,
+    calculator: RatioCalculator | None,
+    rates: CandidateRates | None,
+    threshold: float | None,
 ) -> Candidate:
-    ratio = weigher.ratio(hit) if weigher else Ratio(None, withheld="no calibration")
+    ratio = calculator.ratio(hit) if calculator else Ratio(None, withheld="no calibration")
     own = [each for each in gallery.searched if each.person == hit.person]
     return Candidate(
         place=hit.place,
@@ -226,25 +239,26 @@ def _notes(
 ) -> list[str]:
     found = []
     if len(photos.files) < len(request.photos):
-        found.append(f"{len(request.photos) - len(photos.files)} photos were given twice and taken once.")
+        again = len(request.photos) - len(photos.files)
+        found.append(f"{count(again, 'photo')} given more than once: each photo is used once.")
     same = [each for each in gallery.not_searched if each.sha256 in {photo.sha256 for photo in photos.files}]
     found += [f"{each.path} is the same file as a photo: that reference was left out." for each in same]
     near = np.flatnonzero((features @ photos.features.T).max(axis=1) > NEAR_DUPLICATE)
     for row in near[:20].tolist():
         found.append(
-            f"{gallery.searched[row].path} is a near-duplicate of a photo? Their cosine is above {NEAR_DUPLICATE}."
+            f"{gallery.searched[row].path} may be a near-duplicate of a photo: their cosine is above {NEAR_DUPLICATE}."
         )
     if others := [each for each in gallery.not_searched if each not in same]:
         first = others[0]
-        found.append(f"{len(others)} references were not searched, the first is {first.path} ({first.why_not}).")
+        found.append(f"{count(len(others), 'reference')} not searched, first {first.path} ({first.why_not}).")
     if unsearched := {each.person for each in gallery.references} - set(enrolled.people):
-        found.append(
-            f"{len(unsearched)} people have no image that could be searched: {', '.join(sorted(unsearched)[:5])}."
-        )
+        people = count(len(unsearched), "person", "people")
+        found.append(f"{people} without a searchable image: {', '.join(sorted(unsearched)[:5])}.")
     if gallery.ignored:
-        found.append(f"{gallery.ignored} files, links or folders of the gallery belong to no person.")
+        ignored = count(gallery.ignored, "file, link or folder", "files, links or folders")
+        found.append(f"{ignored} in the gallery without a person.")
     if len(enrolled.people) == 1:
-        found.append("The gallery has one person: there is no ranking.")
+        found.append("The gallery contains one person only: there is no ranking.")
     return found
 
 

@@ -66,14 +66,14 @@ def check_lines(content: bytes) -> Checked:
     entries: list[dict[str, Any]] = []
     head = START
     if content and not content.endswith(b"\n"):
-        return Checked(entries, head, "the last line has no end")
+        return Checked(entries, head, "the last line is incomplete")
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             return Checked(entries, head, f"line {number} is not JSON")
         if not isinstance(entry, dict) or _dump(entry) != line:
-            return Checked(entries, head, f"line {number} is not as it was written")
+            return Checked(entries, head, f"line {number} was altered")
         if entry.get("previous") != head:
             return Checked(entries, head, f"line {number} does not follow line {number - 1}")
         if entry.get("sha256") != _hash(entry):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from engine.data.wording import count
 from engine.search.open_set import false_positive_rate, modelled_false_positive_rate, people_without
 from engine.search.searches import ROUNDING, Searches
 from handreid_tui.casework.search import Features, Hit
@@ -25,7 +26,7 @@ LN10 = math.log(10)
 
 
 @dataclass(frozen=True)
-class Source:
+class CalibrationSource:
     """A calibration with the evaluation whose features it was made from; `evaluation` None: they are not there."""
 
     calibration: Calibration
@@ -50,10 +51,10 @@ class Ratio:
 
 
 @dataclass
-class Weigher:
+class RatioCalculator:
     """Weighs candidates of photos against people, by a calibration source and what speaks against using it."""
 
-    source: Source
+    source: CalibrationSource
     probe_images: int
     withheld: tuple[str, ...]
     _fits: dict[int, Calibrated | str] = field(default_factory=dict)
@@ -89,7 +90,7 @@ class Weigher:
             return str(error)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> CalibrationSource:
     """The calibration in a file, with the evaluation beside it where that is still the one it was made from."""
     calibration = read_calibration(path)
     folder = path.parent
@@ -101,11 +102,11 @@ def open_source(path: Path) -> Source:
             evaluation = read_evaluation(run, None if own else folder.name)
         except UserError:
             evaluation = None
-    return Source(calibration, path, evaluation)
+    return CalibrationSource(calibration, path, evaluation)
 
 
 def reasons_against(
-    source: Source, weights: str, aspect: str, photos: Features, hashes: set[str], people: set[str]
+    source: CalibrationSource, weights: str, aspect: str, photos: Features, hashes: set[str], people: set[str]
 ) -> list[str]:
     """Why no LR may be given: one sentence each, none where it may.
 
@@ -114,8 +115,9 @@ def reasons_against(
     """
     c = source.calibration
     checks = (
-        c.weights != weights and "the calibration is of another model",
-        c.people < LEAST_PEOPLE and f"the calibration has {c.people} people, and an LR takes {LEAST_PEOPLE}",
+        c.weights != weights and "the calibration belongs to another model",
+        c.people < LEAST_PEOPLE
+        and f"the calibration has {c.people} people, and an LR requires at least {LEAST_PEOPLE}",
         _overlap(c, hashes, people),
         _trained(c),
         *misfits(source, aspect, photos),
@@ -123,7 +125,7 @@ def reasons_against(
     return [reason for reason in checks if reason]
 
 
-def misfits(source: Source, aspect: str, photos: Features) -> list[str]:
+def misfits(source: CalibrationSource, aspect: str, photos: Features) -> list[str]:
     """Why scores of the calibration say nothing of these photos: another aspect, or pictures unlike them."""
     c = source.calibration
     checks = (c.aspect not in ("", aspect) and _other_aspect(c.aspect, aspect), _unlike(source, photos))
@@ -134,31 +136,32 @@ def _overlap(c: Calibration, hashes: set[str], people: set[str]) -> str:
     known, images = set(c.person_hashes), set(c.image_hashes)
     shared = sorted(name for name in people if hash_person(name) in known)
     if shared:
-        return f"{len(shared)} people of the gallery are in the calibration by name, the first is {shared[0]}"
+        number = count(len(shared), "person", "people")
+        return f"the calibration includes {number} of the gallery by name, first {shared[0]}"
     if both := len(images & hashes):
-        return f"{both} images of the case are in the calibration"
+        return f"the calibration includes {count(both, 'image')} of the case"
     return ""
 
 
 def _trained(c: Calibration) -> str:
     if c.trained_people:
-        return f"{len(c.trained_people)} people of the calibration were trained on"
+        return f"the run was trained on {count(len(c.trained_people), 'person', 'people')} of the calibration"
     if c.trained_people is None and c.evaluation != run_files.EVALUATION:
-        return "whether people of the calibration were trained on is not known: the training data are not available"
+        return "it is unknown whether people of the calibration were trained on: the training data are not available"
     return ""
 
 
 def _other_aspect(calibrated: str, aspect: str) -> str:
     given = f"the photos are {aspect}" if aspect else "no --aspect was given for the photos"
-    return f"the calibration is of {calibrated}, and {given}"
+    return f"the calibration is for {calibrated}, and {given}"
 
 
-def _unlike(source: Source, photos: Features) -> str:
+def _unlike(source: CalibrationSource, photos: Features) -> str:
     if source.evaluation is None:
-        return "whether the photos are like those of the calibration cannot be checked: its features are not available"
+        return "the photos cannot be compared with those of the calibration: its features are not available"
     material, c = material_of(source.evaluation), source.calibration
     if photos.shape[1] != material.features.shape[1]:
-        return "the features of the calibration are of another model"
+        return "the features of the calibration belong to another model"
     nobody = np.full(len(photos), -1, dtype=np.int64)
     near = nearness(photos.astype(np.float64), nobody, material.features, material.people.person)
     outside = (near < c.typical_low) | (near > c.typical_high)
@@ -166,7 +169,7 @@ def _unlike(source: Source, photos: Features) -> str:
         return ""
     first = float(near[outside][0])
     return (
-        f"{int(outside.sum())} of {len(near)} photos are unlike those of the calibration (mean of the 10 highest "
+        f"{int(outside.sum())} of {len(near)} photos unlike those of the calibration (mean of the 10 highest "
         f"cosines {first:.3f}, theirs {c.typical_low:.3f} to {c.typical_high:.3f})"
     )
 

@@ -14,8 +14,8 @@ from engine.data.decode import Undecodable, read_picture
 from handreid_tui.casework.case import Case, CaseImage
 
 LEAD = (
-    "An investigative lead. Compare by eye before anything follows. Best of {people} searched: the LR does not account "
-    "for the search. Relatives were not in the calibration."
+    "An investigative lead: verify by eye before acting on it. Best of {people} searched: the LR does not account "
+    "for the search. The calibration includes no relatives."
 )
 SIDE = 224  # pixels of a thumbnail
 SHOWN = 3  # references of a candidate
@@ -30,13 +30,13 @@ def basis(case: Case) -> str:
     """What the column of false candidates was measured on."""
     if not case.measured:
         return "How often a gallery of this size gives such a candidate is unknown: there is no calibration that fits."
-    said = (
+    text = (
         f"How often the best of {case.people} people scores as high when the person is not among them: {case.measured}."
     )
     return (
-        f"{said} Model: independent comparisons, since the gallery is larger than the one tested."
+        f"{text} Model: independent comparisons, since the gallery is larger than the one tested."
         if case.modelled
-        else said
+        else text
     )
 
 

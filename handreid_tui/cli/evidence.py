@@ -79,10 +79,12 @@ def _print(c: Calibration, evidence: Evidence, evaluation: Evaluation, path: Pat
     out.print(_measures(c))
     for k, each in c.too_strong.items():
         excess = " (too strong)" if each.low is not None and each.low > 1 / k else ""
-        out.print(f"LR of at least {k} for different people: {_rate(each)}, at most {100 / k:g} % allowed{excess}")
+        out.print(
+            f"LR of at least {k} for different people: {_rate(each)}, at most {100 / k:g} % if calibrated{excess}"
+        )
     for power, name in (
-        (c.upper, "Strongest for the same person: at least"),
-        (c.lower, "For different people: at most"),
+        (c.upper, "Largest LR given:"),
+        (c.lower, "Smallest LR given:"),
     ):
         out.print(f"{name} {10**power:.3g} (log10 {power:.2f}){in_words(10**power) if words else ''}")
     out.print(f"log10 of the number of people: {math.log10(c.people):.2f}")
@@ -99,8 +101,8 @@ def _measures(c: Calibration) -> Table:
         table.add_column(title, justify="left" if not title else "right")
     table.add_row("Cllr (0 perfect, 1 no information)", f"{c.cllr.value:.3f}", _between(c.cllr, 3))
     least = CalibrationFigure(value=c.cllr_min, low=c.cllr_min_low, high=c.cllr_min_high)
-    table.add_row("  of it discrimination, Cllr_min", f"{least.value:.3f}", _between(least, 3))
-    table.add_row("  of it calibration, Cllr_cal", f"{c.cllr.value - c.cllr_min:.3f}", "")
+    table.add_row("  due to discrimination, Cllr_min", f"{least.value:.3f}", _between(least, 3))
+    table.add_row("  due to calibration, Cllr_cal", f"{c.cllr.value - c.cllr_min:.3f}", "")
     table.add_row("LR below 1 for the same person, %", percent(c.misleading_same.value), _percents(c.misleading_same))
     different = c.misleading_different
     table.add_row("LR above 1 for different people, %", percent(different.value), _percents(different))
@@ -126,7 +128,7 @@ def _warnings(c: Calibration, evaluation: Evaluation) -> list[str]:
     elif c.trained_people:
         found.append(f"{len(c.trained_people)} of these people were trained on: identify gives no LR from this.")
     if c.images_unread:
-        found.append(f"{c.images_unread} images in {evaluation.root} could not be hashed: overlaps may go unseen.")
+        found.append(f"{c.images_unread} images in {evaluation.root} could not be hashed: overlaps may go undetected.")
     if not c.weights:
         found.append("The model of the run was removed: identify cannot use it.")
     return found

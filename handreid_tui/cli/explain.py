@@ -17,7 +17,9 @@ from handreid_tui.text.tables import printable, stdout
 
 SIDE = 256  # pixels of the square that the model sees, drawn larger
 ROWS = 20  # of the terminal for a picture
-CAPTION = "Brighter: hiding that place lowers the cosine more. What the model used, not what is anatomically the same."
+CAPTION = (
+    "Brighter: hiding that area lowers the cosine more. This shows what the model used, not which features correspond."
+)
 
 
 def show_explanation(folder: Path, rank: int) -> None:

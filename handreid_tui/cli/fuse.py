@@ -19,8 +19,8 @@ def show_fusion(places: Places, names: list[str], as_json: bool) -> None:
     made = fuse_runs(places.runs, find_runs(places.runs, names))
     if as_json:
         weights = [{"run": run.name, "weight": weight} for run, weight in zip(made.members, made.weights, strict=True)]
-        told = {"run": made.directory.name, "weights": weights, "validation_mAP": made.validation}
-        print(json.dumps({**told, **{key: made.summary.get(key) for key in (m.key for m in metrics_of("report"))}}))
+        shown = {"run": made.directory.name, "weights": weights, "validation_mAP": made.validation}
+        print(json.dumps({**shown, **{key: made.summary.get(key) for key in (m.key for m in metrics_of("report"))}}))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     titles = ("weight", "validation mAP %", *(metric.title for metric in metrics_of("report", 2)))
@@ -35,4 +35,6 @@ def show_fusion(places: Places, names: list[str], as_json: bool) -> None:
         table.add_row(printable(name), weight, percent(validation), *values)
     out = stdout()
     out.print(table)
-    out.print("Weights of the scores, each divided by its spread, chosen by validation mAP; no test image took part.")
+    out.print(
+        "Weights of the scores, each divided by its standard deviation; chosen by validation mAP, without test images."
+    )

@@ -38,7 +38,7 @@ class GuardedServer(Server):
         return f"http://{host}:{self.port}/?token={self.token}"
 
     async def on_startup(self, app: web.Application) -> None:
-        print(f"Open {self.address}\nCtrl-C ends the server.", file=sys.stderr, flush=True)
+        print(f"Open {self.address}\nCtrl-C stops the server.", file=sys.stderr, flush=True)
 
     def initialize_logging(self) -> None:
         """Requests are not logged: their addresses hold the token."""
@@ -68,7 +68,7 @@ class GuardedServer(Server):
 
     def _reason_against(self, request: web.Request) -> str:
         if not self._is_own(request.host):
-            return "This server rejects requests under that host name."
+            return "This server rejects requests for that host name."
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
             return "This server rejects requests from pages of another site."

@@ -23,7 +23,7 @@ PlotKind = Literal[
 RowOf = Literal["combo", "run"]
 Target = Literal["here", "slurm"]
 
-DATA, MODEL, TRAINING, QUEUE, OUTPUT, PLACES = "Data", "Model", "Training", "Queue", "Output", "Places"
+DATA, MODEL, TRAINING, QUEUE, OUTPUT, PLACES = "Data", "Model", "Training", "Queue", "Output", "Locations"
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
 
 
@@ -56,7 +56,7 @@ IdentityPattern = Annotated[
     typer.Option(
         metavar="REGEX",
         help="Regular expression whose group is the identity in an image's name, such as '^([0-9]+)_'.",
-        show_default="identities by the layout",
+        show_default="identities from the layout",
         rich_help_panel=DATA,
     ),
 ]
@@ -66,7 +66,7 @@ Db = Annotated[
         "--db",
         metavar="FILE",
         callback=_or_before,
-        help="Run history.",
+        help="Database of the run history.",
         show_default="$HANDREID_DB, else ./runs.db",
         rich_help_panel=PLACES,
     ),
@@ -77,7 +77,7 @@ Runs = Annotated[
         "--runs",
         metavar="DIR",
         callback=_or_before,
-        help="Run directories.",
+        help="Folder of the run directories.",
         show_default="$HANDREID_RUNS, else ./runs",
         rich_help_panel=PLACES,
     ),
@@ -104,7 +104,7 @@ OnAgain = Annotated[
     typer.Option(
         "--on",
         help="Train on this machine or on a Slurm cluster.",
-        show_default="where the run was",
+        show_default="where the run was before",
         rich_help_panel=QUEUE,
     ),
 ]
@@ -115,19 +115,21 @@ Sbatch = Annotated[
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN]", help="Run number, name prefix, `last`, or a sweep, @3.", show_default="all finished runs"
+        metavar="[RUN]",
+        help="Run number, name prefix, `last`, or a sweep such as @3.",
+        show_default="all finished runs",
     ),
 ]
 By = Annotated[
     RowOf | None,
     typer.Option(
-        help="Make a row for each combination, or for each run.",
+        help="One row for each combination, or for each run.",
         show_default="combo; run if runs are named",
         rich_help_panel=OUTPUT,
     ),
 ]
 Baseline = Annotated[
-    str, typer.Option(metavar="COMBO", help="Combination the others are compared with.", rich_help_panel=OUTPUT)
+    str, typer.Option(metavar="COMBO", help="Combination that the others are compared with.", rich_help_panel=OUTPUT)
 ]
 Source = Annotated[
     str,
@@ -137,14 +139,14 @@ SubsetOrUsual = Annotated[
     Subset | None,
     typer.Option(
         help="Aspect of the hand, or all of them.",
-        show_default="auto: the first aspect in the data",
+        show_default="auto: the first available",
         rich_help_panel=DATA,
     ),
 ]
 GalleryOrUsual = Annotated[
     Gallery | None,
     typer.Option(
-        help="Gallery of all aspects merged, as published, or of this aspect alone.",
+        help="all: merged gallery of all aspects, as published; own: that of this aspect.",
         show_default="all; on synthetic data own",
         rich_help_panel=DATA,
     ),
@@ -178,7 +180,7 @@ Subsets = Annotated[
     typer.Option(
         **one_of(Subset),
         help="Aspect of the hand, or all of them.",
-        show_default="auto: the first aspect in the data",
+        show_default="auto: the first available",
         rich_help_panel=DATA,
     ),
 ]
@@ -186,7 +188,7 @@ Galleries = Annotated[
     str | None,
     typer.Option(
         **one_of(Gallery),
-        help="Gallery of all aspects merged, as published, or of this aspect alone.",
+        help="all: merged gallery of all aspects, as published; own: that of this aspect.",
         show_default="all; on synthetic data own",
         rich_help_panel=DATA,
     ),
@@ -195,7 +197,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help=f"Image encoder of open_clip, {TINY} or {START_MODEL}.",
+        help=f"Image encoder: a name of open_clip, timm:NAME, hf-hub:OWNER/NAME, {TINY} or {START_MODEL}.",
         show_default=f"{DEFAULT_MODEL}; on synthetic data {TINY}",
         rich_help_panel=MODEL,
     ),
@@ -204,7 +206,7 @@ Pretrained = Annotated[
     str | None,
     typer.Option(
         metavar="WEIGHTS",
-        help="Tag of open_clip, weights file, earlier run, synthetic, or none.",
+        help="Initial weights: tag of open_clip, file, earlier run, hub, synthetic, or none.",
         show_default=by_model("model.pretrained"),
         rich_help_panel=MODEL,
     ),
@@ -222,23 +224,24 @@ Device = Annotated[
     str | None,
     typer.Option(
         metavar="[auto|cpu|cuda|cuda:N]",
-        help="Device to train on; auto is a free GPU, else the CPU.",
+        help="Device to train on; auto: a free GPU, else the CPU.",
         show_default="auto",
         autocompletion=lambda: list(DEVICES),
         rich_help_panel=TRAINING,
     ),
 ]
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE),
 ]
-Parallel = Annotated[
-    int, typer.Option(min=1, help="Concurrent runs on a machine without a GPU.", rich_help_panel=QUEUE)
-]
+Parallel = Annotated[int, typer.Option(min=1, help="Concurrent runs on the CPU.", rich_help_panel=QUEUE)]
 Gpus = Annotated[
     float | None,
     typer.Option(help="GPUs for each run; a fraction shares a GPU.", show_default="1", rich_help_panel=QUEUE),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before more than 100 runs.", rich_help_panel=QUEUE)]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask for confirmation above 100 runs.", rich_help_panel=QUEUE)
+]
 Detach = Annotated[
     bool,
     typer.Option("--detach", help="Return at once; training continues in the background.", rich_help_panel=QUEUE),

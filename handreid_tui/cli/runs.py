@@ -29,17 +29,15 @@ from handreid_tui.history.filter_values import matching, missing_settings, read_
 from handreid_tui.history.rebuild import rebuild
 from handreid_tui.history.varying import varying_settings
 from handreid_tui.launch import lifecycle, trash
-from handreid_tui.launch.dependents import dependents
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
 from handreid_tui.runs.log_text import LogReader
-from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.progress import RunProgress
 from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
-from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.text import run_text
 from handreid_tui.text.numbers import duration, metric_text, size
 from handreid_tui.text.run_labels import run_labels
@@ -49,10 +47,13 @@ from handreid_tui.text.tables import BOLD, Columns, TextColumn, line, stdout
 def up_to_date(places: Places) -> Engine:
     """The run history, with everything that the run directories, and Slurm about them, say by now."""
     take_in(places.runs)
-    try:
-        look_after_sweeps(places.runs)
-    except UserError as error:
-        print(f"Note: {error}", file=sys.stderr)
+    if (places.runs / run_files.SWEEPS).is_dir():
+        from handreid_tui.sweeps.keeper import look_after_sweeps
+
+        try:
+            look_after_sweeps(places.runs)
+        except UserError as error:
+            print(f"Note: {error}", file=sys.stderr)
     opened = past.open_history(places.db)
     for problem in (*directory.left_out(places.runs), *past.ingest(opened, places.runs).problems):
         print(f"Note: {problem}", file=sys.stderr)
@@ -70,7 +71,7 @@ def show_runs(places: Places, filter: str, all: bool, as_json: bool) -> None:
         return
     if not rows:
         none = f"No runs in {places.runs} yet: start one with `handreid run --combo ce`."
-        print("No run fits the filter." if filter else none)
+        print("No run matches the filter." if filter else none)
         return
     gives_way = {"data": 4, "subset": 12, "tags": 4}  # where the terminal is narrow
     columns = [
@@ -115,8 +116,8 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     configuration = past.configuration(opened, row.number)
     messages = past.messages(opened, row.number)
     if as_json:
-        said = [message._asdict() for message in messages]
-        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
+        listed = [message._asdict() for message in messages]
+        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": listed}, indent=2))
         return
     out = stdout()
     own = f' "{row.name}"' if row.name != row.path.name else ""
@@ -173,14 +174,14 @@ def _print_lines(lines: list[str]) -> None:
 
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
     runs = find_runs(places.runs, texts)
-    said = {
+    outcomes = {
         "withdrawn": "removed from the queue.",
         "stopping": "stops after the current step; a second stop kills it.",
         "killed": "killed.",
     }
     stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
     for run, how in stopped.items():
-        print(f"{run.name} {said[how]}", file=sys.stderr)
+        print(f"{run.name} {outcomes[how]}", file=sys.stderr)
     if not stopped:
         raise UserError(f"None of the {len(runs)} runs is running or queued.")
 
@@ -196,7 +197,7 @@ def resume_runs(
     here = [run for run in runs if run not in there]
     if not runs:
         raise UserError("None of these runs was stopped, failed or lost.")
-    followed = [Progress(run) for run in runs]
+    followed = [RunProgress(run) for run in runs]
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
         progress.status, progress.reason = "queued", EndReason()
@@ -221,8 +222,7 @@ def resume_runs(
 def remove_runs(places: Places, texts: list[str], yes: bool) -> None:
     runs = find_runs(places.runs, texts)
     names = ", ".join(run.name for run in runs)
-    for each in dependents(runs):
-        print(f"Note: {each.sentence}", file=sys.stderr)
+    _note_dependents(runs)
     agree(f"Move {names} to the trash?", yes, "Nothing was moved.")
     trash.trash(runs)
     _follow(places)
@@ -236,17 +236,23 @@ def purge_runs(places: Places, texts: list[str], yes: bool) -> None:
     if not runs:
         print("The trash is empty.", file=sys.stderr)
         return
-    for each in dependents(runs):
-        print(f"Note: {each.sentence}", file=sys.stderr)
+    _note_dependents(runs)
     names = ", ".join(run.name for run in runs)
     freed = size(sum(lifecycle.size(run) for run in runs))
-    agree(f"Delete {names} ({freed}) with checkpoints and results, for good?", yes, "Nothing was deleted.")
+    agree(f"Delete {names} ({freed}) with checkpoints and results, permanently?", yes, "Nothing was deleted.")
     if texts:
         lifecycle.remove_all(runs)
         _follow(places)
     else:
         trash.purge(runs)
     print(f"Deleted {names}: {freed} freed.", file=sys.stderr)
+
+
+def _note_dependents(runs: list[Path]) -> None:
+    from handreid_tui.launch.dependents import dependents  # reads configurations: 0.1 s
+
+    for each in dependents(runs):
+        print(f"Note: {each.sentence}", file=sys.stderr)
 
 
 def restore_runs(places: Places, texts: list[str]) -> None:
@@ -271,7 +277,7 @@ def _follow(places: Places) -> None:
 def prune_runs(places: Places, yes: bool) -> None:
     spare = lifecycle.prunable(directory.list_runs(places.runs))
     if not spare:
-        print("Nothing to free: finished runs hold their best checkpoint only.", file=sys.stderr)
+        print("Nothing to free: finished runs keep only their best checkpoint.", file=sys.stderr)
         return
     agree(
         f"Delete spare checkpoints of {count(len(spare), 'finished run')} ({size(sum(spare.values()))})?",

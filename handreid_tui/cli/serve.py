@@ -19,7 +19,7 @@ def serve(places: Places, host: str, port: int) -> None:
     except ImportError:
         raise UserError("The browser mode needs textual-serve: pip install 'handreid[serve]'.") from None
     if host not in LOOPBACK:
-        print(f"Warning: traffic to {host}:{port} is not encrypted; prefer an SSH tunnel.", file=sys.stderr)
+        print(f"Warning: traffic to {host}:{port} is not encrypted; an SSH tunnel is safer.", file=sys.stderr)
     words = [sys.executable, "-m", "handreid_tui", "--db", str(places.db), "--runs", str(places.runs)]
     try:
         GuardedServer(shlex.join(words), host, port).serve()

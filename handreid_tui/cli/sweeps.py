@@ -17,7 +17,6 @@ from handreid_tui.compare.configuration import show
 from handreid_tui.launch import lifecycle, trash
 from handreid_tui.runs import directory
 from handreid_tui.settings import Places
-from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import SweepStatus, as_object, at_edge, read_status
@@ -87,16 +86,22 @@ def sweep_line(status: SweepStatus) -> str:
 
 
 def stop_sweep(places: Places, number: int) -> None:
+    from handreid_tui.sweeps import actions
+
     runs = actions.stop(places.runs, number)
     print(f"Sweep @{number} stopped ({count(runs, 'run')}). `handreid resume @{number}` continues it.", file=sys.stderr)
 
 
 def resume_sweep(places: Places, number: int) -> None:
+    from handreid_tui.sweeps import actions
+
     runs = actions.resume(places.runs, number)
-    print(f"Sweep @{number} continues ({count(runs, 'run')} resumed).", file=sys.stderr)
+    print(f"Sweep @{number} resumed ({count(runs, 'run')}).", file=sys.stderr)
 
 
 def trash_sweep(places: Places, number: int, yes: bool) -> None:
+    from handreid_tui.sweeps import actions
+
     runs = count(len(Reader(places.runs, read_plan(places.runs, number).number).read()), "run")
     agree(f"Move sweep @{number} with its {runs} to the trash?", yes, "Nothing was moved.")
     actions.trash(places.runs, number)
@@ -105,6 +110,8 @@ def trash_sweep(places: Places, number: int, yes: bool) -> None:
 
 
 def purge_sweep(places: Places, number: int, yes: bool) -> None:
+    from handreid_tui.sweeps import actions
+
     found = Reader(places.runs, read_plan(places.runs, number).number).read()
     freed = size(sum(lifecycle.size(run.path) for run in found.values()))
     agree(f"Delete sweep @{number} with its {count(len(found), 'run')} ({freed})?", yes, "Nothing was deleted.")

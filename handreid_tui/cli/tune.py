@@ -54,7 +54,7 @@ def tune(
     """
     check_tags(tags)
     if trials is not None and budget is not None:
-        raise UserError("--trials and --budget exclude each other.")
+        raise UserError("Give --trials or --budget, not both.")
     say = stderr()
     if launch["parallel"] > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // launch["parallel"])} | settings
@@ -136,8 +136,8 @@ def _trials_within(budget: str, recipes: SweepPlan, asked: actions.SweepRequest,
     trials = int((trainings - asked.shortlist * (FOLDS - asked.folds) - asked.confirm) // asked.folds)
     if trials < max(2, asked.shortlist):
         raise UserError(
-            f"{budget} is enough for {max(0, int(trainings))} trainings per combination ({found}): "
+            f"{budget} allows {max(0, int(trainings))} trainings per combination ({found}): "
             "too few for a search. Give more time, or smaller --shortlist and --confirm."
         )
-    print(f"{budget}: {trials} trials a combination, as run {found.source} took.", file=sys.stderr)
+    print(f"{budget}: {trials} trials per combination, estimated from run {found.source}.", file=sys.stderr)
     return trials

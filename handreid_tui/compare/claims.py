@@ -34,7 +34,7 @@ class Claim:
 CLAIMS = (
     Claim(
         "triplet",
-        "identities lie further apart than images of one",
+        "identities are further apart than images of one identity",
         "silhouette",
         "",
         "higher",

@@ -53,7 +53,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
     checked = RunConfig.model_validate(config)
     about = {"combo": combo, "runs": [_told(run) for run in members]}
     with tempfile.TemporaryDirectory(prefix="handreid-") as scratch:
-        told = json.loads(_engine("fuse", scratch, json.dumps(about), *map(str, paths)))
+        fused = json.loads(_engine("fuse", scratch, json.dumps(about), *map(str, paths)))
         made = directory.create(runs, checked)
         try:
             for name in (run_files.EVALUATION, run_files.EVENTS):
@@ -62,7 +62,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
             shutil.rmtree(made, ignore_errors=True)
             raise UserError(f"{made} cannot be written: {(error.strerror or str(error)).lower()}.") from None
     summary = read_run(made).summary
-    return Fusion(made, members, told["weights"], told["validation"], told["alone"], summary)
+    return Fusion(made, members, fused["weights"], fused["validation"], fused["alone"], summary)
 
 
 def _told(run: FinishedRun) -> dict[str, Any]:

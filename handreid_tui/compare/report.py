@@ -21,7 +21,7 @@ from handreid_tui.compare.comparison import Comparison, Section, compare
 from handreid_tui.compare.configuration import show
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.from_history import finished_runs
-from handreid_tui.compare.hardest_queries import Ranking, hardest_queries
+from handreid_tui.compare.hardest_queries import GalleryRanking, hardest_queries
 from handreid_tui.compare.plots import PLOTS, SHOWN_ROWS, inline_svg
 from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.table import By, Row
@@ -31,22 +31,22 @@ STYLE = Path(__file__).with_name("report.css")
 TEMPLATE = Path(__file__).with_name("report.html")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the browser itself refuses any request
 CAPTIONS = {
-    "loss": "One line per run, one colour per row. Terms are shown without their weights.",
-    "validation": "On the validation images of the training identities, after each epoch.",
+    "loss": "One line per run, one colour per row. Terms are unweighted.",
+    "validation": "On the validation images, after each epoch.",
     "geometry": "Distances between unit-length features of the validation images, after each epoch.",
     "cmc": "Share of test queries whose match is among the first k; mean over trials and seeds.",
     "roc": "All pairs of query and gallery of the test trials; mean over seeds.",
-    "det": "Persons who are enrolled and missed (FNIR) against searches of somebody who is not enrolled that give a "
-    "candidate (FPIR); the first run of each row, with a 95 % band by person. Below 3 / people, an FPIR is not known.",
-    "tippett": "Share of test pairs with a larger likelihood ratio: of one person (upper curves), of different people "
-    "(lower). Calibrators never saw either person; bounded by the number of people; the first run of each row.",
+    "det": "Searches for enrolled people that miss them (FNIR) against searches for others that give a candidate "
+    "(FPIR); the first run of each row, with a 95 % band by person. An FPIR below 3 / people cannot be measured.",
+    "tippett": "Share of test pairs with a larger likelihood ratio: same person (upper curves), different people "
+    "(lower). Cross-fitted by person; bounded by the number of people; the first run of each row.",
     "ece": "Cost of decisions at each prior. Dotted: the best possible calibration. Grey: LR = 1 always. The first run "
     "of each row.",
-    "embedding": "The test features of the first run of each row on their two principal components; a colour an "
-    "identity. Two of many dimensions: clusters that overlap here may be apart in the others.",
+    "embedding": "The test features of the first run of each row on their first two principal components; one colour "
+    "per identity. These are two of many dimensions: clusters that overlap here may be apart in others.",
     "tuning": "Mean of the best validation mAP over all choices of n of the trials (Tang et al. 2020). Where it no "
     "longer rises, more trials would not help.",
-    "importance": "Share of each setting in being among the best trials (PED-ANOVA).",
+    "importance": "Importance of each setting for being among the best trials (PED-ANOVA); the shares add up to 1.",
 }
 OF_SWEEPS = ("tuning", "importance")  # left out where no sweep has them
 
@@ -87,7 +87,7 @@ class Hardest:
     """The hardest queries of a run, or why they cannot be shown."""
 
     run: str
-    rankings: Sequence[Ranking]
+    rankings: Sequence[GalleryRanking]
     problem: str = ""
 
 

@@ -104,9 +104,9 @@ def _over_seeds(rows: list[Row]) -> list[str]:
     notes = []
     for row in rows:
         found = {metric_of(metric).title: one.difference.p_seeds for metric, one in row.compared.items()}
-        told = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
-        if told:
-            notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")
+        tests = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
+        if tests:
+            notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(tests)}.")
     return notes
 
 
@@ -141,8 +141,8 @@ def tuning_sheet(table: Table) -> Sheet | None:
         for row, tuning in tuned
     ]
     notes = [
-        "The validation that a row was chosen by is optimistic; that on the other folds is not of the search.",
-        "Test results are shown; nothing is selected by them.",
+        "The validation mAP that a row was selected by is optimistic; the other folds were not used in the search.",
+        "Test results are shown, but nothing is selected by them.",
     ]
     return Sheet("Tuning", headers, rows, notes)
 
@@ -202,8 +202,8 @@ def _recipe(run: FinishedRun) -> dict[str, str]:
         "epochs": str(train.epochs),
         "batch": f"{train.ids_per_batch}x{train.images_per_id}",
         "optimizer": train.optimizer,
-        "rate, encoder": show(train.lr),
-        "rate, heads": show(train.head_lr),
+        "learning rate, encoder": show(train.lr),
+        "learning rate, heads": show(train.head_lr),
         "schedule": train.schedule,
     }
 
@@ -213,7 +213,7 @@ def claims_sheet(section: Section) -> Sheet | None:
         return None
     headers = ["term", "claim", "outcome", "compared", "figure", "difference"]
     rows = [_finding(finding) for finding in section.findings if finding.difference]
-    notes = ["Held: compared with the same losses without the term, it goes the claimed way, and not by chance."]
+    notes = ["Held: the difference to the same losses without the term is significant and in the claimed direction."]
     notes = notes if rows else []
     notes += [f"{f.claim.term}, not measured: {f.reason}" for f in section.findings if f.reason]
     return Sheet("Claims about the losses", headers if rows else [], rows, notes)

@@ -324,7 +324,7 @@ def paired_runs(ours: Sequence[FinishedRun], theirs: Sequence[FinishedRun]) -> P
     queries = pairs[0][0].scores.queries
     for run in (run for pair in pairs for run in pair):
         if run.scores.queries != queries:
-            raise UserError(f"{run.name} ranked other queries.")
+            raise UserError(f"{run.name} has other test queries.")
     return pairs
 
 

@@ -69,7 +69,7 @@ def no_verdict(ours: Tuning | None, theirs: Tuning | None) -> str:
         return ""
     if ours.method.startswith("bayes"):
         return "searched by bayes (another search may differ by an unknown amount)"
-    return f"searched too little ({FEWEST_TRIALS} trials are needed)"
+    return f"too few trials (at least {FEWEST_TRIALS} are needed)"
 
 
 def unequal(ours: Tuning | None, theirs: Tuning | None) -> str:
@@ -78,7 +78,7 @@ def unequal(ours: Tuning | None, theirs: Tuning | None) -> str:
         return ""
     counts = [tuning.trials if tuning else 0 for tuning in (ours, theirs)]
     if counts[0] == counts[1]:
-        return f"tuned unequally ({counts[0]} trials each, in other ways)"
+        return f"tuned unequally ({counts[0]} trials each, by other methods or folds)"
     return f"tuned unequally ({counts[0]} and {counts[1]} trials)"
 
 
@@ -98,10 +98,12 @@ def with_tuning(runs: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[st
         choice = choose(status.plan, status.found, task.combo) if status else None
         if status is None or choice is None:
             notes.append(
-                f"{run.name} is of a sweep that was removed or is incomplete: left out, its tuning is unknown."
+                f"{run.name} belongs to a sweep that was removed or is incomplete: left out, as its tuning is unknown."
             )
         elif choice.trial != task.trial:
-            notes.append(f"Sweep {place[1]} confirmed {task.combo} twice on these test people: the last choice counts.")
+            notes.append(
+                f"Sweep {place[1]} confirmed {task.combo} with two choices of settings: only the latest is shown."
+            )
         else:
             tuning = Tuning(
                 sweep=place[1],
@@ -150,7 +152,7 @@ def tuning_notes(tunings: Sequence[tuple[str, Tuning | None]]) -> list[str]:
         return []
     estimated = all(tuning.search for _, tuning in known)
     notes = [
-        "Intervals between tuned rows include how much another search would differ, estimated from the trials."
+        "Intervals between tuned rows include how much another search's result would differ, estimated from the trials."
         if estimated
         else "Intervals of tuned rows are about the settings found: another search could find others."
     ]

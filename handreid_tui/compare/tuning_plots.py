@@ -42,7 +42,8 @@ def importance_bars(rows: Sequence[tuple[str, str, Row]]) -> list[tuple[Row, dic
     known = [(row, shares) for row, shares in found if shares]
     if not known:
         raise UserError(
-            f"Importances take {IMPORTANCES_FROM} trials or more of a combination, and pip install 'handreid[tune]'."
+            f"Importances need at least {IMPORTANCES_FROM} trials of a combination, and Optuna: "
+            "pip install 'handreid[tune]'."
         )
     return known
 

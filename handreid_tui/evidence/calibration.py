@@ -148,7 +148,7 @@ def read_calibration(path: Path) -> Calibration:
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"{path} is not a calibration ({where}: {first['msg'].lower()}).") from None
     if not all(map(math.isfinite, (found.alpha, found.beta, found.lower, found.upper))) or found.lower > found.upper:
-        raise UserError(f"{path} is not a calibration: its line or its bounds are not finite or the wrong way round.")
+        raise UserError(f"{path} is not a calibration: its line or bounds are not finite, or the bounds are reversed.")
     return found
 
 

@@ -33,7 +33,7 @@ class Calibrated:
 def calibrate(pairs: Pairs) -> Calibrated:
     """Fit on all of `pairs`."""
     if not pairs.same.any() or pairs.same.all():
-        raise UserError("A likelihood ratio needs pairs of one person and pairs of two.")
+        raise UserError("Likelihood ratios require image pairs of the same person and of different people.")
     calibrator = fit(pairs.score, pairs.same, pairs.weight)
     found = bounds(calibrator(pairs.score), pairs.same, pairs.weight, pairs.persons, pairs.person_pairs)
     return Calibrated(calibrator, found, pairs.persons, pairs.person_pairs)
@@ -43,8 +43,8 @@ def require_people(pairs: Pairs, what: str) -> None:
     """Raises UserError below 20 people: bounds and errors of fewer say nothing."""
     if pairs.persons < LEAST_PEOPLE:
         raise UserError(
-            f"{what} has {pairs.persons} people with enough images, and a likelihood ratio takes {LEAST_PEOPLE}: "
-            "test on more people, or use fewer images per template (--images)."
+            f"{what} has {pairs.persons} people with enough images, and a likelihood ratio requires at least "
+            f"{LEAST_PEOPLE}: test on more people, or use fewer images per template (--images)."
         )
 
 

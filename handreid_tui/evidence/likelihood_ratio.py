@@ -58,7 +58,7 @@ def fit(score: Floats, same: NDArray[np.bool_], weight: Floats) -> Calibrator:
     beta = float(found[1]) / spread
     if beta < 0:
         raise UserError(
-            "The scores of one person are lower than those of different people: no likelihood ratio can be given."
+            "Scores of the same person are lower than those of different people: no likelihood ratio can be given."
         )
     return Calibrator(float(found[0]) - beta * centre, beta)
 

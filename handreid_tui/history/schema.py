@@ -56,9 +56,9 @@ TABLES_OF_A_RUN = (
 ELSEWHERE = "Name another file, such as --db ~/runs.db: it is rebuilt from the runs."
 SENTENCES = {
     sqlite3.SQLITE_NOTADB: "is not a database. Name another file with --db.",
-    sqlite3.SQLITE_CORRUPT: "is damaged. Run `handreid rebuild` to make it again from the run directories.",
+    sqlite3.SQLITE_CORRUPT: "is damaged. Run `handreid rebuild` to recreate it from the run directories.",
     sqlite3.SQLITE_CANTOPEN: f"cannot be opened. {ELSEWHERE}",
-    sqlite3.SQLITE_PERM: f"may not be opened. {ELSEWHERE}",
+    sqlite3.SQLITE_PERM: f"cannot be opened: permission denied. {ELSEWHERE}",
     sqlite3.SQLITE_READONLY: f"cannot be written. {ELSEWHERE}",
     sqlite3.SQLITE_FULL: "cannot grow: the disk is full. Free some space, or name another file with --db.",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error.",

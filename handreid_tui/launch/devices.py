@@ -90,7 +90,7 @@ def check(device: str, gpus: float) -> None:
 def obstacle(gpu: Gpu, share: float = 1.0) -> str | None:
     """Why `share` of the GPU cannot be leased now, in words; None where it can."""
     if _free_place(gpu, _parts(share)) is None:
-        return f"GPU {gpu.index} is taken by another run"
+        return f"GPU {gpu.index} is in use by another run"
     if gpu.users:
         return f"GPU {gpu.index} is used by {', '.join(gpu.users)}"
     if gpu.free < FREE_SHARE * share * gpu.memory:
@@ -103,15 +103,15 @@ def why_waiting(run: Waiting, gpus: list[Gpu]) -> str:
     visible = visible_gpus(gpus, run.visible)
     if run.device == "cpu" or not visible:
         busy = all(file_locks.is_taken(_cpu_lock(run), slot) for slot in range(run.parallel))
-        return f"{run.parallel} run{'s are' if run.parallel > 1 else ' is'} on the CPU already" if busy else ""
+        return f"{run.parallel} run{'s are' if run.parallel > 1 else ' is'} using the CPU" if busy else ""
     if named := re.fullmatch(r"cuda:(\d+)", run.device):
         gpu = visible[int(named[1])] if int(named[1]) < len(visible) else None
         taken = gpu and _free_place(gpu, _parts(run.gpus)) is None
-        return f"GPU {gpu.index} is taken by another run" if gpu and taken else ""
+        return f"GPU {gpu.index} is in use by another run" if gpu and taken else ""
     found = [obstacle(gpu, min(run.gpus, 1.0)) for gpu in visible]
     wanted = math.ceil(run.gpus)
     if wanted > len(visible):
-        return f"{wanted} GPUs are more than the {len(visible)} that it sees"
+        return f"it needs {wanted} GPUs, but only {len(visible)} are visible"
     missing = sum(reason is None for reason in found) < wanted
     return "; ".join(reason for reason in found if reason) if missing else ""
 

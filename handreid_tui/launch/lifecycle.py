@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 from engine.contract import run_files
 from engine.contract.errors import UserError
 from handreid_tui.launch import devices, file_locks, queue
-from handreid_tui.launch.dependents import check_not_needed
-from handreid_tui.launch.resumed_data import follow_data
 from handreid_tui.launch.slurm import ledger, sync
 from handreid_tui.launch.slurm import stop as on_slurm
 from handreid_tui.launch.slurm.request import SlurmRequest
@@ -92,6 +90,8 @@ def resume(
     Returns what the user should know. Raises UserError, with no run queued, where one has finished, is running or
     queued already, or its data has changed or is gone.
     """
+    from handreid_tui.launch.resumed_data import follow_data  # reads data sets: 0.1 s
+
     runs = _check_request(paths, gpus, parallel)
     with _one_at_a_time(runs):
         for path in runs:
@@ -226,6 +226,8 @@ def let_go(paths: Iterable[Path]) -> list[Path]:
 
     Raises UserError where one is running, is no run directory, or a queued run starts from it.
     """
+    from handreid_tui.launch.dependents import check_not_needed
+
     paths = list(paths)
     for path in paths:
         number(path)
@@ -265,7 +267,7 @@ def prune(paths: Iterable[Path]) -> int:
 
 def _check_request(paths: Iterable[Path], gpus: float, parallel: int) -> list[Path]:
     if not (1 / 12 <= gpus < 1 or (1 <= gpus <= 64 and gpus == int(gpus))):
-        raise UserError(f"A run takes 1, 2, … GPUs or a fraction of one from 1/12 up, but got {gpus:g}.")
+        raise UserError(f"A run uses 1, 2, … GPUs or a fraction of one from 1/12 up, but got {gpus:g}.")
     if not 1 <= parallel <= 1024:
         raise UserError(f"From 1 to 1024 runs may train at once, but got {parallel}.", "parallel")
     runs = [path.absolute() for path in paths]

@@ -31,7 +31,7 @@ from handreid_tui.runs.select import find_run
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """Runs to make, their splits (one for each distinct data section), and what a user should know before they start.
 
     grid: the settings with several values. equal: configurations left out because an earlier one trains the same.
@@ -73,7 +73,7 @@ def plan(
     own: dict[str, Combo] | None = None,
     tell: Callable[[str], None] = lambda text: None,
     grid: Axes | None = None,
-) -> Plan:
+) -> LaunchPlan:
     """One configuration for every combo, combination of the grid's values and seed, and the checks without a trainer.
 
     `settings` holds dotted configuration keys, `grid` those with several values; `tell` hears of what takes a while.
@@ -109,7 +109,7 @@ def plan(
         configs.append(_named(config, split))
     for (_, ids_per_batch, images_per_id), split in batches.items():
         warnings += check_batch(split, ids_per_batch, images_per_id)
-    return Plan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
+    return LaunchPlan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
 
 
 def resolve_all(
@@ -202,7 +202,7 @@ def _start_to_train(configs: list[RunConfig]) -> list[str]:
     keys = {config.model.pretrained.partition(":")[2] for config in configs if is_start(config.model.pretrained)}
     if all(start_folder(cache_folder(), key).is_dir() for key in keys):
         return []
-    return [f"The start on synthetic hands is trained first, once: about {MINUTES} minutes on two cores."]
+    return [f"The weights 'synthetic' are trained first, once: about {MINUTES} minutes on two cores."]
 
 
 def _named(config: RunConfig, split: Split) -> RunConfig:

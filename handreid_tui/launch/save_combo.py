@@ -17,9 +17,9 @@ from handreid_tui.settings import FILE, read_user_file
 def check_combo_name(name: str) -> None:
     """Raises UserError where a combination cannot have this name."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name.strip()):
-        raise UserError("A name is made of letters, digits, - and _.")
+        raise UserError("A name may contain letters, digits, - and _ only.")
     if name.strip() in COMBOS or name.strip() in TERMS:
-        raise UserError(f"{name.strip()!r} is taken: choose another name.")
+        raise UserError(f"{name.strip()!r} already exists: choose another name.")
 
 
 def save_combo(name: str, combo: Combo, path: Path = FILE) -> None:

@@ -17,5 +17,5 @@ def read_seeds(text: str) -> list[int]:
             raise UserError(f"{part!r} is not a range of at most 1,000 seeds.")
         seeds += numbers
     if any(seed >= 2**32 for seed in seeds):
-        raise UserError("A seed is below 4,294,967,296.")
+        raise UserError("Seeds must be below 4,294,967,296.")
     return list(dict.fromkeys(seeds)) or [0]

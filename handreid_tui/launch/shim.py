@@ -32,7 +32,7 @@ from handreid_tui.runs.claim import boot_id, claim, process_started
 from handreid_tui.runs.ending import events_size, has_checkpoint, how_ended, tell_ended
 from handreid_tui.runs.safe_files import write_json
 
-CPU_NICENESS = 10  # of a trainer on the CPU: the keys of whoever works here go first
+CPU_NICENESS = 5  # of a trainer on the CPU: the keys of whoever works here go first, and it still gets a quarter
 PR_SET_PDEATHSIG = 1
 CUT_SHORT = "Stopped before it could write a checkpoint; resume continues from the previous one, if there is one."
 TIME_SHORT = "Slurm's time limit was near before a first checkpoint: request more time, then resume."
@@ -132,7 +132,7 @@ def start_trainer(
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != shim:
             os._exit(1)  # the shim died before it could be watched
-        os.nice(niceness)
+        give_way(niceness)
 
     return subprocess.Popen(
         [*python, *what, str(run)],
@@ -142,6 +142,18 @@ def start_trainer(
         process_group=0,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},
     )
+
+
+def give_way(niceness: int) -> None:
+    """Lower the priority of this process by `niceness`, and that of its session.
+
+    Linux shares the processor among sessions first (`sched_autogroup_enabled`, on in most distributions): between the
+    trainer and the terminal UI, which are in different sessions, a process's own niceness counts for nothing there.
+    """
+    os.nice(niceness)
+    if niceness:
+        with suppress(OSError):  # without autogroups, nothing more is needed
+            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def supervise(trainer: subprocess.Popen[bytes], run: Path, task: ThisTask | None) -> set[int]:

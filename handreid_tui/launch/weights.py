@@ -21,10 +21,12 @@ def check_weights(model: str, source: str) -> None:
     """
     path = Path(source)
     if path.is_dir() and not find_weights(path):
-        raise UserError(f"{path} holds no weights: give a weights file or a run that has trained.", "model.pretrained")
+        raise UserError(
+            f"{path} contains no weights: give a weights file or a run that has trained.", "model.pretrained"
+        )
     if is_start(source) and not path.exists():
         if model != START_MODEL:
-            text = f"The start on synthetic hands is of {START_MODEL}, not of {model}: leave out the model."
+            text = f"The weights 'synthetic' belong to {START_MODEL}, not to {model}: leave out the model."
             raise UserError(text, "model.name")
         return
     known = pretrained_tags()

@@ -40,7 +40,9 @@ def choose(runs: Sequence[R], text: str, path: Callable[[R], Path], own_name: Ca
     if not fitting:
         raise UserError(f"There is no run {text!r}{where}: see `handreid runs`.")
     shown = ", ".join(path(run).name for run in fitting[:5])
-    raise UserError(f"{text!r} fits {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number.")
+    raise UserError(
+        f"{text!r} matches {len(fitting)} runs ({shown}{', …' if len(fitting) > 5 else ''}): give a number."
+    )
 
 
 def find_run(runs: Path, text: str) -> Path:

@@ -73,10 +73,10 @@ def observe(path: Path, *, now: float | None = None, stalled_after: float = STAL
     if last_sign is None:
         made = modified(path / run_files.META) or 0.0
         fresh = (time.time() if now is None else now) - made < 60
-        return State("starting") if fresh else State("lost", "It was never started.")
+        return State("starting") if fresh else State("lost", "The run was never started.")
     if silence > LOST_AFTER:
         where = f" on {plain(process['host'], 100)}" if "host" in process else ""
-        return State("lost", f"No sign of life for {silence / 3600:.0f} h{where}.")
+        return State("lost", f"No events for {silence / 3600:.0f} h{where}.")
     return alive()
 
 
@@ -110,8 +110,8 @@ def _died(path: Path, status: Any) -> State:
         return State("failed", f"killed by {_signal_name(-status)}{hint}")
     log = read_bytes(path / run_files.LOG, max(0, size_and_time(path / run_files.LOG)[0] - 4096), 4096) or b""
     reason = f"The trainer exited with status {status} and wrote no result"
-    said = plain(last_line(log), 300)
-    return State("failed", f"{reason}: {said}" if said else f"{reason}.")
+    output = plain(last_line(log), 300)
+    return State("failed", f"{reason}: {output}" if output else f"{reason}.")
 
 
 def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> State:
@@ -119,8 +119,8 @@ def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> Sta
         return State("lost", "The machine was restarted.")
     pid, started = process.get("trainer"), process.get("trainer_started")
     if isinstance(pid, int) and started is not None and process_started(pid) == started:
-        return alive("Its shim was killed; the trainer is about to stop.")
-    return State("lost", "Its shim was killed.")
+        return alive("The shim was killed; the trainer is about to stop.")
+    return State("lost", "The shim was killed.")
 
 
 def _is_here(process: dict[str, Any]) -> bool:

@@ -11,4 +11,4 @@ def check_tags(tags: Iterable[str]) -> None:
     """Raises UserError if one of them is no word."""
     for tag in tags:
         if tag.replace(",", " ").split() != [tag] or not tag.isprintable():
-            raise UserError(f"A tag is one word, without blanks and commas, but got {tag!r}.")
+            raise UserError(f"A tag is one word without spaces or commas, but got {tag!r}.")

@@ -16,7 +16,7 @@ from engine.contract.errors import UserError
 from engine.data.split import check_batch, open_split
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch import trash as launch_trash
-from handreid_tui.launch.plan import Plan, check_device, plan
+from handreid_tui.launch.plan import LaunchPlan, check_device, plan
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps.bayes import STARTUP, check_installed
 from handreid_tui.sweeps.keeper import look_after_sweeps
@@ -59,7 +59,7 @@ class SweepRequest:
     tags: tuple[str, ...] = ()
 
 
-def prepare(asked: SweepRequest, runs: Path, tell: Callable[[str], None]) -> tuple[SweepPlan, Plan]:
+def prepare(asked: SweepRequest, runs: Path, tell: Callable[[str], None]) -> tuple[SweepPlan, LaunchPlan]:
     """The plan of a sweep without its number, every point checked, and the launch plan of its recipes.
 
     Nothing is made. Raises UserError for whatever is known to fail at any point.
@@ -232,7 +232,7 @@ def _check_method(asked: SweepRequest) -> None:
     if asked.method == "bayes":
         check_installed("--method bayes")
         if asked.slurm:
-            raise UserError("--method bayes proposes one point at a time: on Slurm use --method quasi.")
+            raise UserError("--method bayes needs the keeper, which does not run on Slurm: use --method quasi.")
     fixed = {"train.epochs", "evaluation.every"} & {one.key for one in asked.over}
     if asked.prune and fixed:
         raise UserError(f"--prune compares trials at the same epoch: {min(fixed)} cannot be varied with it.")

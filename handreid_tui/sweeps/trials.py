@@ -79,7 +79,7 @@ class Reader:
             if task := self._tasks[path]:
                 run = self._finished.get(path) or read_run(path, task)
                 if run.status == "lost" and resumed.get(path.name, 0) > RESUMES:
-                    run = replace(run, status="failed", reason=f"It was lost {RESUMES + 1} times.")
+                    run = replace(run, status="failed", reason=f"The run was lost {RESUMES + 1} times.")
                 if run.status == "finished":
                     self._finished[path] = run
                 found.setdefault(task, run)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from engine.contract.metrics import Metric
+if TYPE_CHECKING:
+    from engine.contract.metrics import Metric
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -6,6 +6,7 @@ Nothing here or in the first screen imports numpy, sqlmodel or scipy: the first 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,6 @@ from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template
 from handreid_tui.ui.notifications import Endings
-from handreid_tui.ui.other_programs import edit_file
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.terminal import messages_kept_out
@@ -124,6 +124,8 @@ class HandreidApp(App[int]):
 
     def _start(self) -> None:
         """After the first frame: begin to read, and load the other screens' modules."""
+        gc.freeze()  # what the first frame needed stays: no later collection looks at it
+        gc.enable()
         self.run_worker(self._feed.run, name="feed", thread=True, exit_on_error=False)
         self.run_worker(self._load_screens, name="load screens", thread=True, exit_on_error=False)
         if self._first_case:
@@ -145,6 +147,8 @@ class HandreidApp(App[int]):
 
     def _edit_keys(self) -> None:
         """Open the keymap file in the editor, with every action in it the first time."""
+        from handreid_tui.ui.other_programs import edit_file
+
         path = keymap_file()
         try:
             if not path.exists():

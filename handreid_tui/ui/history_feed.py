@@ -1,6 +1,6 @@
 """The one loop that reads: it takes new events into the run history and tells the app what changed.
 
-It runs in a thread. sqlmodel is imported there, after the first frame.
+It runs in a thread, and imports there, after the first frame, what reads: sqlmodel, Slurm, the devices.
 """
 
 from __future__ import annotations
@@ -20,17 +20,14 @@ from textual.worker import get_current_worker
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
-from handreid_tui.launch.slurm.ledger import has_open_tasks
-from handreid_tui.launch.slurm.sync import take_in
-from handreid_tui.runs import directory
 from handreid_tui.settings import Places
 from handreid_tui.text.manager_log import log_bug
-from handreid_tui.ui.device_usage import Device, Devices
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from handreid_tui.history import RunRow
+    from handreid_tui.ui.device_usage import Device
 
 ACTIVE = ("running", "starting", "queued")
 TICK_ACTIVE = 0.2  # seconds between two looks at the disk while a run goes on
@@ -124,6 +121,8 @@ class Feed:
     def _read_on(self) -> None:
         from handreid_tui.history import ingest, list_runs, open_history
         from handreid_tui.history.varying import varying_settings
+        from handreid_tui.runs.directory import left_out
+        from handreid_tui.ui.device_usage import Devices
 
         history = open_history(self._places.db)
         watched = sqlite3.connect(self._places.db, timeout=5.0)
@@ -147,8 +146,8 @@ class Feed:
                 self._look_after_sweeps()
                 if time.monotonic() - looked_at_folders > FOLDERS_EVERY:
                     looked_at_folders = time.monotonic()
-                    left_out = (*directory.left_out(self._places.runs), *problems)
-                    snapshot = snapshot if left_out == snapshot.left_out else replace(snapshot, left_out=left_out)
+                    out = (*left_out(self._places.runs), *problems)
+                    snapshot = snapshot if out == snapshot.left_out else replace(snapshot, left_out=out)
                 if time.monotonic() - looked_at_devices > DEVICES_EVERY:
                     looked_at_devices = time.monotonic()
                     snapshot = replace(snapshot, devices=devices.read())
@@ -165,11 +164,15 @@ class Feed:
 
     def _ask_slurm(self) -> None:
         """In a thread of its own, for Slurm may take its time."""
+        from handreid_tui.launch.slurm.ledger import has_open_tasks
+
         if has_open_tasks(self._places.runs) and (self._slurm is None or not self._slurm.is_alive()):
             self._slurm = threading.Thread(target=self._take_in, daemon=True)
             self._slurm.start()
 
     def _take_in(self) -> None:
+        from handreid_tui.launch.slurm.sync import take_in
+
         try:
             take_in(self._places.runs)
         except UserError as error:

@@ -19,8 +19,8 @@ from handreid_tui.ui.preferences import default_file
 
 # Every action that can have another key, by `place.action`; filled as the modules of the screens are imported
 ACTIONS: dict[str, Binding] = {}
-HEAD = """# Keys of the terminal UI. Remove the # before a line to change it; several keys are separated by commas.
-# Names of keys: letters and signs as they are, or ctrl+x, shift+left, f5, enter, space, pageup.
+HEAD = """# Keys of the terminal UI. To change a line, remove the # at its start; separate several keys with commas.
+# Names of keys: a letter or sign itself, or ctrl+x, shift+left, f5, enter, space, pageup.
 """
 MODIFIERS = ("ctrl", "shift", "alt", "super", "hyper", "meta")
 
@@ -116,7 +116,9 @@ def _check_clashes(path: Path, keymap: Mapping[str, str]) -> None:
         for key in _apart(keymap.get(name, ACTIONS[name].key)):
             first = taken.setdefault((place, _long(key)), name)
             if first != name and first in keymap:
-                raise UserError(f"{path}: {key!r} is the key of {first} and of {name}: give one of them another key.")
+                raise UserError(
+                    f"{path}: {key!r} is assigned to both {first} and {name}: give one of them another key."
+                )
 
 
 def _long(key: str) -> str:

@@ -29,7 +29,7 @@ def edit_text(app: App[Any], text: str) -> str:
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise UserError("The editor left no UTF-8 text: the note is unchanged.") from None
+            raise UserError("The edited text is not UTF-8: the note is unchanged.") from None
 
 
 def page_file(app: App[Any], path: Path) -> None:

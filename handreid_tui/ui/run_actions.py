@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from engine.data.wording import count
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.dialogs import Confirm
 from handreid_tui.ui.page import Page
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class RunActions:
             self._page.say("Nothing to stop: none of the selected runs is running or queued.")
             return
 
+        from handreid_tui.ui.dialogs import Confirm
+
         def answered(yes: bool | None) -> None:
             if yes:
                 self._page.handreid.endings.expected.update(run.number for run in runs)
@@ -50,6 +51,7 @@ class RunActions:
 
     def stop_sweep(self, runs: Path, number: int) -> None:
         """Ask, then stop a sweep: its running trials after their step, its queued ones at once."""
+        from handreid_tui.ui.dialogs import Confirm
 
         def job() -> str:
             from handreid_tui.sweeps import actions
@@ -60,7 +62,7 @@ class RunActions:
             if yes:
                 self.do(job)
 
-        question = f"Stop sweep @{number}? Running trials finish their step; r resumes it."
+        question = f"Stop sweep @{number}? Running trials finish the current step and write a checkpoint; r resumes it."
         self._page.app.push_screen(Confirm("Stop", question, "Stop"), answered)
 
     def resume_sweep(self, runs: Path, number: int) -> None:
@@ -69,7 +71,7 @@ class RunActions:
         def job() -> str:
             from handreid_tui.sweeps import actions
 
-            return f"Sweep @{number} continues ({count(actions.resume(runs, number), 'run')} resumed)."
+            return f"Sweep @{number} resumed ({count(actions.resume(runs, number), 'run')})."
 
         self.do(job)
 
@@ -84,21 +86,21 @@ class RunActions:
 
 def _question(runs: Sequence[RunRow]) -> str:
     """A run that waits has no step to finish."""
-    stops, leaves = "finishes its step and writes a checkpoint", "is removed from the queue"
+    stops, leaves = "finishes the current step and writes a checkpoint", "is removed from the queue"
     going = [run for run in runs if run_text.is_active(run)]
     if 0 < len(going) < len(runs):
-        told = f"Each running one {stops}; each queued one {leaves}"
+        effect = f"Each running one {stops}; each queued one {leaves}"
     else:
-        told = f"{'It' if len(runs) == 1 else 'Each'} {stops if going else leaves}"
-    return f"Stop {run_text.names(runs)}? {told}; r resumes it."
+        effect = f"{'It' if len(runs) == 1 else 'Each'} {stops if going else leaves}"
+    return f"Stop {run_text.names(runs)}? {effect}; r resumes it."
 
 
 def _stop(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import lifecycle
 
     did = set(lifecycle.stop_all([run.path for run in runs]).values())
-    told = {"withdrawn": "removed from the queue", "stopping": "stopping", "killed": "killed"}
-    return f"{run_text.counted(runs)}: {', '.join(told[each] for each in sorted(did)) or 'already ended'}."
+    outcomes = {"withdrawn": "removed from the queue", "stopping": "stopping", "killed": "killed"}
+    return f"{run_text.counted(runs)}: {', '.join(outcomes[each] for each in sorted(did)) or 'already ended'}."
 
 
 def _resume(runs: Sequence[RunRow]) -> str:
@@ -115,4 +117,4 @@ def _resume(runs: Sequence[RunRow]) -> str:
         )
     if here:
         notes += lifecycle.resume(here)
-    return " ".join([f"{run_text.counted(runs)}: queued, to continue from the last checkpoint.", *notes])
+    return " ".join([f"{run_text.counted(runs)}: queued to resume from the last checkpoint.", *notes])

@@ -17,7 +17,7 @@ def test_maps_come_with_their_controls_and_changed_files_are_refused(desk: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("with the top quarter hidden") == 2
     assert done.stdout.count("Correlation with the map of random weights") == 2
-    assert "What the model used, not what is anatomically the same." in done.stdout
+    assert "This shows what the model used, not which features correspond." in done.stdout
     assert "candidates 1 to 12, not 13" in handreid("explain", "last", "13", cwd=desk / "desk").stderr
     photo(desk).write_bytes(b"another")
     done = handreid("explain", "last", cwd=desk / "desk")

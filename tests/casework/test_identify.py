@@ -48,7 +48,7 @@ def test_an_enrolled_person_comes_first_with_a_ratio_and_the_gallerys_own_rate(d
 @pytest.mark.long
 def test_what_is_printed_never_says_match(desk: Path) -> None:
     done = identify(desk, f"../photos/{photo(desk).name}", "--aspect", "dorsal-right")
-    assert "An investigative lead. Compare by eye before anything follows. Best of 12 searched" in done.stdout
+    assert "An investigative lead: verify by eye before acting on it. Best of 12 searched" in done.stdout
     assert "H1: the photos are of the candidate. H2: of another, unrelated person" in done.stdout
     report = next((desk / "desk/cases").glob("0001-*/report.html")).read_text()
     for text in (done.stdout, report):
@@ -77,7 +77,7 @@ def test_several_photos_are_one_template_and_cases_are_numbered(desk: Path) -> N
     name = photo(desk).name
     shutil.copy(desk / "photos" / name, desk / "photos" / "again.jpg")
     first = found(desk, f"../photos/{name}", "../photos/again.jpg", "--name", "Case 7/2026")
-    assert [len(first["photos"]), first["notes"][0]] == [1, "1 photos were given twice and taken once."]
+    assert [len(first["photos"]), first["notes"][0]] == [1, "1 photo given more than once: each photo is used once."]
     second = found(desk, f"../photos/{name}", f"../photos/{photo(desk, 1).name}")
     assert len(second["photos"]) == 2
     names = sorted(each.name for each in (desk / "desk/cases").iterdir() if each.is_dir())
@@ -104,7 +104,7 @@ def test_a_photo_that_cannot_be_decoded_is_an_error_and_a_reference_is_listed(de
     (person / "notes.txt").write_text("not listed")
     case = found(desk, f"../photos/{photo(desk).name}")
     assert case["not_searched"] == 1
-    assert any("1 references were not searched" in note and "text.jpg" in note for note in case["notes"])
+    assert any("1 reference not searched" in note and "text.jpg" in note for note in case["notes"])
 
 
 @pytest.mark.long
@@ -142,7 +142,7 @@ def test_a_gallery_of_one_has_no_ranking(desk: Path) -> None:
         shutil.rmtree(person)
     case = found(desk, f"../photos/{photo(desk).name}", "--aspect", "dorsal-right")
     assert case["people"] == 1 and len(case["candidates"]) == 1
-    assert "The gallery has one person: there is no ranking." in case["notes"]
+    assert "The gallery contains one person only: there is no ranking." in case["notes"]
     assert 0 <= case["candidates"][0]["false_candidates"] <= 1
 
 
@@ -159,7 +159,7 @@ def test_an_empty_gallery_is_one_sentence(desk: Path) -> None:
     shutil.rmtree(desk / "gallery")
     assert "There is no folder" in identify(desk, f"../photos/{photo(desk).name}").stderr
     (desk / "gallery").mkdir()
-    assert "holds no folder with images" in identify(desk, f"../photos/{photo(desk).name}").stderr
+    assert "contains no folder with images" in identify(desk, f"../photos/{photo(desk).name}").stderr
 
 
 @pytest.mark.long

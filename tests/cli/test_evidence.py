@@ -46,7 +46,7 @@ def test_too_few_people_get_no_ratio(tmp_path: Path) -> None:
     plant(tmp_path / "runs", 1, "ce", clusters(people, 0.6), people)
     done = handreid("evidence", "1", cwd=tmp_path)
     assert done.returncode == 2
-    assert "19 people with enough images, and a likelihood ratio takes 20" in done.stderr
+    assert "19 people with enough images, and a likelihood ratio requires at least 20" in done.stderr
     assert not (tmp_path / "runs/0001-ce/evaluation/evidence.json").exists()
 
 

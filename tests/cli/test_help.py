@@ -78,7 +78,7 @@ def test_the_defaults_that_the_help_shows_are_those_that_are_taken() -> None:
 def test_the_options_of_run_are_in_groups() -> None:
     shown = CliRunner().invoke(command_line(), ["run", "--help"], env={"COLUMNS": "120"}).output
     groups = re.findall(r"╭─ (\w+) ─", shown)
-    assert set(groups) == {"Options", "Data", "Model", "Training", "Queue", "Output", "Places"}
+    assert set(groups) == {"Options", "Data", "Model", "Training", "Queue", "Output", "Locations"}
 
 
 def test_the_choices_of_the_command_line_are_those_of_the_program() -> None:

@@ -20,7 +20,7 @@ def test_a_bug_of_a_command_is_one_sentence_that_names_the_log(tmp_path: Path) -
     environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     log = tmp_path / "handreid" / "handreid.log"
-    sentence = f"Error: This is a bug of handreid (KeyError: 'lost'). The traceback is in {log}.\n"
+    sentence = f"Error: This is a bug in handreid (KeyError: 'lost'). The traceback is in {log}.\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
     text = log.read_text()
     assert "handreid runs" in text and "Traceback" in text and "in broken" in text

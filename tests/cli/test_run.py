@@ -112,7 +112,7 @@ BAD = [
     (["--combo", "ce", "--data", "HANDS", "--model", "handreid-tiny", "--device", "cuda:99"], "There is no cuda:99"),
     (["--combo", "ce", "--pretrained", "foo", "--detach"], "handreid-tiny has no pretrained weights 'foo'"),
     (["--combo", "ce", "--data", "HANDS", "--pretrained", "opnai"], "Its tags: openai,"),
-    (["--combo", "ce", "--pretrained", "empty"], "holds no weights"),
+    (["--combo", "ce", "--pretrained", "empty"], "contains no weights"),
 ]
 
 
@@ -135,7 +135,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(words: list[str], said: st
     [
         (
             ["--pretrained", "openai"],
-            "'synthetic' of handreid-small, which is trained here on synthetic hands, or",
+            "'synthetic' of handreid-small, which are trained on synthetic hands, or",
         ),
         (["--pretrained", "FILE"], "is damaged, or not a weights file"),
     ],

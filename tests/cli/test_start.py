@@ -35,10 +35,10 @@ def test_a_run_trains_the_start_and_the_next_one_finds_it(
         assert done.returncode == 0, done.stderr
         runs.append((json.loads(done.stdout), done.stderr))
     (first, first_said), (second, second_said) = runs
-    assert "The start on synthetic hands is trained first, once" in first_said
-    assert "Training the start on synthetic hands, once: " in first_said
+    assert "The weights 'synthetic' are trained first, once" in first_said
+    assert "Training the initial weights on synthetic hands, once: " in first_said
     assert "trained first" not in second_said
-    assert "Training the start" not in second_said
+    assert "Training the initial weights" not in second_said
     assert first["before"] == second["before"]
 
     record = json.loads((tmp_path / first["run_dir"] / "checkpoints" / "best" / "state.json").read_text())["model"]

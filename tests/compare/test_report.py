@@ -73,7 +73,7 @@ def test_the_page_holds_tables_figures_pictures_configuration_and_how_to_repeat_
     elements = Addresses(text).elements
     # of so few people there are no likelihood ratios, and it says so; nothing was tuned
     assert elements.count("svg") == len(PLOTS) - 2 - len(OF_SWEEPS)
-    assert text.count("people with enough images, and a likelihood ratio takes 20") == 2
+    assert text.count("people with enough images, and a likelihood ratio requires at least 20") == 2
     assert elements.count("img") > 4 * 6
     for words in ("ce_triplet_center", "95 % interval", "Claims about the losses", "Environment", "✓", "✗"):
         assert words in text

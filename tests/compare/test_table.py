@@ -272,6 +272,11 @@ def test_each_row_tells_its_recipe_and_input_where_they_differ(tmp_path: Path) -
     told = {str(row[0]): dict(zip(recipes.headers, map(str, row), strict=True)) for row in recipes.rows}
     assert [told["ce_triplet"][key] for key in ("input", "branches", "epochs")] == ["64 px", "none", "40"]
     mba = told["mba_net"]
-    assert [mba[key] for key in ("input", "branches", "epochs", "rate, encoder")] == ["324 px", "mba", "70", "8e-05"]
+    assert [mba[key] for key in ("input", "branches", "epochs", "learning rate, encoder")] == [
+        "324 px",
+        "mba",
+        "70",
+        "8e-05",
+    ]
     alike = compare([runs[0], plant(tmp_path, 3, "ce", features, identity, started={"image_size": 64})])
     assert "Recipes" not in [sheet.title for sheet in sheets(alike.sections[0])]

@@ -101,7 +101,7 @@ def test_trials_take_no_part_and_confirmations_are_a_row(read: tuple[list[Finish
     assert tuning.validation == pytest.approx(0.9)
     assert tuning.other_folds == pytest.approx(0.86)
     assert any("train.lr at the edge of the range" in note for note in section.table.notes)
-    assert any("include how much another search would differ" in note for note in section.table.notes)
+    assert any("include how much another search's result would differ" in note for note in section.table.notes)
 
 
 def test_nothing_is_better_or_worse_across_unequal_tuning(read: tuple[list[FinishedRun], list[str]]) -> None:
@@ -158,7 +158,7 @@ def test_an_earlier_choice_does_not_count(mixed: Path, read: tuple[list[Finished
     try:
         kept, notes = with_tuning([replace(run, tuning=None)])
         assert kept == []
-        assert notes == ["Sweep 2 confirmed ce_arcface twice on these test people: the last choice counts."]
+        assert notes == ["Sweep 2 confirmed ce_arcface with two choices of settings: only the latest is shown."]
     finally:
         (run.directory / run_files.SWEEP).write_text(json.dumps(raw))
 
@@ -177,7 +177,7 @@ def test_nothing_is_claimed_where_the_search_cannot_say_how_much_another_would_d
     assert not no_verdict(known, replace(known, sweep=2))
     assert not no_verdict(None, None)
     few = replace(known, trials=7, search=None)
-    assert no_verdict(few, few) == "searched too little (8 trials are needed)"
+    assert no_verdict(few, few) == "too few trials (at least 8 are needed)"
     bayes = replace(known, method="bayes", search=None)
     assert "searched by bayes" in no_verdict(bayes, bayes)
     assert no_verdict(known, None) == unequal(known, None)

@@ -133,8 +133,8 @@ def test_a_dark_deep_picture_is_scaled_like_the_others(tmp_path: Path) -> None:
     pixels = load_pixels(root, images_of(root), Resize(24), tmp_path / "cache")
     assert pixels.array[:, 5, 20, 0].tolist() == [255, 100 >> 4, 900 >> 4]
     assert pixels.notes == (
-        "3 images of 3 have 16- or 32-bit values and declare no range: read as 12 bits, which holds the largest "
-        "value of all of them.",
+        "3 images of 3 have 16- or 32-bit values and declare no range: read as 12 bits, the smallest "
+        "range that contains all of their values.",
     )
 
 

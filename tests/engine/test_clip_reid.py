@@ -27,8 +27,8 @@ from engine.model.reid_model import build_model
 from engine.training import prompt_learning
 from engine.training.checkpoint import load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
-from engine.training.progress import Progress
-from engine.training.setup import Setup, prepare
+from engine.training.progress import TrainingProgress
+from engine.training.setup import TrainingSetup, prepare
 from engine.training.stopping import StopRequest
 from handreid_tui.history import curve, ingest, list_runs, open_history
 from handreid_tui.launch.plan import plan
@@ -45,11 +45,11 @@ def hashes(module: torch.nn.Module) -> dict[str, int]:
     return {name: hash(value.numpy().tobytes()) for name, value in module.state_dict().items()}
 
 
-def learn(setup: Setup, place: Path, stop: StopRequest | None = None) -> bool:
+def learn(setup: TrainingSetup, place: Path, stop: StopRequest | None = None) -> bool:
     """The first stage alone."""
     writer = CheckpointWriter(place / "checkpoints", EventWriter(place / "events.jsonl"))
     try:
-        return prompt_learning.learn_prompts(setup, Progress(), None, Workers(), writer, stop or StopRequest())
+        return prompt_learning.learn_prompts(setup, TrainingProgress(), None, Workers(), writer, stop or StopRequest())
     finally:
         writer.wait()
 
@@ -98,7 +98,7 @@ def test_the_second_stage_moves_the_encoder_and_keeps_the_texts(hands: Path, tmp
     assert not [name for name, value in before.items() if torch.equal(value, after[name])]
     assert not [name for name in after if "token" in name or name.startswith(("transformer", "text"))]
     said = export(tmp_path / "run", tmp_path / "exported")
-    assert said == "What clip_reid learned of texts is left out, as only its training uses it."
+    assert said == "The texts learned by clip_reid are left out: only training uses them."
     exported = load_file(tmp_path / "exported" / "open_clip_model.safetensors")
     assert all(torch.equal(exported[name], value) for name, value in after.items() if name.startswith("visual."))
     assert sum(value.numel() for name, value in exported.items() if not name.startswith("visual.")) < 100_000
@@ -211,11 +211,11 @@ def test_a_last_batch_that_would_be_empty_is_not_drawn(hands: Path, tmp_path: Pa
 def test_a_loss_of_the_first_stage_that_is_no_number_is_named(
     hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(setup: Setup) -> Tensor:
+    def spoilt(setup: TrainingSetup) -> Tensor:
         return torch.full((len(setup.train), setup.model.dims[-1]), torch.nan)
 
     monkeypatch.setattr(prompt_learning, "image_features", spoilt)
-    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is not a number at step 0") as caught:
+    with pytest.raises(LossNotFinite, match="'i2t of the first stage' is NaN or infinite at step 0") as caught:
         train_in(tmp_path / "run", small_config("clip_reid", hands))
     later = explain(LossNotFinite(3, caught.value.term, caught.value.rate), small_config("clip_reid", hands))
     assert later.setting == "prompts.lr"

@@ -169,17 +169,17 @@ def test_copies_across_the_split_are_in_the_check(tmp_path: Path) -> None:
     split = open_split(DataConfig(source=str(root)))
     train, test = (root / split.images[places[0]].path for places in (split.train, split.test))
     shutil.copy(test, train.with_name("copy.png"))
-    assert any("of training and test are the same picture (byte-" in w for w in check_folder(root)["warnings"])
+    assert any("duplicate images across training and test (byte-" in w for w in check_folder(root)["warnings"])
     Image.open(test).convert("RGB").save(train.with_name("copy.png"), compress_level=1)
-    assert not any("same picture" in w for w in check_folder(root)["warnings"])
-    assert any("of training and test are the same picture" in w for w in check_folder(root, decode=True)["warnings"])
+    assert not any("duplicate images" in w for w in check_folder(root)["warnings"])
+    assert any("duplicate images across training and test" in w for w in check_folder(root, decode=True)["warnings"])
 
 
 @pytest.mark.parametrize("people", [3, 2])
 def test_one_test_identity_is_said_to_be_right_by_construction(tmp_path: Path, people: int) -> None:
     root = write_tree(tmp_path / "people", {f"p{n}": ["1.jpg", "2.jpg", "3.jpg"] for n in range(people)})
     split = open_split(DataConfig(source=str(root)))
-    assert any(w.startswith("The gallery holds 1 test identity: every rank is right") for w in split.warnings)
+    assert any(w.startswith("The gallery contains 1 test identity: every rank is correct") for w in split.warnings)
     root = write_tree(tmp_path / "more", {f"p{n}": ["1.jpg", "2.jpg", "3.jpg"] for n in range(4)})
     assert not any("by construction" in w for w in open_split(DataConfig(source=str(root))).warnings)
 

@@ -151,11 +151,11 @@ def test_white_may_be_zero_at_any_depth(hand: Grey, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.full((8, 8), np.nan, np.float32), "not numbers"),
-        (np.full((8, 8), np.inf, np.float32), "not numbers"),
+        (np.full((8, 8), np.nan, np.float32), "NaN or infinite"),
+        (np.full((8, 8), np.inf, np.float32), "NaN or infinite"),
         (np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8), "negative values"),
         (np.full((8, 8), -5, np.int32), "negative values"),
-        (np.full((8, 8), 1e20, np.float32), "range is not known"),
+        (np.full((8, 8), 1e20, np.float32), "range is unknown"),
     ],
 )
 def test_values_whose_range_cannot_be_known_are_refused(tmp_path: Path, values: NDArray[Any], reason: str) -> None:

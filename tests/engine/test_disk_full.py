@@ -114,7 +114,7 @@ def check_told(run: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert [event["epoch"] for event in events if event["kind"] == "epoch"] == [1, 2]
     assert events[-1]["status"] == "failed"
     assert events[-1]["reason"]["kind"] == "disk"
-    assert "make room" in events[-1]["reason"]["message"]
+    assert "free some space" in events[-1]["reason"]["message"]
     assert "Traceback" not in (run / "trainer.log").read_text()
     assert load_newest(run / "checkpoints") is None
     assert not list(run.glob("checkpoints/*.tmp"))
@@ -141,7 +141,7 @@ def test_training_goes_on_where_not_even_events_can_be_written(tmp_path: Path, h
     assert done.returncode == 1  # the result cannot be kept either
     chunk, events = read_events(tmp_path / "events.jsonl"), raw_events(tmp_path / "events.jsonl")
     assert events[0]["kind"] == "started" and chunk.damaged == 0
-    assert "make room" in (tmp_path / "trainer.log").read_text()
+    assert "free some space" in (tmp_path / "trainer.log").read_text()
     json.loads((tmp_path / "config.json").read_text())
 
 
@@ -163,7 +163,7 @@ def test_out_of_gpu_memory_says_what_would_fit(name: str, ids: int, images: int,
     reason = explain(error[name]("CUDA out of memory. Tried to allocate 2.00 GiB"), config)
     assert reason.kind == "out_of_memory"
     assert reason.traceback is None
-    assert f"out of GPU memory at batch {ids * images} ({ids} identities x {images} images)" in reason.message
+    assert f"out of GPU memory with a batch of {ids * images} ({ids} identities x {images} images)" in reason.message
     assert way_out[0] in reason.message
     assert reason.setting == way_out[1]
 

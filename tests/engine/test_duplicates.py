@@ -64,15 +64,15 @@ def test_a_test_image_among_the_training_images_is_reported(people: Path, tmp_pa
     assert said(people, tmp_path) == ""
     target = one_of(split, split.train).with_name("copy.jpg")
     change(one_of(split, split.test), how, target)
-    assert "1 pair of images of training and test are the same picture" in said(people, tmp_path)
-    assert ("of training and test" in said(people, tmp_path, near=False)) == (how == "copied")
+    assert "1 pair of duplicate images across training and test" in said(people, tmp_path)
+    assert ("across training and test" in said(people, tmp_path, near=False)) == (how == "copied")
 
 
 @pytest.mark.parametrize("how", ["copied", "png", "scaled"])
 def test_an_image_twice_in_one_test_identity_is_reported(people: Path, tmp_path: Path, how: str) -> None:
     split = opened(people)
     change(one_of(split, split.test), how, one_of(split, split.test).with_name("copy.jpg"))
-    assert "1 pair of images of one test identity are the same picture" in said(people, tmp_path)
+    assert "1 pair of duplicate images within one test identity" in said(people, tmp_path)
 
 
 @pytest.mark.parametrize("how", ["copied", "saved again", "brighter"])
@@ -80,7 +80,7 @@ def test_an_image_of_two_test_identities_is_reported(people: Path, tmp_path: Pat
     split = opened(people)
     first, last = one_of(split, split.test), one_of(split, split.test, -1)
     change(first, how, last.with_name("copy.jpg"))
-    assert "of different test identities" in said(people, tmp_path)
+    assert "across test identities" in said(people, tmp_path)
 
 
 def test_a_copy_within_training_falsifies_nothing(people: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_training_reports_copies_as_a_message(people: Path, tmp_path: Path) -> N
     split = opened(people)
     change(one_of(split, split.test), "saved again", one_of(split, split.train).with_name("copy.jpg"))
     train_in(tmp_path / "run", small_config("zero_shot", people))
-    assert any("same picture" in message["text"] for message in events_of(tmp_path / "run", "message"))
+    assert any("duplicate images" in message["text"] for message in events_of(tmp_path / "run", "message"))
 
 
 def test_real_hands_of_different_people_are_no_copies(real_hands: Path, tmp_path: Path) -> None:

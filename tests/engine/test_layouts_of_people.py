@@ -239,7 +239,7 @@ def test_sessions_above_identities_are_read_by_a_pattern_on_the_path(tmp_path: P
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ("(", "no regular expression"),
+        ("(", "not a regular expression"),
         ("abc", "needs one group"),
         ("(a)(b)", "needs one group"),
         ("x" * 600, "500 characters"),

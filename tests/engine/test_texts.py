@@ -215,7 +215,7 @@ def test_prompts_name_the_aspect_of_each_identity() -> None:
     texts = prompts.all_texts(encoder)
     torch.testing.assert_close(texts[2], texts[0])
     assert not torch.allclose(encoder(prompts.context[:1], prompts.template[1:2]), texts[:1])
-    with pytest.raises(UserError, match="does not say that of person-7") as caught:
+    with pytest.raises(UserError, match="does not give the aspect of person-7") as caught:
         templates_of(["person-7"], aspect=True)
     assert caught.value.setting == "prompts.aspect"
 
@@ -273,7 +273,7 @@ def test_a_file_without_a_text_tower_is_refused_by_the_trainer_too(
 ) -> None:
     monkeypatch.setattr("engine.model.text_tower.has_random_texts", lambda *_: False)
     torch.save(clip.visual.state_dict(), tmp_path / "visual.pt")
-    with pytest.raises(UserError, match="holds no text tower"):
+    with pytest.raises(UserError, match="contains no text tower"):
         open_text_tower(ModelConfig(name="handreid-tiny", pretrained=str(tmp_path / "visual.pt")), 0, "clip_reid")
 
 
@@ -296,7 +296,7 @@ def test_weights_without_a_text_tower_are_refused(tmp_path: Path) -> None:
     save_file({"visual.proj": torch.zeros(1)}, image)
     save_file({"module.token_embedding.weight": torch.zeros(1)}, whole)
     other.write_bytes(b"PK")  # only the trainer can tell
-    with pytest.raises(UserError, match="holds no text tower") as caught:
+    with pytest.raises(UserError, match="contains no text tower") as caught:
         check_texts("clip_reid", "ViT-B-16", str(image))
     assert caught.value.setting == "model.pretrained"
     for fine in (str(whole), str(other), "openai", "none"):

@@ -149,7 +149,7 @@ def test_weights_of_another_model_are_refused_in_one_sentence(run: Path, tmp_pat
     with pytest.raises(UserError, match="Choose the model"):
         build_model(ModelConfig(name="RN50", pretrained=str(run), image_size=64), 0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no weights"):
+    with pytest.raises(UserError, match="contains no weights"):
         build_model(ModelConfig(name="handreid-tiny", pretrained=str(tmp_path / "empty")), 0)
 
 

@@ -47,13 +47,13 @@ def test_a_run_goes_by_number_name_or_beginning(history: Engine, text: str, numb
 
 def test_a_name_that_fits_several_runs_names_them(history: Engine) -> None:
     with pytest.raises(
-        UserError, match=r"'ce_triplet' fits 2 runs \(0002-ce_triplet, 0003-ce_triplet\): give a number"
+        UserError, match=r"'ce_triplet' matches 2 runs \(0002-ce_triplet, 0003-ce_triplet\): give a number"
     ):
         find_run(history, "ce_triplet")
-    with pytest.raises(UserError, match=r"'ce_t' fits 3 runs"):
+    with pytest.raises(UserError, match=r"'ce_t' matches 3 runs"):
         find_run(history, "ce_t")
     for unknown in ("9", "arc", ""):
-        with pytest.raises(UserError, match=r"There is no run|fits 4 runs"):
+        with pytest.raises(UserError, match=r"There is no run|matches 4 runs"):
             find_run(history, unknown)
 
 

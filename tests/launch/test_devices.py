@@ -46,7 +46,7 @@ def test_each_lease_is_another_gpu_until_none_is_left(tmp_path: Path) -> None:
     leases = [take(run(tmp_path)) for _ in range(4)]
     assert [shown(lease) for lease in leases] == [gpu.uuid for gpu in GPUS]
     assert take(run(tmp_path)) is None
-    assert "GPU 3 is taken by another run" in why_waiting(run(tmp_path), GPUS)
+    assert "GPU 3 is in use by another run" in why_waiting(run(tmp_path), GPUS)
     leases[2].close()
     assert why_waiting(run(tmp_path), GPUS) == ""
     assert shown(take(run(tmp_path))) == GPUS[2].uuid
@@ -84,7 +84,7 @@ def test_a_named_gpu_is_waited_for_and_keeps_its_number_inside_the_run(tmp_path:
     assert lease.device == "GPU 1 H200"
     assert shown(lease) == ",".join(gpu.uuid for gpu in GPUS)
     assert take(run(tmp_path, "cuda:1")) is None
-    assert why_waiting(run(tmp_path, "cuda:1"), GPUS) == "GPU 1 is taken by another run"
+    assert why_waiting(run(tmp_path, "cuda:1"), GPUS) == "GPU 1 is in use by another run"
     assert shown(take(run(tmp_path))) == GPUS[0].uuid
 
 
@@ -93,7 +93,7 @@ def test_gpus_that_others_use_are_left_alone_but_for_a_run_that_names_one(tmp_pa
     assert shown(take(run(tmp_path), busy)) == GPUS[2].uuid
     assert take(run(tmp_path), busy) is None
     assert why_waiting(run(tmp_path), busy) == (
-        "GPU 0 is used by alice; GPU 1 has only 20.0 of 80.0 GiB free; GPU 2 is taken by another run"
+        "GPU 0 is used by alice; GPU 1 has only 20.0 of 80.0 GiB free; GPU 2 is in use by another run"
     )
     assert shown(take(run(tmp_path, gpus=0.25), busy)) == GPUS[1].uuid
     assert take(run(tmp_path, "cuda:0"), busy)
@@ -126,7 +126,7 @@ def test_the_cpu_takes_as_many_runs_as_parallel_says(tmp_path: Path) -> None:
     first = take(run(tmp_path, "cpu"))
     assert (first.device, shown(first)) == ("CPU", "")
     assert take(run(tmp_path, "cpu")) is None
-    assert why_waiting(run(tmp_path, "cpu"), GPUS) == "1 run is on the CPU already"
+    assert why_waiting(run(tmp_path, "cpu"), GPUS) == "1 run is using the CPU"
     assert take(run(tmp_path, "cpu", parallel=2))
     assert take(run(tmp_path, "cpu", parallel=2)) is None
     first.close()
@@ -149,7 +149,7 @@ def test_a_run_of_more_gpus_than_there_are_waits_and_is_refused_where_it_is_laun
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert take(run(tmp_path, gpus=8)) is None
-    assert why_waiting(run(tmp_path, gpus=8), GPUS) == "8 GPUs are more than the 4 that it sees"
+    assert why_waiting(run(tmp_path, gpus=8), GPUS) == "it needs 8 GPUs, but only 4 are visible"
     monkeypatch.setenv("HANDREID_FAKE_GPUS", "4")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     check("auto", 4)

@@ -59,6 +59,9 @@ def test_a_trainer_on_the_cpu_leaves_the_terminal_its_turn(runs: Path) -> None:
     process = read_json(path / "process.json")
     shim, trainer = (os.getpriority(os.PRIO_PROCESS, int(process[who])) for who in ("shim", "trainer"))
     assert trainer == min(19, shim + CPU_NICENESS)
+    group = Path(f"/proc/{process['trainer']}/autogroup")  # "/autogroup-5 nice 10", where the kernel groups sessions
+    if group.exists() and Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
+        assert group.read_text().split()[-1] == str(CPU_NICENESS)
     lifecycle.stop(path)
 
 

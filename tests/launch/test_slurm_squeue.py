@@ -110,7 +110,7 @@ def test_a_task_that_slurm_has_forgotten_is_over(runs: Path, slurm: Slurm, monke
     lifecycle.resume([path], slurm=SlurmRequest())
     running_elsewhere(path)
     look_now(runs)
-    assert "no longer knows" in observe(path).reason
+    assert "no longer lists" in observe(path).reason
 
 
 def test_a_node_that_failed_ends_its_run_or_lets_it_wait_again(runs: Path, slurm: Slurm) -> None:

@@ -275,7 +275,7 @@ def test_a_run_without_its_shim_runs_until_the_trainer_is_gone_and_then_is_lost(
     deadline = time.monotonic() + 20
     while process_started(shim.trainer) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert observe(run) == State("lost", "Its shim was killed.")
+    assert observe(run) == State("lost", "The shim was killed.")
 
 
 def test_a_reused_process_number_is_not_ours(run: Path) -> None:
@@ -319,7 +319,7 @@ def test_on_another_host_events_tell(run: Path) -> None:
     now = time.time()
     assert observe(run, now=now) == State("running")
     assert observe(run, now=now + STALLED_AFTER + 60) == State("running", stalled=True)
-    assert observe(run, now=now + LOST_AFTER + 60) == State("lost", "No sign of life for 1 h on node7.")
+    assert observe(run, now=now + LOST_AFTER + 60) == State("lost", "No events for 1 h on node7.")
     Trainer(run).end()
     assert observe(run, now=now + LOST_AFTER + 60).status == "finished"
 
@@ -332,7 +332,7 @@ def test_a_trainer_that_says_nothing_is_stalled(run: Path, shim: Shim) -> None:
 
 def test_a_run_that_nothing_ever_started_is_lost(run: Path) -> None:
     assert observe(run).status == "starting"
-    assert observe(run, now=time.time() + 120) == State("lost", "It was never started.")
+    assert observe(run, now=time.time() + 120) == State("lost", "The run was never started.")
 
 
 @pytest.mark.parametrize("name", ["process.json", "exit.json", "queued.json", "events.jsonl", "trainer.log"])

@@ -64,7 +64,7 @@ async def test_a_case_opens_by_key_from_any_page_and_writes_nothing(size, tmp_pa
         await pilot.press("enter")
         await shows(pilot, "12 people searched")
         seen = " ".join(text_of(app).split())
-        assert "An investigative lead. Compare by eye" in seen and "photo 1 of 2" in seen
+        assert "An investigative lead: verify by eye" in seen and "photo 1 of 2" in seen
         assert "0.990, LR 50" in seen and " 1 known-0 " in seen
         assert "Candidate 1: known-0, cosine 0.9900, LR 50, 25.0 % without the person." in seen
         assert not {"✓", "✗"} & set(seen) and "match" not in seen
@@ -83,11 +83,11 @@ async def test_a_case_opens_by_key_from_any_page_and_writes_nothing(size, tmp_pa
 
 
 async def test_a_withheld_ratio_has_its_reason_and_a_changed_photo_is_not_shown(tmp_path):
-    folder = write_case(tmp_path, ["the calibration has 12 people, and an LR takes 20"])
+    folder = write_case(tmp_path, ["the calibration has 12 people, and an LR requires at least 20"])
     Image.new("RGB", (64, 48)).save(tmp_path / "photos" / "0.png")
     async with opened(Places(tmp_path / "runs.db", tmp_path / "runs"), "runs", (160, 48)) as (app, pilot):
         app.open_case(folder)
-        await shows(pilot, "No likelihood ratio: the calibration has 12 people, and an LR takes 20.")
+        await shows(pilot, "No likelihood ratio: the calibration has 12 people, and an LR requires at least 20.")
         await shows(pilot, "not readable, or changed since the search")
         assert "without the person" not in text_of(app) and "unknown: there is no calibration" in text_of(app)
 

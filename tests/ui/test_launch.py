@@ -65,7 +65,7 @@ async def test_a_combination_of_ones_own_can_be_edited_and_removed(nothing, tmp_
         await shows(pilot, "Discard an edit, or remove")
         await pilot.press("escape", "d")
         await until(pilot, lambda: "ce+triplet:2 " not in text_of(pilot.app))
-        await shows(pilot, "Choose combinations with space.")
+        await shows(pilot, "Select combinations with space.")
     async with HandreidApp(nothing, state).run_test(size=(100, 30)) as pilot:
         await shows(pilot, "your own")
         assert not pilot.app.screen.query_one(ComboTable).added
@@ -179,7 +179,7 @@ async def test_an_edited_system_is_saved_with_what_it_is_beside_its_loss(nothing
     save_combo("soft", handid)
     assert read_user_file().combos["soft"].recipe == COMBOS["clip_handid"].recipe
     Path("handreid.toml").write_text('[combos.wrong]\nlike = "mbanet"\nce = 1\n')
-    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet', but there is only zero_shot, ce"):
+    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet'; it must be one of zero_shot, ce"):
         read_user_file()
 
 
@@ -203,7 +203,7 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
     for seed in (1, 2):
         wait_in_queue(make_run(places.runs, "ce_triplet", seed))
     async with opened(places, size=size) as (app, pilot):
-        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Choose combinations with space.")
+        await shows(pilot, "1 running · 2 queued", "▶ running", "◌ queued", "Select combinations with space.")
         await pilot.press("tab") if size[0] == 80 else await pilot.press("tab", "tab")
         await pilot.press("end", "s")
         await shows(pilot, "Stop run 3 ce_triplet s2? It is removed from the queue")

@@ -230,4 +230,7 @@ async def test_two_managers_on_one_database_agree(tmp_path):
 def test_the_first_screen_waits_neither_for_numpy_nor_for_the_database():
     script = "import sys, handreid_tui.ui.app, handreid_tui.ui.screens.launch.screen\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not {"numpy", "sqlmodel", "sqlalchemy", "scipy", "torch", "PIL"} & set(done.stdout.split())
+    loaded = set(done.stdout.split())
+    assert not {"numpy", "sqlmodel", "sqlalchemy", "scipy", "torch", "PIL"} & loaded
+    later = {f"handreid_tui.{name}" for name in ("launch.slurm.sync", "launch.queue", "ui.dialogs", "ui.device_usage")}
+    assert not later & loaded

@@ -43,7 +43,7 @@ def read(root: Path, options: Options) -> Catalog:
                 images.append(Image(path, path, identity))
     total = len(images) + len(unmatched)
     if not total:
-        raise UserError(f"{root} holds no images: give the folder that does.")
+        raise UserError(f"{root} contains no images: give the folder that does.")
     warnings: list[str] = []
     if unmatched:
         what = f"The names of {len(unmatched)} of {count(total, 'image')} do not match {options.identity_pattern!r}"

@@ -82,7 +82,7 @@ def _read_tree(tree: Path, root: Path, unread: UnreadFiles) -> tuple[Subset, lis
         trial = PreparedTrial(part(f"query{number}"), part(f"gallery{number}"), part(f"gallery{number}_all"))
         if not trial.query or not trial.gallery:
             raise UserError(
-                f"query{number} or gallery{number} of {tree} holds no images: complete or delete this trial."
+                f"query{number} or gallery{number} of {tree} contains no images: complete or delete this trial."
             )
         trials.append(trial)
     if not trials:

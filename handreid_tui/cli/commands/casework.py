@@ -16,15 +16,15 @@ Evaluation = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Evaluation on other data, as `handreid evaluate` stores it.",
-        show_default="that of the run itself",
+        help="Evaluation on other data: its folder in the run's `evaluations`.",
+        show_default="the run's own test",
     ),
 ]
 GroupBy = Annotated[
     str | None,
     typer.Option(
         metavar="LABELS",
-        help="Split the rates by labels of the data set: sex, skin, age, or several with commas.",
+        help="Split the rates by labels of the data set: sex, skin, age, or several separated by commas.",
         show_default="not split",
     ),
 ]
@@ -35,14 +35,14 @@ Case = Annotated[str, typer.Argument(metavar="CASE", help="A number, a name, a f
 def openset(
     runs_: Several,
     fpir: Annotated[str, typer.Option(metavar="RATES", help="False positive identification rates.")] = "0.1,0.01",
-    list_: Annotated[str, typer.Option("--list", metavar="LENGTHS", help="Candidate lists.")] = "1,5,20",
-    size: Annotated[int | None, typer.Option(min=1, help="People enrolled.", show_default="as tested")] = None,
+    list_: Annotated[str, typer.Option("--list", metavar="LENGTHS", help="Lengths of candidate lists.")] = "1,5,20",
+    size: Annotated[int | None, typer.Option(min=1, help="People in the gallery.", show_default="as tested")] = None,
     by: GroupBy = None,
     evaluation: Evaluation = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Measure how often a person in the gallery is missed, and how often one who is not in it gives a candidate.
+    """Measure how often a person in the gallery is missed, and how often a search for another gives a candidate.
 
     Examples: `handreid openset last` · `handreid openset 3 7 --size 20` · `handreid openset 3 --by sex,age`
     """
@@ -55,17 +55,20 @@ def openset(
 
 def evidence(
     run: Run,
-    images: Annotated[str, typer.Option(metavar="M:R", help="Images of a probe and of a reference.")] = "1:1",
+    images: Annotated[str, typer.Option(metavar="M:R", help="Number of probe and of reference images.")] = "1:1",
     population: Annotated[
-        str, typer.Option(help="Other people to compare with: all, or those of the same sex, skin or sex,skin.")
+        str,
+        typer.Option(
+            metavar="LABELS", help="Different people to compare with: all, or those of the same sex, skin or sex,skin."
+        ),
     ] = "all",
     by: GroupBy = None,
-    words: Annotated[bool, typer.Option("--words", help="Verbal equivalents beside the numbers.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Add verbal equivalents to the numbers.")] = False,
     evaluation: Evaluation = None,
     as_json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Measure the strength of evidence of a run's scores: likelihood ratios, calibrated and bounded by its test people.
+    """Calibrate a run's scores as likelihood ratios on its test people, and measure how good these are.
 
     Examples: `handreid evidence last` · `handreid evidence 3 --images 5:3` · `handreid evidence 3 --population sex`
     """
@@ -80,7 +83,9 @@ def evidence(
 def identify(
     run: Run,
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, all of one unknown person.")],
-    gallery: Annotated[Path, typer.Option(metavar="DIR", help="Known people: a folder for each.")],
+    gallery: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that contains a folder of images for each known person.")
+    ],
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -90,17 +95,22 @@ def identify(
         ),
     ] = None,
     aspect: Annotated[
-        str, typer.Option(help="Aspect of the hand that the photos show, such as dorsal-right.", show_default="unknown")
+        str,
+        typer.Option(
+            metavar="ASPECT",
+            help="Aspect of the hand that the photos show, such as dorsal-right.",
+            show_default="unknown",
+        ),
     ] = "",
     length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
     fpir: Annotated[
         float | None,
-        typer.Option(
-            metavar="RATE", help="Draw the threshold for this false positive rate.", show_default="no threshold"
-        ),
+        typer.Option(metavar="RATE", help="Mark the threshold for this FPIR.", show_default="no threshold"),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
-    pictures: Annotated[bool, typer.Option("--pictures", help="Put small copies of the photos in the report.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the case.")] = "search",
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Include small copies of the images in the report.")
+    ] = False,
     features: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keep the features of the gallery in this file.", show_default="in the case"),
@@ -111,7 +121,7 @@ def identify(
 ) -> None:
     """Search a gallery for an unknown person, and keep the search as a case with a log.
 
-    No picture is copied without --pictures, and nothing is written into the gallery or beside the photos.
+    Pictures are copied only with --pictures; nothing is written into the gallery or beside the photos.
 
     Examples: `handreid identify 3 photo.jpg --gallery known --aspect dorsal-right`
     · `handreid identify 3 a.jpg b.jpg --gallery known --name "case 7"`
@@ -152,7 +162,9 @@ def verify(
     check: Annotated[bool, typer.Option("--check", help="Check that the log and the files are unchanged.")] = False,
     head: Annotated[
         str | None,
-        typer.Option(metavar="HASH", help="With --check: a head of the log noted earlier.", show_default="none"),
+        typer.Option(
+            metavar="HASH", help="With --check: a head of the log that was printed earlier.", show_default="none"
+        ),
     ] = None,
     cases: Cases = CASES,
 ) -> None:
@@ -174,12 +186,15 @@ def verify(
 
 def explain(
     case: Case,
-    rank: Annotated[int, typer.Argument(metavar="RANK", help="Which candidate of the list, from 1.")] = 1,
+    rank: Annotated[int, typer.Argument(metavar="RANK", help="Rank of the candidate, from 1.")] = 1,
     cases: Cases = CASES,
 ) -> None:
     """Show what a candidate's score depends on, by hiding parts of the photo and of the reference.
 
-    No map is shown if hiding the top quarter has no more effect than hiding a random one.
+    No map is shown if hiding the top quarter has no more effect than hiding a random one, or if the same model with
+    random weights gives nearly the same map.
+
+    Example: `handreid explain last 1`
     """
     from handreid_tui.casework.folder import find_case
     from handreid_tui.cli.explain import show_explanation

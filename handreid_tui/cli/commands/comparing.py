@@ -65,7 +65,7 @@ def fuse(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Combine the scores of 2 to 4 runs of one protocol into a run of its own, with weights chosen by validation.
+    """Combine the scores of 2 to 4 runs of one protocol into a new run, with weights chosen by validation.
 
     Examples: `handreid fuse 3 7` · `handreid fuse 3 7 9 && handreid compare`
     """
@@ -94,7 +94,7 @@ def report(
 
 
 def plot(
-    kind: Annotated[PlotKind, typer.Argument(help="What to plot.")],
+    kind: Annotated[PlotKind, typer.Argument(help="Figure to write.")],
     runs_: Names = None,
     output: Annotated[
         Path | None,
@@ -111,7 +111,7 @@ def plot(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Plot one figure, for a paper.
+    """Write one figure, for a paper.
 
     Example: `handreid plot cmc -o cmc.pdf`
     """

@@ -26,7 +26,12 @@ from handreid_tui.cli.options import (
 def list_runs(
     filter: Annotated[
         str,
-        typer.Option("--filter", "-f", help="Only these runs, such as `combo:ce_arcface mAP>0.9 -status:failed`."),
+        typer.Option(
+            "--filter",
+            "-f",
+            metavar="FILTER",
+            help="Only matching runs, such as `combo:ce_arcface mAP>0.9 -status:failed`.",
+        ),
     ] = "",
     all: Annotated[bool, typer.Option("--all", help="Include archived runs.")] = False,
     as_json: Json = False,
@@ -113,7 +118,7 @@ def resume(
         resume_sweep(runs_there_are(db, runs, user), number)
     if not others:
         return
-    slurm_request(user, on or "slurm", None, sbatch)  # for its complaints
+    slurm_request(user, on or "slurm", None, sbatch)  # for the errors that it raises
     slurm = (user.slurm or SlurmRequest()).changed(None, sbatch or [])
     raise typer.Exit(resume_runs(runs_there_are(db, runs, user), others, on, slurm, detach, data))
 
@@ -147,11 +152,11 @@ def queue(
 
 def rm(
     run: SomeRuns = None,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete for good; without RUN, all in the trash.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete permanently; without RUN, empty the trash.")] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Restore from the trash; without RUN, those deleted last.")
+        bool, typer.Option("--undo", help="Restore from the trash; without RUN, the most recently deleted.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     db: Db = None,
     runs: Runs = None,
 ) -> None:
@@ -180,9 +185,11 @@ def rm(
 
 
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, db: Db = None, runs: Runs = None
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    db: Db = None,
+    runs: Runs = None,
 ) -> None:
-    """Free disk space: delete every checkpoint of finished runs but the best."""
+    """Free disk space: delete all checkpoints of finished runs except the best."""
     from handreid_tui.cli.runs import prune_runs
 
     prune_runs(runs_there_are(db, runs), yes)

@@ -25,7 +25,7 @@ def serve(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Serve the terminal UI in a browser, on this machine.
+    """Serve the terminal UI to a browser.
 
     Example: `handreid serve --port 8080`
     """
@@ -46,10 +46,12 @@ def data_check(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a data set, or `synthetic`.")],
     format: Annotated[DataFormat, typer.Option(help="Layout of the folder.")] = "auto",
     identity_pattern: IdentityPattern = None,
-    decode: Annotated[bool, typer.Option("--decode", help="Decode every image and report damaged ones.")] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every image; report damaged and near-duplicate ones.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a data set: its layout, and the counts of its split.
+    """Check a data set: its layout, the counts of its split, and whether it can be trained on.
 
     Example: `handreid data check ~/11k --decode`
     """

@@ -42,6 +42,7 @@ def tune(
     combo: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="COMBO",
             help="Combination to tune (`handreid combos` lists them). Repeatable.",
             show_default="none; required for a new sweep",
             rich_help_panel=TRAINING,
@@ -61,7 +62,7 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="KEY=A..B[:log|:STEP]",
-            help="What to vary, a range or values such as true,false. Repeatable.",
+            help="Setting to vary, over a range or values such as true,false. Repeatable.",
             show_default="learning rates and the options of the terms",
             rich_help_panel=SEARCH,
         ),
@@ -74,7 +75,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="As many trials as fit into this time, such as 8h.",
+            help="Choose the number of trials that fits this time, such as 8h.",
             show_default="no limit",
             rich_help_panel=SEARCH,
         ),
@@ -89,7 +90,8 @@ def tune(
     ] = False,
     search_seed: Annotated[int, typer.Option(help="Seed of the sampled values.", rich_help_panel=SEARCH)] = 0,
     folds: Annotated[
-        int, typer.Option(help="Folds of held-out people that validate a trial: 1 or 4.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(help="Folds of held-out people that each trial is validated on: 1 or 4.", rich_help_panel=SEARCH),
     ] = 1,
     shortlist: Annotated[
         int, typer.Option(help="Best trials to repeat on the other folds.", rich_help_panel=SEARCH)
@@ -117,7 +119,7 @@ def tune(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Tune combinations with equal effort on held-out people, then confirm each choice on new seeds.
+    """Tune combinations with the same number of trials on held-out people, then confirm the choices on new seeds.
 
     Examples: `handreid tune --combo ce --combo ce_triplet --data ~/11k` ·
     `handreid tune --combo ce_arcface --over train.lr=1e-6..3e-5:log --over loss.arcface.margin=0.1..0.7 --trials 12` ·
@@ -177,7 +179,7 @@ def tune(
 
 def sweeps(
     sweep: Annotated[
-        str | None, typer.Argument(metavar="[@N]", help="One sweep in full.", show_default="all, a line each")
+        str | None, typer.Argument(metavar="[@N]", help="Sweep to show in full.", show_default="all, one line each")
     ] = None,
     as_json: Json = False,
     runs: Runs = None,

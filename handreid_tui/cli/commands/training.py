@@ -50,6 +50,7 @@ def run(
     combo: Annotated[
         list[str],
         typer.Option(
+            metavar="COMBO",
             help="Combination to train (`handreid combos` lists them), or terms: ce+triplet:0.5. Repeatable.",
             rich_help_panel=TRAINING,
         ),
@@ -57,6 +58,7 @@ def run(
     seed: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="SEED",
             help="Seed, or a range such as 0-4. Repeatable; each pair of combination and seed is a run.",
             show_default="0",
             rich_help_panel=TRAINING,
@@ -122,7 +124,7 @@ def run(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Train combinations: one run for each combination, each set of values and each seed.
+    """Train combinations: one run for each combination, set of values and seed.
 
     A comma separates values to try.
 
@@ -182,11 +184,13 @@ def evaluate(
     format: Annotated[DataFormat, typer.Option(help="Layout of the folder.", rich_help_panel=DATA)] = "auto",
     identity_pattern: IdentityPattern = None,
     subset: Annotated[
-        Subset, typer.Option(help="Aspect of the hand, or all; auto: the first in the data.", rich_help_panel=DATA)
+        Subset, typer.Option(help="Aspect of the hand, or all; auto: the first available.", rich_help_panel=DATA)
     ] = "auto",
     gallery: Annotated[
         Gallery,
-        typer.Option(help="Gallery of all aspects merged, or of this aspect alone.", rich_help_panel=DATA),
+        typer.Option(
+            help="all: merged gallery of all aspects, as published; own: that of this aspect.", rich_help_panel=DATA
+        ),
     ] = "all",
     as_json: Json = False,
     runs: Runs = None,
@@ -210,7 +214,7 @@ def export(
     ] = None,
     runs: Runs = None,
 ) -> None:
-    """Write a run's encoder as safetensors with its preprocessing, for open_clip alone.
+    """Write a run's encoder and its preprocessing for use with open_clip alone.
 
     Example: `handreid export last -o encoder`
     """
@@ -220,7 +224,7 @@ def export(
 
 
 def import_weights(
-    weights: Annotated[Path, typer.Argument(metavar="FILE", help="State dict of a CLIP model or of its image tower.")],
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of a CLIP model or of its image tower.")],
     model: Annotated[
         str,
         typer.Option(
@@ -235,9 +239,9 @@ def import_weights(
     db: Db = None,
     runs: Runs = None,
 ) -> None:
-    """Evaluate a model trained elsewhere, as a run in the same table.
+    """Evaluate a model trained elsewhere, as a run that is compared like any other.
 
-    OpenAI's weights use an approximate GELU: their model is `ViT-B-16-quickgelu`.
+    OpenAI's weights use an approximate GELU: give `--model ViT-B-16-quickgelu`.
 
     Example: `handreid import weights.pt --data ~/11k`
     """

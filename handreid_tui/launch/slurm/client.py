@@ -34,8 +34,8 @@ def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) 
     except subprocess.TimeoutExpired:
         raise UserError(f"{command[0]} did not answer within {seconds:.0f} s: check Slurm with `sinfo`.") from None
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        raise UserError(f"{command[0]} refused: {said[:400]}")
+        output = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise UserError(f"{command[0]} refused: {output[:400]}")
     return done.stdout
 
 

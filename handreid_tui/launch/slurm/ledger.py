@@ -47,7 +47,9 @@ def locked(runs: Path, seconds: float = 30.0) -> Iterator[None]:
         folder(runs).mkdir(parents=True, exist_ok=True)
         while (lock := file_locks.take(folder(runs) / run_files.SLURM_LOCK)) is None:
             if time.monotonic() > end:
-                raise UserError(f"Another handreid has used Slurm for {runs} for {seconds:.0f} s: try again later.")
+                raise UserError(
+                    f"Another handreid process has been using Slurm for {runs} for {seconds:.0f} s: try again later."
+                )
             time.sleep(0.05)
     except OSError as error:
         raise UserError(f"{folder(runs)} cannot be used: {explain(error)}") from None
@@ -94,9 +96,9 @@ def close(runs: Path, names: Iterable[str]) -> None:
         elif not after:
             with suppress(OSError):
                 path.unlink()
-                said = path.with_suffix(run_files.SLURM_OUTPUT)
-                if is_file(said) and not said.stat().st_size:
-                    said.unlink()
+                output = path.with_suffix(run_files.SLURM_OUTPUT)
+                if is_file(output) and not output.stat().st_size:
+                    output.unlink()
 
 
 def _indices(raw: dict[str, Any]) -> dict[str, int]:

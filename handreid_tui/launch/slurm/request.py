@@ -41,7 +41,7 @@ class SlurmRequest:
         """This request with what the command line says. Raises UserError for a part of a GPU."""
         if gpus is not None and not (math.isfinite(gpus) and gpus == int(gpus)):
             raise UserError(
-                f"A run on Slurm takes whole GPUs, but got {gpus:g}; for a fraction, use --gpus 0 and --sbatch."
+                f"A run on Slurm uses whole GPUs, but got {gpus:g}; for a fraction, use --gpus 0 and --sbatch."
             )
         asked = self if gpus is None else replace(self, gpus=int(gpus))
         return check(replace(asked, options=(*asked.options, *options)))

@@ -35,24 +35,24 @@ SQUEUE = ("squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}
 
 WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 OVER = {  # Slurm's word for a task that is over: our word, and why; {job} is the task, {see} names what it printed
-    "CANCELLED": ("stopped", "Its Slurm job {job} was cancelled from outside."),
-    "DEADLINE": ("stopped", "Slurm ended its job {job} at its deadline."),
-    "PREEMPTED": ("stopped", "Slurm preempted its job {job} and does not requeue it."),
-    "REVOKED": ("stopped", "Slurm revoked its job {job}."),
-    "COMPLETED": ("failed", "Its Slurm job {job} ended without training{see}."),
-    "FAILED": ("failed", "Its Slurm job {job} failed outside the training{see}."),
-    "TIMEOUT": ("failed", "Slurm ended its job {job} at the time limit, before a checkpoint could be written."),
-    "OUT_OF_MEMORY": ("failed", "Its Slurm job {job} used more memory than it had requested; see --mem of sbatch."),
-    "NODE_FAIL": ("failed", "The node of its Slurm job {job} failed."),
-    "BOOT_FAIL": ("failed", "The node of its Slurm job {job} did not start."),
-    "": ("failed", "Slurm no longer knows its job {job}, and the job wrote no result."),
-    "GONE": ("stopped", "Its Slurm job {job} was cancelled from outside."),
+    "CANCELLED": ("stopped", "Slurm job {job} was cancelled from outside."),
+    "DEADLINE": ("stopped", "Slurm ended job {job} at its deadline."),
+    "PREEMPTED": ("stopped", "Slurm preempted job {job} and does not requeue it."),
+    "REVOKED": ("stopped", "Slurm revoked job {job}."),
+    "COMPLETED": ("failed", "Slurm job {job} ended without training{see}."),
+    "FAILED": ("failed", "Slurm job {job} failed outside the training{see}."),
+    "TIMEOUT": ("failed", "Slurm ended job {job} at the time limit, before a checkpoint could be written."),
+    "OUT_OF_MEMORY": ("failed", "Slurm job {job} used more memory than it had requested; see --mem of sbatch."),
+    "NODE_FAIL": ("failed", "The node of Slurm job {job} failed."),
+    "BOOT_FAIL": ("failed", "The node of Slurm job {job} did not start."),
+    "": ("failed", "Slurm no longer lists job {job}, and the job wrote no result."),
+    "GONE": ("stopped", "Slurm job {job} was cancelled from outside."),
 }
-GONE_WITH_A_WORD = "Its Slurm job {job} ended before it began to train, or was cancelled{see}."
+GONE_WITH_OUTPUT = "Slurm job {job} ended before it began to train, or was cancelled{see}."
 
 
 @dataclass(frozen=True)
-class Word:
+class TaskState:
     """What Slurm says of one task: PENDING and Resources, RUNNING and None."""
 
     state: str
@@ -74,24 +74,24 @@ def take_in(runs: Path, *, every: float = LOOK_EVERY) -> None:
 def why_waiting(runs: Path) -> dict[str, str]:
     """Why Slurm lets each of its tasks wait, in Slurm's words, by the name of the run."""
     last, known = read_json(_snapshot(runs), ledger.LARGEST), ledger.open_tasks(runs)
-    said, error = last.get("waits"), last.get("error")
+    waits, error = last.get("waits"), last.get("error")
     lost = {run.path.name for run in queue.waiting(runs, queue.SLURM)} - known.keys()
     words = dict.fromkeys(lost, "Slurm has no job for it: stop it, and resume it")
     if isinstance(error, str):
         return words | dict.fromkeys(known, plain(f"Slurm does not answer: {error}", 300))
-    told = said if isinstance(said, dict) else {}
-    return words | {name: plain(f"Slurm: {told[name]}", 300) for name in known if name in told}
+    reasons = waits if isinstance(waits, dict) else {}
+    return words | {name: plain(f"Slurm: {reasons[name]}", 300) for name in known if name in reasons}
 
 
-def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
+def parse_squeue(text: str) -> dict[tuple[int, int | None], TaskState]:
     """Lines of `FIELDS` by job and index. Tasks that were cancelled before any of them began have one line, without
     an index.
     """
-    words: dict[tuple[int, int | None], Word] = {}
+    words: dict[tuple[int, int | None], TaskState] = {}
     for line in text.splitlines():
         job, index, state, reason = (*line.strip().split("|", 3), "", "", "")[:4]
         if job.isdecimal():
-            words[int(job), int(index) if index.isdecimal() else None] = Word(state, reason)
+            words[int(job), int(index) if index.isdecimal() else None] = TaskState(state, reason)
     return words
 
 
@@ -156,7 +156,7 @@ def _end(path: Path, task: SlurmTask, state: str) -> bool:
     see = _see(path, task)
     status, why = OVER[state]
     if state == "GONE" and see:
-        why = GONE_WITH_A_WORD
+        why = GONE_WITH_OUTPUT
     try:
         with queue.owned(path):
             if not observe(path).final and _is_of(path, task):
@@ -174,10 +174,10 @@ def _see(path: Path, task: SlurmTask) -> str:
     log, out = path / run_files.LOG, ledger.folder(path.parent) / f"{task.job}{run_files.SLURM_OUTPUT}"
     lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
     # Slurm tells there of each task of the array that was cancelled while it ran
-    said = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
+    outputs = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
     if size_and_time(log)[0] and (modified(log) or 0.0) > task.since:
-        said.insert(0, str(log))
-    return f"; see {' and '.join(said)}" if said else ""
+        outputs.insert(0, str(log))
+    return f"; see {' and '.join(outputs)}" if outputs else ""
 
 
 def _is_of(path: Path, task: SlurmTask) -> bool:

@@ -67,7 +67,7 @@ class Compare(Page):
     BINDINGS: ClassVar[list[BindingType]] = named(
         "compare",
         [
-            Binding("b", "by", "By", tooltip="All by combination, or the marked runs, one by one or by combination"),
+            Binding("b", "by", "By", tooltip="All runs by combination, or the marked runs, by run or by combination"),
             Binding("p", "protocol", "Protocol", tooltip="Next protocol"),
             Binding("B", "baseline", "Baseline", tooltip="Next baseline"),
             Binding("c", "claims", "Claims", tooltip="Test the claims about each loss"),
@@ -76,7 +76,7 @@ class Compare(Page):
                 "T",
                 "train",
                 "Train seeds",
-                tooltip="Launch the seeds that are missing, at least three for each row",
+                tooltip="Launch the missing seeds, so that each row has at least three",
             ),
             Binding("m", "next_view", "Metric", tooltip="Next metric of the chart"),
             Binding("y", "copy", "Copy", tooltip="Copy as Markdown"),
@@ -184,7 +184,7 @@ class Compare(Page):
         self._last = None
         tables = self.query_one(Tables)
         tables.border_subtitle = ""
-        tables.query_one(Static).update(Content(f"{text}\n\nOr press 1 to launch some, 3 to mark others."))
+        tables.query_one(Static).update(Content(f"{text}\n\nPress 1 to launch runs, 3 to mark others."))
         self.query_one(Chart).set_lines([])
 
     # --- actions
@@ -250,7 +250,7 @@ class Compare(Page):
 
         def check(text: str) -> None:
             if Path(text).suffix not in SUFFIXES:
-                raise UserError(f"The name ends in one of {', '.join(SUFFIXES)}.")
+                raise UserError(f"The name must end in one of {', '.join(SUFFIXES)}.")
 
         def write(path: Path) -> str:
             from handreid_tui.compare import render
@@ -268,7 +268,7 @@ class Compare(Page):
                 job: Latest[Path, str] = Latest(self, write, self.say, lambda reason: self.say(reason, wrong=True))
                 job.ask(path)
 
-        hint = "ends in .md, .tex, .csv or .json; an existing file is not overwritten"
+        hint = "ends in .md, .tex, .csv or .json; existing files are not overwritten"
         self.app.push_screen(Prompt("Save the comparison as", "comparison.md", hint, check), answered)
 
 

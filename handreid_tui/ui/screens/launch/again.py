@@ -32,8 +32,8 @@ def again(runs: Sequence[Path], seeds: Sequence[int]) -> Again:
     fields, name, terms = _read(runs[0])
     combos, others = {name: terms}, 0
     for run in runs[1:]:
-        told, name, terms = _read(run)
-        if told == fields and combos.get(name, terms) == terms:
+        launched, name, terms = _read(run)
+        if launched == fields and combos.get(name, terms) == terms:
             combos[name] = terms
         else:
             others += 1
@@ -70,8 +70,8 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
     }  # fmt: skip
     usual = resolve(config.combo, config.seed, {config.combo: plain}, **settings)
     options = {  # the others follow from the model's recipe
-        term: known.options.get(term, {}) | {key: told[key] for key in told if told[key] != usual.loss[term][key]}
-        for term, told in config.loss.items()
+        term: known.options.get(term, {}) | {key: given[key] for key in given if given[key] != usual.loss[term][key]}
+        for term, given in config.loss.items()
     }
     terms, expected = replace(plain, options=options), flatten(usual)
     others = {

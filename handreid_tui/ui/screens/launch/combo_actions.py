@@ -9,11 +9,8 @@ from engine.contract.combos import Combo
 from engine.contract.terms import TERMS
 from handreid_tui.launch.grid import read_combos
 from handreid_tui.settings import UserFile
-from handreid_tui.ui.dialogs import Prompt
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
-from handreid_tui.ui.screens.launch.edit_terms import EditTerms
-from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
@@ -25,6 +22,7 @@ class ComboActions:
     """Acts on the combination under the cursor; `changed` is called when the table has another content.
 
     `resolved`: the configuration of a combination with the settings of the page, None where they do not suit it.
+    Dialogs are imported when they open: the first frame does not wait for them.
     """
 
     def __init__(self, page: Page, changed: Callable[[], None], resolved: Callable[[str], RunConfig | None]) -> None:
@@ -44,6 +42,8 @@ class ComboActions:
             self._changed()
 
     def edit(self) -> None:
+        from handreid_tui.ui.screens.launch.edit_terms import EditTerms
+
         name = self._table.current
         if name is None or name == OWN:
             self.add()
@@ -59,6 +59,8 @@ class ComboActions:
             self._page.app.push_screen(EditTerms(name, combo, self._resolved(name)), answered)
 
     def add(self) -> None:
+        from handreid_tui.ui.dialogs import Prompt
+
         def check(text: str) -> None:
             from engine.contract.config import resolve
 
@@ -74,9 +76,11 @@ class ComboActions:
         self._page.app.push_screen(Prompt("Custom combination", "ce+triplet:0.5", TERMS_HINT, check), answered)
 
     def save(self) -> None:
+        from handreid_tui.ui.screens.launch.save_dialog import ask_and_save
+
         name = self._table.current
         if name is None or name == OWN or not (combo := self._table.combos[name]).weights:
-            self._page.say("Choose a combination with terms to save.")
+            self._page.say("Select a combination with terms to save.")
             return
 
         def saved(new: str, user: UserFile) -> None:

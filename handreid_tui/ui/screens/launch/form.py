@@ -220,7 +220,7 @@ def _read_batches(entry: Entry, text: str) -> Axes:
         batches.append((int(parts[0]), int(parts[1])))
     values = [list(dict.fromkeys(each)) for each in zip(*batches, strict=True)]
     if len(values[0]) * len(values[1]) != len(set(batches)):
-        raise UserError("Batches differ in their identities or in their images, or hold every pair of both.")
+        raise UserError("Batches must differ in one number only, or include every pair of the two numbers.")
     return dict(zip(entry.keys, values, strict=True))
 
 

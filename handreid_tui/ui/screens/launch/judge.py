@@ -80,7 +80,7 @@ def _resolved(names: tuple[str, ...], order: Order) -> dict[str, RunConfig]:
 
     found = {}
     for name in names:
-        with suppress(UserError):  # a batch that does not suit its loss: nothing is told of it then
+        with suppress(UserError):  # a batch that does not suit its loss: nothing is shown for it then
             found[name] = resolve(name, 0, order.own, **order.first_point)
     return found
 

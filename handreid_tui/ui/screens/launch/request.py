@@ -17,7 +17,7 @@ from handreid_tui.ui.screens.launch.form import naming_fields
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
     from handreid_tui.history import RunRow
-    from handreid_tui.launch.plan import Plan
+    from handreid_tui.launch.plan import LaunchPlan
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Order:
         """The settings of the first run."""
         return self.settings | {key: values[0] for key, values in self.grid.items()}
 
-    def planned(self) -> Plan:
+    def planned(self) -> LaunchPlan:
         """The distinct configurations, not yet checked against the data. Raises UserError where one is wrong."""
-        from handreid_tui.launch.plan import Plan, resolve_all
+        from handreid_tui.launch.plan import LaunchPlan, resolve_all
 
         configs, equal = resolve_all(self.combos, self.seeds, self.settings, self.grid, self.own)
-        return Plan(configs, [], [], self.grid, equal)
+        return LaunchPlan(configs, [], [], self.grid, equal)
 
     def first_config(self) -> RunConfig:
         """What the settings come to. Raises UserError where one is wrong."""

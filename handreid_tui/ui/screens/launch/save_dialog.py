@@ -28,5 +28,5 @@ def ask_and_save(page: Page, name: str, combo: Combo, saved: Callable[[str, User
             job.ask(new)
 
     given = "" if name in COMBOS or "+" in name or ":" in name else name
-    hint = "letters, digits, - and _; one of handreid.toml is replaced"
+    hint = "letters, digits, - and _; replaces one of this name in handreid.toml"
     page.app.push_screen(Prompt(f"Save {name} as", given, hint, check_combo_name), answered)

@@ -18,12 +18,10 @@ from engine.data.wording import count
 from handreid_tui.settings import UserFile, read_user_file
 from handreid_tui.text import run_text
 from handreid_tui.ui.background import Latest
-from handreid_tui.ui.dialogs import Confirm
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.keymap import named
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
-from handreid_tui.ui.screens.launch.again import Again, again, unused_seed
 from handreid_tui.ui.screens.launch.combo_actions import ComboActions
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
@@ -32,13 +30,13 @@ from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
 from handreid_tui.ui.screens.launch.request import Order, draw_hands, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
-from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
 from handreid_tui.ui.table import RowTable
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
+    from handreid_tui.ui.screens.launch.again import Again
 
-ADD_HELP = """Terms joined by +, each with its weight after a colon:
+ADD_HELP = """Terms joined by +, each with an optional weight after a colon:
 ce+triplet:0.5+cosface
 
 For more, write [combos.NAME] in handreid.toml."""
@@ -56,12 +54,14 @@ class Launch(Page):
         "launch",
         [
             Binding("space", "choose", "Choose", tooltip="Select or deselect the combination"),
-            Binding("ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the chosen runs"),
+            Binding(
+                "ctrl+r", "launch", "Launch", priority=True, tooltip="Launch the runs of the selected combinations"
+            ),
             Binding("e,enter", "edit", "Edit", key_display="e", tooltip="Edit weights, margins and other options"),
             Binding("plus,a", "add", "Own", key_display="+", tooltip="Add a custom combination"),
             Binding("w", "save", "Save as", tooltip="Save the combination under a name, in handreid.toml"),
             Binding("f", "fields", "Settings", tooltip="Go to the settings"),
-            Binding("t", "tune", "Tune", tooltip="Search the best settings of the chosen combinations"),
+            Binding("t", "tune", "Tune", tooltip="Search for the best settings of the selected combinations"),
             Binding("escape", "table", "Table", show=False, tooltip="Back to the table"),
         ],
     )
@@ -96,9 +96,6 @@ class Launch(Page):
         self._judging = self._launch_after = False
         self._later: Timer | None = None
         self._judge = Latest[Typed, Judged](self, judge, self._show_judged, self._misfits)
-        self._again = Latest[tuple[tuple[Path, ...], tuple[int, ...]], Again](
-            self, lambda asked: again(*asked), self._fill, self._failed
-        )
         self._checked: Order | None = None
         runs = self.handreid.places.runs
         self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
@@ -118,7 +115,7 @@ class Launch(Page):
             yield QueueTable(self.handreid.places.runs)
             yield Form(self.remembered("fields", {}))
             with Horizontal(id="bottom"):
-                yield Static("Choose combinations with space.", id="word")
+                yield Static("Select combinations with space.", id="word")
                 yield Button("Launch", id="launch", variant="default", compact=True)
 
     def on_mount(self) -> None:
@@ -270,7 +267,7 @@ class Launch(Page):
         elif self._problem:
             text = Content.assemble((f"! {self._problem}", "$error"))
         elif order is None:
-            text = Content("Choose combinations with space.")
+            text = Content("Select combinations with space.")
         else:
             runs = count(len(self._judged.configs), "run")
             at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
@@ -343,17 +340,21 @@ class Launch(Page):
         elif self.query_one(Form).wrong:
             self.say("Fix the highlighted field first.", wrong=True)
         elif not self._table.chosen:
-            self.say("Choose combinations with space first.", wrong=True)
+            self.say("Select combinations with space first.", wrong=True)
         elif (order := self._checked) and not button.loading:
             if questions := doubts(self._judged, self._table.results):
+                from handreid_tui.ui.dialogs import Confirm
+
                 text = f"{' '.join(questions)} Launch anyway?"
                 self.app.push_screen(Confirm("Launch", text, "Launch"), lambda yes: self._begin(order) if yes else None)
             else:
                 self._begin(order)
 
     def action_tune(self) -> None:
+        from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
+
         if (order := self._checked) is None:
-            self.say("Choose combinations and fix the settings first.", wrong=True)
+            self.say("Select combinations and fix the settings first.", wrong=True)
         elif reason := why_not(order):
             self.say(reason, wrong=True)
         else:
@@ -370,11 +371,15 @@ class Launch(Page):
 
     def open_runs(self, numbers: list[int], seeds: Sequence[int] = ()) -> None:
         """Set the page up to launch again like these runs, with these seeds, or else with the next one."""
+        from handreid_tui.ui.screens.launch.again import again, unused_seed
+
         runs = self.handreid.snapshot.runs
         if found := [runs[number] for number in numbers if number in runs]:
             combos = {run.combo for run in found}
             used = sorted({run.seed for run in runs.values() if run.combo in combos})
-            self._again.ask((tuple(run.path for run in found), tuple(seeds) or (unused_seed(used),)))
+            paths, chosen = tuple(run.path for run in found), tuple(seeds) or (unused_seed(used),)
+            reader: Latest[None, Again] = Latest(self, lambda _: again(paths, chosen), self._fill, self._failed)
+            reader.ask(None)
 
     def _fill(self, found: Again) -> None:
         self.query_one(Form).fill(found.fields)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from handreid_tui.sweeps.plan_file import SweepPlan
 
 FIELDS = {
-    "trials": ("Trials", "24", "of each combination, its recipe among them"),
+    "trials": ("Trials", "24", "per combination, including the recipe"),
     "over": ("Over", "", "empty: learning rates and options of the terms; or train.lr=1e-6..1e-4:log"),
-    "shortlist": ("Shortlist", "3", "of each combination, trained on the other folds"),
-    "confirm": ("Confirm", "3", "seeds of the chosen trial, with the published protocol"),
+    "shortlist": ("Shortlist", "3", "trials per combination, trained on the other folds"),
+    "confirm": ("Confirm", "3", "seeds of the selected trial, by the published protocol"),
 }
 
 
@@ -102,7 +102,7 @@ class TuneDialog(ModalScreen[int | None]):
                 with Horizontal(classes="field"):
                     yield Label(label)
                     yield Input(usual, placeholder=hint, name=name, compact=True, select_on_focus=False)
-            yield Label("", id="told", markup=False)
+            yield Label("", id="summary", markup=False)
             yield Label("", classes="reason", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Check (enter)", id="go", variant="primary", flat=True)
@@ -140,10 +140,10 @@ class TuneDialog(ModalScreen[int | None]):
     def _wrong(self, text: str) -> None:
         self._say("", text)
 
-    def _say(self, told: str, wrong: str) -> None:
+    def _say(self, summary: str, wrong: str) -> None:
         button = self.query_one("#go", Button)
         button.loading = False
-        self.query_one("#told", Label).update(told)
+        self.query_one("#summary", Label).update(summary)
         self.query_one(".reason", Label).update(wrong)
 
     @on(Button.Pressed, "#no")
@@ -154,5 +154,5 @@ class TuneDialog(ModalScreen[int | None]):
 def why_not(order: Order) -> str:
     """Why this order cannot be tuned, "" if it can."""
     if order.grid:
-        return "A search varies settings itself: leave one value in each field, and give ranges in the dialog."
+        return "A search varies settings itself: leave one value in each field, and enter ranges in the dialog."
     return ""

@@ -36,8 +36,8 @@ class RunList(OptionList):
             Binding("up,k", "cursor_up", "Previous", show=False, tooltip="Previous run"),
             Binding("home,g", "first", "First", show=False, tooltip="First run"),
             Binding("end,G", "last", "Last", show=False, tooltip="Last run"),
-            Binding("space", "choose", "Overlay", tooltip="Keep this run in the charts, for comparison"),
-            Binding("escape", "choose_none", "Only this", show=False, tooltip="Show the highlighted run alone"),
+            Binding("space", "choose", "Overlay", tooltip="Keep this run in the charts for comparison"),
+            Binding("escape", "choose_none", "Only this run", show=False, tooltip="Show the highlighted run alone"),
         ],
     )
     DEFAULT_CSS = """

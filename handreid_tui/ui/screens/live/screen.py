@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from handreid_tui.history import RunRow
 
 AXES = {"step": ("step", ticks.short), "epoch": ("epoch", ticks.short), "time": ("time", lambda s, _: ticks.clock(s))}
-UNREADABLE = "The history cannot be read at the moment."
-NOTHING = "Nothing has run yet: press 1 to choose combinations."
+UNREADABLE = "The run history cannot be read at the moment."
+NOTHING = "Nothing has run yet: press 1 to select combinations."
 
 
 class Live(Page):
@@ -49,18 +49,18 @@ class Live(Page):
     BINDINGS: ClassVar[list[BindingType]] = named(
         "live",
         [
-            Binding("s", "stop", "Stop", tooltip="Stop the run after its step, with a checkpoint"),
+            Binding("s", "stop", "Stop", tooltip="Stop the run after the current step, with a checkpoint"),
             Binding("r", "resume", "Resume", tooltip="Resume the run from its last checkpoint"),
             Binding("m", "next_view", "Metric", tooltip="Next metric of the focused chart"),
             Binding("x", "next_axis", "Axis", tooltip="Horizontal axis: steps, epochs or training time"),
             Binding("o", "toggle_log", "Log", tooltip="Show or hide the trainer's log"),
             Binding("O", "page_log", "Log in pager", show=False, tooltip="Open the whole log in $PAGER"),
-            Binding("C", "charts", "Charts", tooltip="Choose the metrics, a chart each"),
+            Binding("C", "charts", "Charts", tooltip="Choose the metrics, one chart each"),
             Binding("w", "columns", "Columns", show=False, tooltip="Columns of the grid of charts"),
             Binding("greater_than_sign", "widen(4)", "Wider list", key_display=">", show=False),
             Binding("less_than_sign", "widen(-4)", "Narrower list", key_display="<", show=False),
-            Binding("right_curly_bracket", "heighten(2)", "Higher log", key_display="}", show=False),
-            Binding("left_curly_bracket", "heighten(-2)", "Lower log", key_display="{", show=False),
+            Binding("right_curly_bracket", "heighten(2)", "Taller log", key_display="}", show=False),
+            Binding("left_curly_bracket", "heighten(-2)", "Shorter log", key_display="{", show=False),
         ],
     )
     DEFAULT_CSS = """

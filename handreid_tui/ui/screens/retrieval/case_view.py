@@ -44,12 +44,12 @@ class CaseView(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close", key_display="esc"),
         Binding("enter", "pair", "Pair", tooltip="Photo and candidate at full size, zoomed together"),
-        Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Choose the candidate to the left"),
-        Binding("right,l", "choose(1)", "Choose the candidate to the right", show=False),
+        Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Select the candidate to the left"),
+        Binding("right,l", "choose(1)", "Select the candidate to the right", show=False),
         Binding("n", "photo(1)", "Photo", tooltip="Next photo of the unknown person"),
         Binding("N", "photo(-1)", "Previous photo", show=False),
         Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="More candidates"),
-        Binding("left_square_bracket,pageup", "page(-1)", "Page before", show=False, tooltip="Candidates before"),
+        Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous candidates"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
     DEFAULT_CSS = """
@@ -122,8 +122,8 @@ class CaseView(ModalScreen[None]):
         for n, tile in enumerate(self.query(CandidateTile)):
             if n < len(found.candidates):
                 candidate, shot = found.candidates[n]
-                told = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
-                tile.show(shot, f"{candidate.place} {shot.identity}", "query", told, n == self._chosen)
+                text = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
+                tile.show(shot, f"{candidate.place} {shot.identity}", "query", text, n == self._chosen)
             else:
                 tile.show(None, "", "none")
 
@@ -132,8 +132,8 @@ class CaseView(ModalScreen[None]):
     def _say_chosen(self) -> None:
         if self._shown and self._shown.candidates:
             chosen = self._shown.candidates[self._chosen][0]
-            told = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
-            self._say("#candidate", f"Candidate {chosen.place}: {told}.")
+            text = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
+            self._say("#candidate", f"Candidate {chosen.place}: {text}.")
 
     def _say(self, where: str, text: str) -> None:
         self.query_one(where, Static).update(Content(readable(text)))

@@ -57,25 +57,23 @@ class Retrieval(Page):
     BINDINGS: ClassVar[list[BindingType]] = named(
         "retrieval",
         [
-            Binding("enter", "open", "Pair", tooltip="Query and chosen image at full size, zoomed together"),
+            Binding("enter", "open", "Pair", tooltip="Query and selected image at full size, zoomed together"),
             Binding("n,j", "move(1)", "Next", key_display="n", tooltip="Next query, failures first"),
             Binding("N,k", "move(-1)", "Previous", key_display="N", tooltip="Previous query"),
-            Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Choose the image to the left"),
-            Binding("right,l", "choose(1)", "Choose the image to the right", show=False),
-            Binding("up", "choose_row(-1)", "Choose the image above", show=False),
-            Binding("down", "choose_row(1)", "Choose the image below", show=False),
+            Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Select the image to the left"),
+            Binding("right,l", "choose(1)", "Select the image to the right", show=False),
+            Binding("up", "choose_row(-1)", "Select the image above", show=False),
+            Binding("down", "choose_row(1)", "Select the image below", show=False),
             Binding("g,home", "first", "Worst", show=False, tooltip="Back to the worst query"),
             Binding("slash", "filter", "Identity", key_display="/", tooltip="Only queries of one identity"),
             Binding("t", "trial", "Trial", tooltip="Next trial (another random gallery)"),
             Binding("r", "run(-1)", "Run", tooltip="An earlier finished run"),
             Binding("R", "run(1)", "Later run", show=False, tooltip="A later finished run"),
             Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="Next gallery page"),
-            Binding(
-                "left_square_bracket,pageup", "page(-1)", "Page before", show=False, tooltip="Previous gallery page"
-            ),
+            Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous gallery page"),
             Binding("Y", "copy_identity", "Copy identity", show=False, tooltip="Copy the query's identity"),
             Binding("y", "copy", "Copy path", show=False, tooltip="Copy the path of the query's image"),
-            Binding("escape", "all", "All", show=False, tooltip="All identities again"),
+            Binding("escape", "all", "All", show=False, tooltip="Show all identities"),
         ],
     )
     DEFAULT_CSS = """
@@ -163,7 +161,7 @@ class Retrieval(Page):
             return
         self._answer = found
         if found is None:
-            self._show_empty(f"No query of run {run.number} fits {self._identity!r}: esc shows all.")
+            self._show_empty(f"No query of run {run.number} matches {self._identity!r}: esc shows all.")
             return
         self._place = found.place
         self.query_one("#empty").display = False
@@ -175,8 +173,8 @@ class Retrieval(Page):
         query, true, *tiles = self.query(Tile)
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
-        told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
-        self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{told}\nAP {percent(found.ap)}"))
+        result = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
+        self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{result}\nAP {percent(found.ap)}"))
         if found.match:
             title, name = f"✓ {found.rank} {found.match.score:.3f}", found.match.identity.removeprefix(shared)
             true.show(found.match, title, "right", name)

@@ -22,11 +22,11 @@ class Edits:
     def __init__(self, page: Page, actions: RunActions) -> None:
         self._page, self._actions = page, actions
 
-    def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], said: str) -> None:
+    def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], message: str) -> None:
         def job() -> str:
             for run in runs:
                 change(run)
-            return said if len(runs) == 1 else f"{said} ({len(runs)} runs)"
+            return message if len(runs) == 1 else f"{message} ({len(runs)} runs)"
 
         self._actions.do(job)
 
@@ -57,7 +57,7 @@ class Edits:
             if text is not None and text != common:
                 self._write_note(runs, text)
 
-        hint = "the notes differ: your text replaces them" if len({run.note for run in runs}) > 1 else ""
+        hint = "the notes differ; your text replaces all of them" if len({run.note for run in runs}) > 1 else ""
         self._page.app.push_screen(Prompt(f"Note on {run_text.names(runs)}", common, hint), answered)
 
     def note_in_editor(self, runs: Sequence[RunRow]) -> None:
@@ -95,8 +95,8 @@ class Edits:
 
         hide = not all(run.archived for run in runs)
         history = self._page.handreid.snapshot.opened
-        said = "Archived; A shows archived runs." if hide else "Restored from the archive."
-        self._edit(runs, lambda run: archive(history, run.number, hide), said)
+        message = "Archived; A shows archived runs." if hide else "Restored from the archive."
+        self._edit(runs, lambda run: archive(history, run.number, hide), message)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.launch.dependents import dependents
@@ -106,10 +106,8 @@ class Edits:
                 self._actions.do(lambda: self._trash(runs))
 
         question = (
-            f"Delete {run_text.names(runs)} with checkpoints, events and results? The trash keeps it for 30 days."
+            f"Delete {run_text.names(runs)} with checkpoints and results? The trash keeps everything for 30 days."
         )
-        if len(runs) > 1:
-            question = question.replace("keeps it", "keeps them")
         question = "\n\n".join([question, *(each.sentence for each in dependents(run.path for run in runs))])
         self._page.app.push_screen(Confirm("Delete", question, "Delete"), answered)
 

@@ -41,7 +41,7 @@ from handreid_tui.ui.table import Column, RowTable
 if TYPE_CHECKING:
     from handreid_tui.history import Message, RunRow
 
-EMPTY = "No runs yet. Press 1 to choose combinations and start."
+EMPTY = "No runs yet. Press 1 to select combinations and start."
 MARK = Column("mark", "", 1)
 
 
@@ -169,7 +169,7 @@ class Runs(Page):
         if best != self._best:
             self._best, changed = best, None
         current = self.remembered("current", 0) if table.current is None else None
-        table.set_empty("No run fits the filter: esc clears it." if usual else EMPTY)
+        table.set_empty("No run matches the filter: esc clears it." if usual else EMPTY)
         table.set_sorted(*self._sort)
         if any(runs[number].sweep for number in changed or () if number in runs):
             changed = None  # the line of its sweep changes too

@@ -85,7 +85,7 @@ class SweepView(ModalScreen[str]):
         [
             Binding("escape,q", "close", "Close", key_display="esc"),
             Binding("m,right_square_bracket", "setting(1)", "Setting", key_display="m", tooltip="Next setting"),
-            Binding("M,left_square_bracket", "setting(-1)", "Setting before", show=False, tooltip="Previous setting"),
+            Binding("M,left_square_bracket", "setting(-1)", "Previous setting", show=False, tooltip="Previous setting"),
             Binding("f,enter", "runs", "Runs", key_display="f", tooltip="Show the sweep's runs in the table"),
             Binding("question_mark", "app.help", "Help", show=False),
         ],
@@ -151,8 +151,8 @@ class SweepView(ModalScreen[str]):
 
     def _cells(self, trial: int) -> tuple[Cell, ...]:
         name, values, reached = self._ranked[trial]
-        told = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
-        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", told
+        settings = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
+        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", settings
 
     def action_setting(self, step: int) -> None:
         self._at += step
