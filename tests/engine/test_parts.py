@@ -30,8 +30,8 @@ def test_it_is_the_mean_of_each_quarter_of_the_last_two_maps() -> None:
     trunk, images = model.encoder.trunk, torch.randn(2, 3, 128, 128)
     with torch.inference_mode():
         pooled, projected, earlier, last = model.encoder(images)
-        first = trunk.stem(images)  # type: ignore[operator]
-        entered = trunk.layer3(trunk.layer2(trunk.layer1(first)))  # type: ignore[operator]
+        first = trunk.stem(images)
+        entered = trunk.layer3(trunk.layer2(trunk.layer1(first)))
     assert [pooled.shape[1], projected.shape[1], earlier.shape[1], last.shape[1]] == [512, 128, 4 * 256, 4 * 512]
     assert model.dims == [512, 128, 1024, 2048]
     quarters = earlier.view(2, 256, 2, 2)
