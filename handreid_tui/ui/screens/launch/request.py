@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
 from engine.contract.hub import nothing_to_fetch
+from handreid_tui.launch.estimate import estimate
 from handreid_tui.launch.grid import Axes
 from handreid_tui.launch.slurm.request import SlurmRequest
-from handreid_tui.ui.screens.launch.estimate import estimate
 from handreid_tui.ui.screens.launch.form import naming_fields
 
 if TYPE_CHECKING:
