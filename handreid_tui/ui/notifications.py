@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -52,3 +53,8 @@ def _sentence(status: str, runs: Sequence[RunRow]) -> str:
     if len(detail) > REASON:
         detail = f"{detail[: REASON - 1]}…"
     return f"Run {run_text.naming(runs[0])} {verb}{f': {detail}' if detail else '.'}"
+
+
+def in_two_lines(text: str, width: int) -> str:
+    """The text with what two lines of this width have no room for cut."""
+    return "\n".join(textwrap.wrap(text, max(8, width), max_lines=2, placeholder=" …"))

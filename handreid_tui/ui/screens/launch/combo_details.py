@@ -29,7 +29,7 @@ def about(name: str, combo: Combo, result: Result | None, config: RunConfig | No
             f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items()
         )
         lines.append(Content.assemble((f"  {text}", "$secondary")))
-        lines.append(Content.assemble((f"  {declared.source}", "$secondary dim")))
+        lines.append(Content.assemble((f"  {declared.source}", "$secondary")))
     if not combo.weights:
         lines.append(Content.assemble(("No training: the encoder that the others start from.", "$secondary")))
     lines.append(Content(""))

@@ -191,7 +191,7 @@ def _dots(name: str, points: list[tuple[float, float]], slot: int) -> Line:
     points = sorted(points)
     x = np.repeat([each for each, _ in points], 2)
     y = np.column_stack([[each for _, each in points], np.full(len(points), np.nan)]).ravel()
-    return Line(name, x, y, slot)
+    return Line(name, x, y, slot, scattered=True)
 
 
 def _is_number(value: Any) -> bool:
