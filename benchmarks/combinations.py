@@ -23,9 +23,9 @@ from engine.contract.events import EventWriter
 from engine.data import synthetic
 from engine.machine.parallel import Workers
 from engine.training.checkpoint_writer import CheckpointWriter
-from engine.training.progress import Progress
+from engine.training.progress import TrainingProgress
 from engine.training.prompt_learning import learn_prompts
-from engine.training.setup import Setup, prepare
+from engine.training.setup import TrainingSetup, prepare
 from engine.training.stopping import StopRequest
 
 REFERENCE = "ce_triplet"
@@ -61,20 +61,20 @@ def main() -> None:
             print(f"{combo:<14}{1000 * min(values):>8.1f} ms{ratio(seconds[REFERENCE], values):>22}", flush=True)
 
 
-def _prepare(combo: str, hands: Path, model: str, device: str) -> Setup:
+def _prepare(combo: str, hands: Path, model: str, device: str) -> TrainingSetup:
     settings = {"data.source": str(hands), "model.name": model, "model.pretrained": "none", "device": device}
     settings |= {"train.ids_per_batch": 16, "train.images_per_id": 4, "data.trials": 1, "threads": 1}
     learns = {"prompts.epochs": PROMPT_EPOCHS} if combo == "clip_reid" else {}
     return prepare(resolve(combo, **settings | learns))
 
 
-def _learn(setup: Setup, folder: Path) -> None:
+def _learn(setup: TrainingSetup, folder: Path) -> None:
     writer = CheckpointWriter(folder / run_files.CHECKPOINTS, EventWriter(folder / run_files.EVENTS))
-    learn_prompts(setup, Progress(), None, Workers(), writer, StopRequest())
+    learn_prompts(setup, TrainingProgress(), None, Workers(), writer, StopRequest())
     writer.wait()
 
 
-def _timed(setup: Setup, steps: int, clock: Callable[[], float]) -> Callable[[], float]:
+def _timed(setup: TrainingSetup, steps: int, clock: Callable[[], float]) -> Callable[[], float]:
     """Runs some steps, and returns the seconds of one."""
     setup.model.train()
 

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
-from engine.training.setup import Setup
+from engine.training.setup import TrainingSetup
 
 
 class Photos(Dataset):
     """Decodes an image file and transforms it, each time it is asked for."""
 
-    def __init__(self, paths: list[Path], target: list[int], setup: Setup) -> None:
+    def __init__(self, paths: list[Path], target: list[int], setup: TrainingSetup) -> None:
         self.paths, self.target = paths, target
         size, config = setup.model.image_size, setup.config.augment
         self.transform = T.Compose(
@@ -43,7 +43,7 @@ class Photos(Dataset):
 class Batches:
     """The same PK batches as ours, `steps` of them from `first` on."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: TrainingSetup) -> None:
         self.setup, self.first, self.steps = setup, 0, 0
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -53,7 +53,7 @@ class Batches:
 class PlainLoop:
     """Adam, float32 or AMP, losses read back at every step. Workers stay between epochs, which favours it."""
 
-    def __init__(self, setup: Setup, workers: int, amp: bool) -> None:
+    def __init__(self, setup: TrainingSetup, workers: int, amp: bool) -> None:
         self.device, self.amp = setup.device.torch, amp
         self.model = setup.model.to(memory_format=torch.contiguous_format).train()
         classes = len(setup.split.classes)

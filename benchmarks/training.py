@@ -35,7 +35,7 @@ from engine.machine.device import Device
 from engine.machine.parallel import Workers
 from engine.training.meter import Meter
 from engine.training.schedule import rate_factor
-from engine.training.setup import Setup, prepare
+from engine.training.setup import TrainingSetup, prepare
 
 FORWARD_GFLOP = {"ViT-B-16-quickgelu": 35.1, "RN50-quickgelu": 12.2}  # an image at 224; backward costs twice as much
 EPOCHS, EPOCH_STEPS = 60, 14  # 890 images in batches of 64
@@ -147,7 +147,7 @@ def configuration(photos: Path, model: str, options: argparse.Namespace) -> RunC
 class OurLoop:
     """The steps of engine/train.py on one process, events included."""
 
-    def __init__(self, setup: Setup, events: Path) -> None:
+    def __init__(self, setup: TrainingSetup, events: Path) -> None:
         self.setup, self.device, self.step = setup, setup.device, 0
         self.meter = Meter(EventWriter(events), list(setup.config.loss), 64, setup.sampler.steps_per_epoch)
         self.ready: tuple[torch.Tensor, torch.Tensor] | None = None

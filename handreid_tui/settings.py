@@ -80,7 +80,7 @@ def _own_combo(path: Path, name: str, table: Any) -> Combo:
         raise UserError(f"{path}: [combos.{name}] holds a weight for each term, like `triplet = 0.5`.")
     like = table.get("like")
     if like is not None and like not in COMBOS:
-        raise UserError(f"{path}: [combos.{name}] is like {like!r}, but there is only {', '.join(COMBOS)}.")
+        raise UserError(f"{path}: [combos.{name}] is like {like!r}; it must be one of {', '.join(COMBOS)}.")
     weights, options = {}, {}
     for term, value in table.items():
         if term in ("does", "like"):

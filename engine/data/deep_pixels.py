@@ -97,11 +97,11 @@ def _upper_byte(values: np.ndarray[Any, Any], depth: int) -> np.ndarray[Any, Any
 
 def _declared_bits(image: Pillow.Image, largest: float) -> int | None:
     """The significant bits that a TIFF declares, None where it declares none or contradicts its own values."""
-    told = _tag(image, LARGEST_FLOAT if image.mode == "F" else LARGEST_SAMPLE)
-    if isinstance(told, (int, float)) and largest <= told:
-        if image.mode == "F" and told == 1:
+    declared = _tag(image, LARGEST_FLOAT if image.mode == "F" else LARGEST_SAMPLE)
+    if isinstance(declared, (int, float)) and largest <= declared:
+        if image.mode == "F" and declared == 1:
             return UNIT
-        if (bits := round(told).bit_length()) in DEPTHS and round(told) == 2**bits - 1 and bits < 16:
+        if (bits := round(declared).bit_length()) in DEPTHS and round(declared) == 2**bits - 1 and bits < 16:
             return bits
     stored = _tag(image, BITS_PER_SAMPLE)
     return stored if stored in (10, 12, 14) else None

@@ -14,7 +14,7 @@ from engine.data.catalog import Split
 
 
 @dataclass(frozen=True)
-class Begun:
+class RecordedSplit:
     """What the `started` event of a run's latest attempt says of its data; a count is None where it is not there."""
 
     fingerprint: str
@@ -23,7 +23,7 @@ class Begun:
     test_identities: int | None = None
 
     @classmethod
-    def of(cls, split: Split) -> Begun:
+    def of(cls, split: Split) -> RecordedSplit:
         test = len({split.images[image].identity for image in split.test})
         return cls(split.fingerprint, len(split.train), len(split.classes), test)
 
@@ -33,7 +33,7 @@ class Begun:
         return "{} training images of {} identities, {} test identities".format(*known)
 
 
-def read_begun(events: Path) -> Begun | None:
+def read_begun(events: Path) -> RecordedSplit | None:
     """The data of the latest attempt in `events` (events.jsonl); None where no attempt got as far as that."""
     last: dict[str, Any] = {}
     for line in _lines(events):
@@ -48,7 +48,7 @@ def read_begun(events: Path) -> Begun | None:
     if not isinstance(fingerprint, str):
         return None
     counts = (last.get(key) for key in ("train_images", "train_identities", "test_identities"))
-    return Begun(fingerprint, *(count if isinstance(count, int) else None for count in counts))
+    return RecordedSplit(fingerprint, *(count if isinstance(count, int) else None for count in counts))
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -63,9 +63,9 @@ def _lines(file: Path) -> Iterator[bytes]:
 WAY_OUT = "Restore the data set to continue this run, or start a new one with `handreid run`."
 
 
-def check_same_images(run: str, begun: Begun, split: Split) -> None:
+def check_same_images(run: str, begun: RecordedSplit, split: Split) -> None:
     """Raises UserError if `split` is not the one that the run called `run` began with."""
-    now = Begun.of(split)
+    now = RecordedSplit.of(split)
     if now.fingerprint == begun.fingerprint:
         return
     what = f"{begun.counts} then; {now.counts} now"
@@ -74,9 +74,9 @@ def check_same_images(run: str, begun: Begun, split: Split) -> None:
     raise UserError(f"The data set {split.root} has changed since run {run} began: {what}. {WAY_OUT}")
 
 
-def check_same_decoded(run: str, begun: Begun, split: Split) -> None:
+def check_same_decoded(run: str, begun: RecordedSplit, split: Split) -> None:
     """Raises UserError if other images of the same `split` could be decoded than when the run began."""
-    now = Begun.of(split)
+    now = RecordedSplit.of(split)
     if (begun.train_images or now.train_images, begun.train_identities or now.train_identities) != (
         now.train_images,
         now.train_identities,

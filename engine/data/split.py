@@ -201,17 +201,17 @@ def without(split: Split, bad: Mapping[str, str]) -> Split:
 
 
 def _not_as_asked(config: DataConfig, split: Split) -> list[str]:
-    said = []
+    notes = []
     if max(len({split.images[image].identity for image in trial.gallery}) for trial in split.trials) < 2:
-        said.append(
+        notes.append(
             "The gallery contains 1 test identity: every rank is correct by construction, so the results mean nothing. "
             "Add test identities."
         )
     if split.format == "prepared" and (config.gallery, split.gallery) == ("all", "own"):
-        said.append(f"The tree has no merged gallery (gallery0_all): {split.subset} is ranked against its own.")
+        notes.append(f"The tree has no merged gallery (gallery0_all): {split.subset} is ranked against its own.")
     if len(split.trials) < config.trials:
-        said.append(f"The tree has {count(len(split.trials), 'trial')} of its own, not {config.trials}.")
-    return said
+        notes.append(f"The tree has {count(len(split.trials), 'trial')} of its own, not {config.trials}.")
+    return notes
 
 
 def _check(subset: Subset, train: Images, what: str) -> None:
@@ -264,12 +264,12 @@ def notes(subset: Subset) -> list[str]:
     """What a user should know about identities with a single image."""
     train = [len(images) for images in identities(subset.train_all).values()]
     test = [len(images) for images in identities(subset.test).values()]
-    said = []
+    notes = []
     if subset.prepared is None and (single := train.count(1)):
-        said.append(f"{_of(single, len(train), 'training identity')} one image, used for validation only.")
+        notes.append(f"{_of(single, len(train), 'training identity')} one image, used for validation only.")
     if single := test.count(1):
-        said.append(f"{_of(single, len(test), 'test identity')} one image, which is in the gallery and never a query.")
-    return said
+        notes.append(f"{_of(single, len(test), 'test identity')} one image, which is in the gallery and never a query.")
+    return notes
 
 
 def _named(subset: str, root: Path) -> str:

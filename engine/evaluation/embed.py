@@ -38,7 +38,7 @@ Box = tuple[float, float, float, float]  # top, left, bottom, right as fractions
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListedImage:
     """An image file, and the boxes of it to fill with its mean colour before it is embedded."""
 
     path: Path
@@ -73,7 +73,7 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
     facts: list[dict[str, Any]] = []
-    features: list[Tensor] = [torch.empty(0, sum(model.dims))]
+    features: list[Tensor] = [torch.empty(0, model.width)]
     rows = 0
     for some in _batches(asked, Resize(model.image_size, model.interpolation)):
         squares = [each.square for each in some if each.square is not None]
@@ -89,31 +89,31 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     (folder / run_files.IMAGES).write_text(json.dumps(about | {"images": facts}))
 
 
-def read_list(path: Path) -> tuple[list[Asked], bool]:
+def read_list(path: Path) -> tuple[list[ListedImage], bool]:
     """`{"images": [{"path": "/…", "hide": [[top, left, bottom, right], …]}, …]}`, and whether `untrained` is in it.
 
     Untrained: by the same model with random weights, as a control. Raises UserError on anything else.
     """
     try:
-        told = json.loads(path.read_text())
+        request = json.loads(path.read_text())
         return [
-            Asked(
+            ListedImage(
                 Path(each["path"]),
                 tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in each.get("hide", ())),
             )
-            for each in told["images"]
-        ], told.get("untrained", False) is True
+            for each in request["images"]
+        ], request.get("untrained", False) is True
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not a list of images ({error}).") from None
 
 
-def _batches(asked: list[Asked], to: Resize) -> Iterator[list[Read]]:
+def _batches(asked: list[ListedImage], to: Resize) -> Iterator[list[Read]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(asked), BATCH):
             yield list(pool.map(lambda each: _read(each, to), asked[start : start + BATCH]))
 
 
-def _read(asked: Asked, to: Resize) -> Read:
+def _read(asked: ListedImage, to: Resize) -> Read:
     facts: dict[str, Any] = {"path": str(asked.path)}
     try:
         before = asked.path.stat()

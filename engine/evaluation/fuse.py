@@ -162,7 +162,7 @@ def _write(
     trials: int,
     seconds: float,
 ) -> None:
-    members = [told | {"weight": weight} for told, weight in zip(about["runs"], fused.weights, strict=True)]
+    members = [member | {"weight": weight} for member, weight in zip(about["runs"], fused.weights, strict=True)]
     summary: dict[str, Any] = {
         **report.metrics,
         "seconds": round(seconds, 3),

@@ -156,8 +156,8 @@ def complete_record(config: ModelConfig, record: dict[str, Any]) -> dict[str, An
     open_clip.add_model_config(OWN_CONFIGS)
     published = dict(open_clip.get_pretrained_cfg(config.name, config.pretrained))  # empty where it is no tag
     if record or published or config.pretrained in ("none", HUB):
-        told = {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published}
-        return {"interpolation": "bicubic"} | told | record
+        stated = {name: published[name] for name in ("mean", "std", "quick_gelu") if name in published}
+        return {"interpolation": "bicubic"} | stated | record
     return {"interpolation": "bicubic"} | recorded_model(weights_file(Path(config.pretrained)))
 
 
@@ -213,8 +213,8 @@ def _hub_record(config: ModelConfig) -> dict[str, Any]:
     """The same as a checkpoint of ours would say it."""
     declared = hub_declaration(config)
     expected = declared["preprocess_cfg"]
-    told = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
-    return {"open_clip": _image_part(declared["model_cfg"])} | told
+    stated = {name: expected[name] for name in ("mean", "std", "interpolation") if expected.get(name)}
+    return {"open_clip": _image_part(declared["model_cfg"])} | stated
 
 
 def _preprocessing(config: ModelConfig, known: dict[str, Any]) -> tuple[list[float], list[float], Interpolation]:
@@ -224,18 +224,18 @@ def _preprocessing(config: ModelConfig, known: dict[str, Any]) -> tuple[list[flo
     """
     if known.get("mean") and known.get("std"):
         return list(map(float, known["mean"])), list(map(float, known["std"])), _filter(known.get("interpolation"))
-    told = known.get("interpolation")
+    stated = known.get("interpolation")
     if config.name.startswith(TIMM):
         import timm
 
         if published := timm.get_pretrained_cfg(config.name.removeprefix(TIMM)):
-            return list(published.mean), list(published.std), _filter(told or published.interpolation)
+            return list(published.mean), list(published.std), _filter(stated or published.interpolation)
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     declared = [open_clip.get_pretrained_cfg(config.name, tag) for tag in tags]
     found = {(tuple(each["mean"]), tuple(each["std"])) for each in declared if each.get("mean") and each.get("std")}
     mean, std = found.pop() if len(found) == 1 else (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
     filters = {each.get("interpolation") for each in declared}
-    return list(mean), list(std), _filter(told or (filters.pop() if len(filters) == 1 else None))
+    return list(mean), list(std), _filter(stated or (filters.pop() if len(filters) == 1 else None))
 
 
 def _filter(declared: Any) -> Interpolation:

@@ -62,15 +62,15 @@ def ensure_start(pretrained: str, cache: Path, device: Device, tell: Tell, stopp
 
 
 def _wait_for(lock: IO[str], tell: Tell, stopped: Callable[[], bool]) -> None:
-    told = False
+    reported = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if not told:
+            if not reported:
                 tell(WAITING)
-            told = True
+            reported = True
         if stopped():
             raise Stopped
         time.sleep(LOOK_EVERY)
@@ -94,11 +94,11 @@ class _Heard:
     """Reports the share that is done from time to time, and stops the work on request."""
 
     def __init__(self, what: str, tell: Tell, stopped: Callable[[], bool]) -> None:
-        self.what, self.tell, self.stopped, self.told = what, tell, stopped, 0.0
+        self.what, self.tell, self.stopped, self.reported_at = what, tell, stopped, 0.0
 
     def __call__(self, share: float) -> None:
         if self.stopped():
             raise Stopped
-        if time.monotonic() - self.told > TELL_EVERY:
-            self.told = time.monotonic()
+        if time.monotonic() - self.reported_at > TELL_EVERY:
+            self.reported_at = time.monotonic()
             self.tell(f"{self.what}: {share:.0%}")

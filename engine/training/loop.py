@@ -43,10 +43,10 @@ from engine.training.checkpoint import Checkpoint, load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
 from engine.training.ema import AveragedWeights
 from engine.training.meter import Meter
-from engine.training.progress import Progress
+from engine.training.progress import TrainingProgress
 from engine.training.prompt_learning import learn_prompts, prompt_steps
 from engine.training.schedule import rate_factor
-from engine.training.setup import Earlier, Setup, prepare
+from engine.training.setup import ResumedRun, TrainingSetup, prepare
 from engine.training.stopping import StopRequest
 
 
@@ -67,7 +67,7 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
             return "stopped"
     setup = prepare(config, _decoding(events), _earlier(run, config, checkpoint) if checkpoint else None)
     workers.check(config.train.ids_per_batch * config.train.images_per_id)
-    progress = Progress.of(checkpoint) if checkpoint else Progress()
+    progress = TrainingProgress.of(checkpoint) if checkpoint else TrainingProgress()
     if checkpoint:
         setup.restore(checkpoint)
     best = checkpoint.best if checkpoint else {}
@@ -142,14 +142,14 @@ def train(run: Path, config: RunConfig, events: EventWriter, stop: StopRequest) 
     return "finished"
 
 
-def _earlier(run: Path, config: RunConfig, checkpoint: Checkpoint) -> Earlier:
+def _earlier(run: Path, config: RunConfig, checkpoint: Checkpoint) -> ResumedRun:
     """What a resumed run must find again. Of older checkpoints `best` alone says what model it is."""
     record = checkpoint.state.get("model") or recorded_model(run / run_files.BEST_CHECKPOINT / run_files.MODEL)
     learnt = bool(checkpoint.state.get("prompts_learnt"))
-    return Earlier(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record), learnt)
+    return ResumedRun(run.name, read_begun(run / run_files.EVENTS), complete_record(config.model, record), learnt)
 
 
-def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
+def _validate(setup: TrainingSetup, events: EventWriter, meter: Meter, step: int, epoch: int) -> float:
     """Validation on train identities after an epoch: events with metrics and geometry; returns mAP."""
     began = time.monotonic()
     report = _evaluate(setup, events, "validation", step, epoch)
@@ -162,7 +162,7 @@ def _validate(setup: Setup, events: EventWriter, meter: Meter, step: int, epoch:
     return report.metrics["mAP"]
 
 
-def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: int = 0) -> Report:
+def _evaluate(setup: TrainingSetup, events: EventWriter, stage: str, step: int, epoch: int = 0) -> Report:
     """Rank the validation or the test trials, and write the event."""
     validation = stage == "validation"
     trials = setup.validation if validation else setup.split.trials
@@ -181,7 +181,9 @@ def _evaluate(setup: Setup, events: EventWriter, stage: str, step: int, epoch: i
     return report
 
 
-def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, writer: CheckpointWriter) -> None:
+def _finish(
+    run: Path, setup: TrainingSetup, events: EventWriter, progress: TrainingProgress, writer: CheckpointWriter
+) -> None:
     """The final report on the test people, unless they are not to be read; the weights and the end of the events."""
     best = writer.save_final(setup.checkpoint(setup.weights(), progress.best_step))
     seconds = round(progress.prompt_seconds + progress.seconds, 3)
@@ -203,7 +205,11 @@ def _finish(run: Path, setup: Setup, events: EventWriter, progress: Progress, wr
 
 
 def _save(
-    writer: CheckpointWriter, setup: Setup, averaged: AveragedWeights, progress: Progress, best: dict[str, Tensor]
+    writer: CheckpointWriter,
+    setup: TrainingSetup,
+    averaged: AveragedWeights,
+    progress: TrainingProgress,
+    best: dict[str, Tensor],
 ) -> None:
     """Begin to write what a resumed run needs: the state after this step, and the best weights so far."""
     weights = setup.weights() | averaged.state()
@@ -212,7 +218,9 @@ def _save(
     writer.save(last, kept, epoch=progress.step // setup.sampler.steps_per_epoch)
 
 
-def _announce(run: Path, setup: Setup, events: EventWriter, world_size: int, resumed: Progress | None) -> None:
+def _announce(
+    run: Path, setup: TrainingSetup, events: EventWriter, world_size: int, resumed: TrainingProgress | None
+) -> None:
     config, split, device = setup.config, setup.split, setup.device
     environment = describe_environment(device)
     (run / run_files.ENVIRONMENT).write_text(json.dumps(environment, indent=2) + "\n")
@@ -260,12 +268,12 @@ def _tell(events: EventWriter, text: str) -> None:
 
 def _decoding(events: EventWriter) -> Any:
     """Reports the decoding of a new data set about once a second."""
-    told = time.monotonic()
+    reported = time.monotonic()
 
     def report(done: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > 1:
-            told = time.monotonic()
+        nonlocal reported
+        if time.monotonic() - reported > 1:
+            reported = time.monotonic()
             events.write(TrainerMessage("info", f"Decoding images: {done} of {total}"))
 
     return report

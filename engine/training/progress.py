@@ -8,7 +8,7 @@ from engine.training.checkpoint import Checkpoint
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run is; kept in every checkpoint. `prompt_…`: of the first stage, of a combination that has one."""
 
     step: int = 0
@@ -25,5 +25,5 @@ class Progress:
     prompts_learnt: bool = False
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Progress:
+    def of(cls, checkpoint: Checkpoint) -> TrainingProgress:
         return cls(**{key: value for key, value in checkpoint.state.items() if key != "model"})

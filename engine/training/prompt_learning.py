@@ -21,9 +21,9 @@ from engine.machine.parallel import Workers
 from engine.machine.randomness import generator
 from engine.training.checkpoint import Checkpoint
 from engine.training.checkpoint_writer import CheckpointWriter
-from engine.training.progress import Progress
+from engine.training.progress import TrainingProgress
 from engine.training.prompt_meter import PromptMeter
-from engine.training.setup import Setup
+from engine.training.setup import TrainingSetup
 from engine.training.stopping import StopRequest
 
 WARMUP_EPOCHS = 5
@@ -32,8 +32,8 @@ LAST_RATE = 1e-6
 
 
 def learn_prompts(
-    setup: Setup,
-    progress: Progress,
+    setup: TrainingSetup,
+    progress: TrainingProgress,
     checkpoint: Checkpoint | None,
     workers: Workers,
     writer: CheckpointWriter,
@@ -93,13 +93,15 @@ def learn_prompts(
     return True
 
 
-def _save(writer: CheckpointWriter, setup: Setup, progress: Progress, optimizers: list[dict[str, Any]]) -> None:
+def _save(
+    writer: CheckpointWriter, setup: TrainingSetup, progress: TrainingProgress, optimizers: list[dict[str, Any]]
+) -> None:
     state = asdict(progress) | {"model": setup.record}
     writer.save(Checkpoint(setup.weights(), state, optimizers), best=None, epoch=0)
 
 
 @torch.no_grad()
-def image_features(setup: Setup) -> Tensor:
+def image_features(setup: TrainingSetup) -> Tensor:
     """The feature [M, D] in the space of the texts of the training images, as they are, by the encoder of the start."""
     was_training = setup.model.training
     setup.model.eval()
@@ -113,12 +115,12 @@ def image_features(setup: Setup) -> Tensor:
     return torch.cat(parts)
 
 
-def prompt_steps(setup: Setup) -> int:
+def prompt_steps(setup: TrainingSetup) -> int:
     """The steps of the stage."""
     return setup.config.prompts.epochs * steps_per_epoch(setup)
 
 
-def steps_per_epoch(setup: Setup) -> int:
+def steps_per_epoch(setup: TrainingSetup) -> int:
     """The batches of an epoch; the last is shorter where they do not divide the images, and never empty."""
     return batches(len(setup.target), setup.config.prompts.batch)
 

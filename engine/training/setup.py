@@ -18,7 +18,7 @@ from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split, Trial
 from engine.data.duplicates import copies
 from engine.data.people import aspect_numbers, check_aspects
-from engine.data.same_split import Begun, check_same_decoded, check_same_images
+from engine.data.same_split import RecordedSplit, check_same_decoded, check_same_images
 from engine.data.sampler import PKSampler
 from engine.data.split import check_batch, open_split, without, without_test
 from engine.losses.objective import Objective
@@ -35,7 +35,7 @@ VALIDATION_GALLERY = 3  # training images of each identity that its validation i
 
 
 @dataclass
-class Setup:
+class TrainingSetup:
     """A run, ready to train."""
 
     config: RunConfig
@@ -98,17 +98,17 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class ResumedRun:
     """The run that a checkpoint continues: its name, the data that it began with, what is known of its model, and
     whether its first stage is behind it."""
 
     run: str
-    begun: Begun | None
+    begun: RecordedSplit | None
     model: dict[str, Any]
     prompts_learnt: bool = False
 
 
-def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlier | None = None) -> Setup:
+def prepare(config: RunConfig, progress: Progress | None = None, earlier: ResumedRun | None = None) -> TrainingSetup:
     """Open the data, build the model, and check that they fit. Raises UserError for whatever the user can mend.
 
     `earlier`: for a run that a checkpoint will be restored into; its data must be the same, and its start weights are
@@ -155,7 +155,7 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Earlie
     train = torch.tensor(split.train)
     target = torch.tensor([split.classes.index(split.images[image].identity) for image in split.train])
     sampler = PKSampler(target, config.train.ids_per_batch, config.train.images_per_id, config.seed)
-    return Setup(
+    return TrainingSetup(
         config=config,
         device=device,
         split=split,

@@ -62,7 +62,7 @@ def embed_files(
         listed = exchange / "list.json"
         listed.write_text(json.dumps({"images": asked, "untrained": untrained}))
         _engine("embed", str(run), str(listed), str(exchange))
-        told = json.loads((exchange / run_files.IMAGES).read_text())
+        reply = json.loads((exchange / run_files.IMAGES).read_text())
         features = load_file(exchange / run_files.FEATURES)["features"]
     finally:
         shutil.rmtree(exchange, ignore_errors=True)
@@ -75,11 +75,11 @@ def embed_files(
             each.get("row"),
             each.get("error", ""),
         )
-        for each in told["images"]
+        for each in reply["images"]
     ]
     if not np.isfinite(features).all():
         raise UserError(f"The model of {run.name} gives features that are not finite: choose another run.")
-    return Embedded(features, files, told["image_size"], told["patch"], told["device"])
+    return Embedded(features, files, reply["image_size"], reply["patch"], reply["device"])
 
 
 def _engine(*words: str) -> None:

@@ -24,7 +24,15 @@ from handreid_tui.casework.embed import Embedded, embed_files
 from handreid_tui.casework.feature_store import open_store
 from handreid_tui.casework.folder import keep_apart, new_case
 from handreid_tui.casework.gallery import Gallery, embed_gallery, hash_references, list_gallery
-from handreid_tui.casework.ratios import CandidateRates, Ratio, Source, Weigher, misfits, open_source, reasons_against
+from handreid_tui.casework.ratios import (
+    CalibrationSource,
+    CandidateRates,
+    Ratio,
+    RatioCalculator,
+    misfits,
+    open_source,
+    reasons_against,
+)
 from handreid_tui.casework.report import render
 from handreid_tui.casework.search import Enrolled, Features, Hit, enrol, search
 from handreid_tui.evidence.calibration import hash_file, weights_hash
@@ -58,7 +66,7 @@ class IdentifyRequest:
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenCase:
     """A finished case: its folder, and the hash of the last entry of its log."""
 
     folder: Path
@@ -66,7 +74,7 @@ class Made:
     head: str
 
 
-def identify(request: IdentifyRequest, progress: Progress) -> Made:
+def identify(request: IdentifyRequest, progress: Progress) -> WrittenCase:
     """Search, and write the case folder, whole or not at all.
 
     Raises UserError where a photo cannot be decoded, the gallery has nobody to search, or the run has no model.
@@ -100,7 +108,7 @@ def identify(request: IdentifyRequest, progress: Progress) -> Made:
         files = {name: hash_file(folder / name) for name in (case_file.FILE, CANDIDATES, GALLERY, REPORT)}
         log.append(folder, "result", files=files, withheld=case.withheld, candidates=len(case.candidates))
         head = log.append(folder, "end")
-    return Made(made.path, case, head)
+    return WrittenCase(made.path, case, head)
 
 
 def _photos(request: IdentifyRequest, scratch: Path) -> Embedded:
@@ -124,7 +132,7 @@ def _search(
     photos: Embedded,
     gallery: Gallery,
     features: Features,
-    source: Source | None,
+    source: CalibrationSource | None,
 ) -> Case:
     references = gallery.searched
     enrolled = enrol([each.person for each in references], features)
@@ -135,10 +143,10 @@ def _search(
         withheld = ["there is no calibration: make one with `handreid evidence RUN`"]
     else:
         withheld = reasons_against(source, weights, request.aspect, photos.features, hashes, set(enrolled.people))
-    weigher = Weigher(source, len(photos.files), tuple(withheld)) if source else None
+    calculator = RatioCalculator(source, len(photos.files), tuple(withheld)) if source else None
     rates = _rates(source, weights, request.aspect, enrolled, photos)
     threshold = _threshold(rates, request.fpir)
-    candidates = [_candidate(hit, gallery, weigher, rates, threshold) for hit in hits]
+    candidates = [_candidate(hit, gallery, calculator, rates, threshold) for hit in hits]
     c = source.calibration if source else None
     return Case(
         name=request.name,
@@ -182,7 +190,7 @@ def _search(
 
 
 def _rates(
-    source: Source | None, weights: str, aspect: str, enrolled: Enrolled, photos: Embedded
+    source: CalibrationSource | None, weights: str, aspect: str, enrolled: Enrolled, photos: Embedded
 ) -> CandidateRates | None:
     """None where the calibration is not there, of another model, or does not fit the photos."""
     if source is None or source.evaluation is None or source.calibration.weights != weights:
@@ -205,9 +213,13 @@ def _threshold(rates: CandidateRates | None, fpir: float | None) -> float | None
 
 
 def _candidate(
-    hit: Hit, gallery: Gallery, weigher: Weigher | None, rates: CandidateRates | None, threshold: float | None
+    hit: Hit,
+    gallery: Gallery,
+    calculator: RatioCalculator | None,
+    rates: CandidateRates | None,
+    threshold: float | None,
 ) -> Candidate:
-    ratio = weigher.ratio(hit) if weigher else Ratio(None, withheld="no calibration")
+    ratio = calculator.ratio(hit) if calculator else Ratio(None, withheld="no calibration")
     own = [each for each in gallery.searched if each.person == hit.person]
     return Candidate(
         place=hit.place,

@@ -26,7 +26,7 @@ LN10 = math.log(10)
 
 
 @dataclass(frozen=True)
-class Source:
+class CalibrationSource:
     """A calibration with the evaluation whose features it was made from; `evaluation` None: they are not there."""
 
     calibration: Calibration
@@ -51,10 +51,10 @@ class Ratio:
 
 
 @dataclass
-class Weigher:
+class RatioCalculator:
     """Weighs candidates of photos against people, by a calibration source and what speaks against using it."""
 
-    source: Source
+    source: CalibrationSource
     probe_images: int
     withheld: tuple[str, ...]
     _fits: dict[int, Calibrated | str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Weigher:
             return str(error)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> CalibrationSource:
     """The calibration in a file, with the evaluation beside it where that is still the one it was made from."""
     calibration = read_calibration(path)
     folder = path.parent
@@ -102,11 +102,11 @@ def open_source(path: Path) -> Source:
             evaluation = read_evaluation(run, None if own else folder.name)
         except UserError:
             evaluation = None
-    return Source(calibration, path, evaluation)
+    return CalibrationSource(calibration, path, evaluation)
 
 
 def reasons_against(
-    source: Source, weights: str, aspect: str, photos: Features, hashes: set[str], people: set[str]
+    source: CalibrationSource, weights: str, aspect: str, photos: Features, hashes: set[str], people: set[str]
 ) -> list[str]:
     """Why no LR may be given: one sentence each, none where it may.
 
@@ -125,7 +125,7 @@ def reasons_against(
     return [reason for reason in checks if reason]
 
 
-def misfits(source: Source, aspect: str, photos: Features) -> list[str]:
+def misfits(source: CalibrationSource, aspect: str, photos: Features) -> list[str]:
     """Why scores of the calibration say nothing of these photos: another aspect, or pictures unlike them."""
     c = source.calibration
     checks = (c.aspect not in ("", aspect) and _other_aspect(c.aspect, aspect), _unlike(source, photos))
@@ -156,7 +156,7 @@ def _other_aspect(calibrated: str, aspect: str) -> str:
     return f"the calibration is for {calibrated}, and {given}"
 
 
-def _unlike(source: Source, photos: Features) -> str:
+def _unlike(source: CalibrationSource, photos: Features) -> str:
     if source.evaluation is None:
         return "the photos cannot be compared with those of the calibration: its features are not available"
     material, c = material_of(source.evaluation), source.calibration

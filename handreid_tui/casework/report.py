@@ -30,13 +30,13 @@ def basis(case: Case) -> str:
     """What the column of false candidates was measured on."""
     if not case.measured:
         return "How often a gallery of this size gives such a candidate is unknown: there is no calibration that fits."
-    said = (
+    text = (
         f"How often the best of {case.people} people scores as high when the person is not among them: {case.measured}."
     )
     return (
-        f"{said} Model: independent comparisons, since the gallery is larger than the one tested."
+        f"{text} Model: independent comparisons, since the gallery is larger than the one tested."
         if case.modelled
-        else said
+        else text
     )
 
 

@@ -60,8 +60,8 @@ def _torch() -> list[Check]:
         asked = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=120, check=True)
         found = json.loads(asked.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        return [Check("torch", False, f"torch and open_clip cannot be imported: {said.strip().splitlines()[-1]}")]
+        output = getattr(error, "stderr", None) or str(error)
+        return [Check("torch", False, f"torch and open_clip cannot be imported: {output.strip().splitlines()[-1]}")]
     gpus = ", ".join(found["gpus"])
     fast = "bfloat16 is fast on this CPU" if found["bfloat16"] else "this CPU trains in float32"
     return [

@@ -19,7 +19,7 @@ from engine.contract.events import EndReason, EvaluationDone, Event, PromptStep,
 from engine.contract.metrics import Metric, metrics_of
 from handreid_tui.cli.controls import with_option
 from handreid_tui.launch import lifecycle
-from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.progress import RunProgress
 from handreid_tui.runs.state import FINAL, observe
 from handreid_tui.text.numbers import duration, metric_text
 from handreid_tui.text.tables import stderr
@@ -27,7 +27,7 @@ from handreid_tui.text.tables import stderr
 POLL_SECONDS = 0.2
 
 
-def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
+def follow(runs: list[RunProgress], on_end: Callable[[RunProgress], None]) -> bool:
     """Watch the runs until all have ended and say how; `on_end` hears of each as it does. Returns whether Ctrl-C came.
 
     The first Ctrl-C stops the runs cleanly, a second one kills their trainers. What a user got wrong (a failure of the
@@ -66,12 +66,12 @@ def follow(runs: list[Progress], on_end: Callable[[Progress], None]) -> bool:
     return interrupts > 0
 
 
-def how_ended(run: Progress) -> str:
+def how_ended(run: RunProgress) -> str:
     message = with_option(run.reason.message, run.reason.setting)
     return f"{run.path.name}: {run.status}{': ' if message else ''}{message}"
 
 
-def _look(run: Progress, print_events: bool) -> bool:
+def _look(run: RunProgress, print_events: bool) -> bool:
     """Read what is new of a run; whether it is over, by its events or, for a trainer that was killed, by its files."""
     state = observe(run.path)  # before its events: those of a run that has ended are all there then
     if state.status == "queued" or (not state.final and run.status not in FINAL):
@@ -84,7 +84,7 @@ def _look(run: Progress, print_events: bool) -> bool:
     return state.final
 
 
-def _line(run: Progress, event: Event) -> str | None:
+def _line(run: RunProgress, event: Event) -> str | None:
     match event:
         case RunStarted():
             return f"started on {event.device_name}, {event.train_images} training images"
@@ -101,7 +101,7 @@ def _line(run: Progress, event: Event) -> str | None:
     return None
 
 
-def _prompt_line(run: Progress, event: PromptStep) -> str | None:
+def _prompt_line(run: RunProgress, event: PromptStep) -> str | None:
     """A line for each tenth of the first stage."""
     steps = (run.started.prompt_steps if run.started else None) or 1
     tenth = event.step * 10 // steps
@@ -112,7 +112,7 @@ def _prompt_line(run: Progress, event: PromptStep) -> str | None:
     return f"prompts: epoch {event.epoch}/{_prompt_epochs(run)} {losses}"
 
 
-def _prompt_epochs(run: Progress) -> int | None:
+def _prompt_epochs(run: RunProgress) -> int | None:
     return run.started.prompt_epochs if run.started else None
 
 
@@ -122,11 +122,11 @@ def _scores(event: EvaluationDone | None) -> dict[Metric, str]:
     return {metric: metric_text(metric, metrics.get(metric.key)) for metric in metrics_of("report", 1)}
 
 
-def _epochs(run: Progress) -> int | None:
+def _epochs(run: RunProgress) -> int | None:
     return run.started.epochs if run.started else None
 
 
-def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
+def _screen(runs: Iterable[RunProgress], interrupts: int) -> Group:
     """The runs that go on, a line each, and how many others there are: with a thousand in the queue, that is enough."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("run", "", "epoch", "losses"):
@@ -145,7 +145,7 @@ def _screen(runs: Iterable[Progress], interrupts: int) -> Group:
     return Group(*([table] if going else []), *([Text(others, style="dim")] if others else []), *notes)
 
 
-def _row(run: Progress) -> list[Text | str | ProgressBar]:
+def _row(run: RunProgress) -> list[Text | str | ProgressBar]:
     if run.status == "starting" or not run.started:
         return [run.path.name, Text(run.status, style="dim")]
     steps, done = run.started.steps, run.step + 1 if run.total is not None else 0

@@ -19,8 +19,8 @@ def show_fusion(places: Places, names: list[str], as_json: bool) -> None:
     made = fuse_runs(places.runs, find_runs(places.runs, names))
     if as_json:
         weights = [{"run": run.name, "weight": weight} for run, weight in zip(made.members, made.weights, strict=True)]
-        told = {"run": made.directory.name, "weights": weights, "validation_mAP": made.validation}
-        print(json.dumps({**told, **{key: made.summary.get(key) for key in (m.key for m in metrics_of("report"))}}))
+        shown = {"run": made.directory.name, "weights": weights, "validation_mAP": made.validation}
+        print(json.dumps({**shown, **{key: made.summary.get(key) for key in (m.key for m in metrics_of("report"))}}))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     titles = ("weight", "validation mAP %", *(metric.title for metric in metrics_of("report", 2)))

@@ -13,7 +13,7 @@ from engine.contract.errors import UserError
 from engine.data.catalog import ASPECTS
 from handreid_tui.casework import log
 from handreid_tui.casework.case import Case
-from handreid_tui.casework.identify import IdentifyRequest, Made, identify
+from handreid_tui.casework.identify import IdentifyRequest, WrittenCase, identify
 from handreid_tui.casework.report import basis, lead, rate
 from handreid_tui.evidence.calibration import hash_file
 from handreid_tui.runs.select import find_run
@@ -53,7 +53,7 @@ def show_search(request: IdentifyRequest, as_json: bool) -> None:
     _print(made)
 
 
-def _print(made: Made) -> None:
+def _print(made: WrittenCase) -> None:
     out, case = stdout(), made.case
     photos = f"{len(case.photos)} photo{'s' if len(case.photos) > 1 else ''}"
     out.print(f"{case.name}: {photos} of one unknown person, {case.people} people searched", style="bold")
@@ -62,8 +62,8 @@ def _print(made: Made) -> None:
     out.print(basis(case))
     if case.threshold is not None:
         above = sum(c.above_threshold is True for c in case.candidates)
-        told = "1 candidate reaches it" if above == 1 else f"{above} candidates reach it"
-        out.print(f"Threshold {case.threshold:.4f} (FPIR at most {case.fpir:g}): {told}.")
+        reached = "1 candidate reaches it" if above == 1 else f"{above} candidates reach it"
+        out.print(f"Threshold {case.threshold:.4f} (FPIR at most {case.fpir:g}): {reached}.")
     if case.withheld:
         out.print("No likelihood ratio: " + "; ".join(case.withheld) + ".", style="yellow")
     for note in case.notes:

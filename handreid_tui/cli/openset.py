@@ -113,8 +113,8 @@ def _rates(rates: tuple[AtRate, ...]) -> Table:
 def _modelled(report: OpenSetReport) -> Table:
     table = _table(f"FPIR at most, {report.size} people", "FNIR %", "threshold", "model: independent comparisons")
     for each in report.modelled:
-        said = "extrapolated beyond the comparisons measured" if each.beyond else "larger than the gallery tested"
-        table.add_row(f"{each.fpir:g}", percent(each.fnir), f"{each.threshold:.4f}", said)
+        basis = "extrapolated beyond the comparisons measured" if each.beyond else "larger than the gallery tested"
+        table.add_row(f"{each.fpir:g}", percent(each.fnir), f"{each.threshold:.4f}", basis)
     return table
 
 

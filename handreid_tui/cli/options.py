@@ -231,7 +231,8 @@ Device = Annotated[
     ),
 ]
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE)
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Tag for the new runs. Repeatable.", rich_help_panel=QUEUE),
 ]
 Parallel = Annotated[int, typer.Option(min=1, help="Concurrent runs on the CPU.", rich_help_panel=QUEUE)]
 Gpus = Annotated[

@@ -19,10 +19,10 @@ from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.grid import Axes
-from handreid_tui.launch.plan import check_device, plan
+from handreid_tui.launch.plan import check_place, plan
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs import directory
-from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.progress import RunProgress
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
 from handreid_tui.text.numbers import duration, metric_text
@@ -61,9 +61,8 @@ def run(
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = stderr()
+    check_place(settings, grid, on_slurm=slurm is not None)
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
-    for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
-        check_device(device)
     say.print(chosen.headline, soft_wrap=True, markup=False)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)
@@ -75,11 +74,11 @@ def run(
         _say_detached(paths, as_json)
         return 0
 
-    def ended(progress: Progress) -> None:
+    def ended(progress: RunProgress) -> None:
         if as_json and progress.reason.kind != "usage":
             print(json.dumps(as_object(progress)), flush=True)
 
-    runs = [Progress(path) for path in paths]
+    runs = [RunProgress(path) for path in paths]
     interrupted = follow(runs, ended)
     _index(places)
     if mistakes := [progress for progress in runs if progress.reason.kind == "usage"]:
@@ -112,7 +111,7 @@ def run(
     return 1 if any(progress.status != "finished" for progress in runs) else 0
 
 
-def as_object(progress: Progress) -> dict[str, Any]:
+def as_object(progress: RunProgress) -> dict[str, Any]:
     """One run as the object that `--json` prints. Accuracies are fractions."""
     config = json.loads((progress.path / run_files.CONFIG).read_text())
     summary = progress.summary
@@ -132,7 +131,7 @@ def as_object(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _report(runs: list[Progress]) -> None:
+def _report(runs: list[RunProgress]) -> None:
     """The table on stdout: raw pixels, before and after the training, on the test identities."""
     done = [run for run in runs if run.status == "finished" and "before" in run.summary]
     if not done:  # or none was tested: evaluation.test=false

@@ -33,7 +33,7 @@ from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.launch.slurm.sync import take_in
 from handreid_tui.runs import directory
 from handreid_tui.runs.log_text import LogReader
-from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.progress import RunProgress
 from handreid_tui.runs.select import find_run, find_runs
 from handreid_tui.runs.state import observe
 from handreid_tui.runs.tags import check_tags
@@ -116,8 +116,8 @@ def show_run(places: Places, text: str, as_json: bool) -> None:
     configuration = past.configuration(opened, row.number)
     messages = past.messages(opened, row.number)
     if as_json:
-        said = [message._asdict() for message in messages]
-        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": said}, indent=2))
+        listed = [message._asdict() for message in messages]
+        print(json.dumps(as_object(row) | {"configuration": configuration, "messages": listed}, indent=2))
         return
     out = stdout()
     own = f' "{row.name}"' if row.name != row.path.name else ""
@@ -174,14 +174,14 @@ def _print_lines(lines: list[str]) -> None:
 
 def stop_runs(places: Places, texts: list[str], kill: bool) -> None:
     runs = find_runs(places.runs, texts)
-    said = {
+    outcomes = {
         "withdrawn": "removed from the queue.",
         "stopping": "stops after the current step; a second stop kills it.",
         "killed": "killed.",
     }
     stopped = {runs[0]: lifecycle.stop(runs[0], kill=kill)} if len(runs) == 1 else lifecycle.stop_all(runs, kill=kill)
     for run, how in stopped.items():
-        print(f"{run.name} {said[how]}", file=sys.stderr)
+        print(f"{run.name} {outcomes[how]}", file=sys.stderr)
     if not stopped:
         raise UserError(f"None of the {len(runs)} runs is running or queued.")
 
@@ -197,7 +197,7 @@ def resume_runs(
     here = [run for run in runs if run not in there]
     if not runs:
         raise UserError("None of these runs was stopped, failed or lost.")
-    followed = [Progress(run) for run in runs]
+    followed = [RunProgress(run) for run in runs]
     for progress in followed:
         progress.catch_up()  # what earlier attempts did, and how they ended, was said before
         progress.status, progress.reason = "queued", EndReason()

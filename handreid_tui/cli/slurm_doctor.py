@@ -43,12 +43,12 @@ def _command(name: str) -> Check:
 def _partition(request: SlurmRequest) -> Check:
     words = ["sinfo", "--noheader", "--format=%P %a %l %D nodes, %G"]
     try:
-        said = call([*words, *([f"--partition={request.partition}"] if request.partition else [])]).splitlines()
+        output = call([*words, *([f"--partition={request.partition}"] if request.partition else [])]).splitlines()
     except UserError as error:
         return Check("partition", False, str(error))
-    if not said:
+    if not output:
         return Check("partition", False, f"there is no partition {request.partition!r}; `sinfo` lists them")
-    return Check("partition", True, "; ".join(" ".join(line.split()) for line in said[:4]))
+    return Check("partition", True, "; ".join(" ".join(line.split()) for line in output[:4]))
 
 
 def _arrays() -> Check:
@@ -70,8 +70,8 @@ def _node(runs: Path, request: SlurmRequest) -> list[Check]:
     command += [*request.options, sys.executable, "-P", "-c", NODE, str(marker)]
     try:
         marker.touch()
-        said = call(command, seconds=PATIENCE + 60)
-        found = json.loads(said.strip().splitlines()[-1])
+        output = call(command, seconds=PATIENCE + 60)
+        found = json.loads(output.strip().splitlines()[-1])
     except UserError as error:
         return [Check("node", False, f"{error} Try it with: {shlex.join(command[:-5])} hostname")]
     except (OSError, ValueError, IndexError) as error:

@@ -71,8 +71,8 @@ def _check_output(folder: Path) -> None:
 def _engine(*words: str) -> str:
     done = subprocess.run([sys.executable, "-m", "engine", *words], capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"the engine exited with status {done.returncode}"])[-1]
-        raise UserError(said.removeprefix("Error: "))
+        message = (done.stderr.strip().splitlines() or [f"the engine exited with status {done.returncode}"])[-1]
+        raise UserError(message.removeprefix("Error: "))
     for line in done.stderr.splitlines():
         if line.startswith("Note: "):
             print(line, file=sys.stderr)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import replace
 from typing import Any
 
 from engine.contract.combos import Combo
-from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.sweeps import number_of, show_sweeps, sweep_line
@@ -20,7 +18,7 @@ from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
 from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.keeper import look_after_sweeps
-from handreid_tui.sweeps.plan_file import FOLDS, SweepPlan
+from handreid_tui.sweeps.plan_file import SweepPlan
 from handreid_tui.sweeps.space import read_over
 from handreid_tui.sweeps.status import as_object, read_status
 from handreid_tui.text.tables import stderr
@@ -28,7 +26,6 @@ from handreid_tui.text.tables import stderr
 ASK_ABOVE = 100  # trainings
 LOOK_EVERY = 1.0  # seconds
 TRIALS = 24
-UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def tune(
@@ -67,8 +64,7 @@ def tune(
         **how,
     )
     if budget is not None:
-        recipes, _ = actions.prepare(replace(asked, trials=1, shortlist=1), places.runs, say.print)
-        asked = replace(asked, trials=_trials_within(budget, recipes, asked, places))
+        asked = replace(asked, trials=_trials_within(budget, asked, places))
     made, checked = actions.prepare(asked, places.runs, say.print)
     say.print(f"{_announced(made)} · {checked.headline.partition(' · ')[2]}", soft_wrap=True)
     for warning in checked.warnings:
@@ -116,28 +112,14 @@ def _follow(places: Places, number: int, detach: bool, as_json: bool) -> int:
     return 0 if status.phase == "finished" else 1
 
 
-def _trials_within(budget: str, recipes: SweepPlan, asked: actions.SweepRequest, places: Places) -> int:
-    """An equal whole number of trials a combination, from the time of the latest comparable run."""
+def _trials_within(budget: str, asked: actions.SweepRequest, places: Places) -> int:
     from handreid_tui.cli.runs import up_to_date
     from handreid_tui.history import list_runs
-    from handreid_tui.ui.screens.launch.estimate import estimate
+    from handreid_tui.sweeps.budget import trials_within
 
-    written = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([mhd])", budget.strip())
-    if not written:
-        raise UserError(f"--budget is a time such as 90m, 8h or 2d, but got {budget!r}.")
     history = up_to_date(places)
-    configs: list[RunConfig] = list(recipes.bases.values())
-    found = estimate(configs, list_runs(history))
+    known = list_runs(history)
     history.dispose()
-    if found is None:
-        raise UserError("No comparable run to estimate the time from: train one first, or give --trials.")
-    at_once = asked.slurm.running or 1 if asked.slurm else int((asked.launch or {}).get("parallel", 1))
-    trainings = float(written[1]) * UNITS[written[2]] * at_once / found.total
-    trials = int((trainings - asked.shortlist * (FOLDS - asked.folds) - asked.confirm) // asked.folds)
-    if trials < max(2, asked.shortlist):
-        raise UserError(
-            f"{budget} allows {max(0, int(trainings))} trainings per combination ({found}): "
-            "too few for a search. Give more time, or smaller --shortlist and --confirm."
-        )
-    print(f"{budget}: {trials} trials per combination, estimated from run {found.source}.", file=sys.stderr)
-    return trials
+    found = trials_within(budget, asked, places.runs, known, stderr().print)
+    print(f"{budget}: {found.trials} trials per combination, estimated from run {found.source}.", file=sys.stderr)
+    return found.trials

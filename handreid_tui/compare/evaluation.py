@@ -59,8 +59,8 @@ class Images:
     @cached_property
     def digests(self) -> NDArray[np.void]:
         """16 bytes an image, [N]: equal for equal names of images of equal identities."""
-        told = (f"{name}\0{identity}" for name, identity in zip(self.names, self.identity.tolist(), strict=True))
-        each = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in told)
+        lines = (f"{name}\0{identity}" for name, identity in zip(self.names, self.identity.tolist(), strict=True))
+        each = (hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest() for text in lines)
         return np.frombuffer(b"".join(each), dtype="V16")
 
 

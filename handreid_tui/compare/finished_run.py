@@ -81,8 +81,8 @@ class FinishedRun:
 
     @cached_property
     def protocol(self) -> Protocol:
-        told = (self.started.dataset, self.started.subset, self.started.gallery, self.started.fingerprint)
-        dataset, subset, gallery, fingerprint = ("?" if text is None else text for text in told)
+        known = (self.started.dataset, self.started.subset, self.started.gallery, self.started.fingerprint)
+        dataset, subset, gallery, fingerprint = ("?" if text is None else text for text in known)
         reranked = self.config.evaluation.rerank
         return Protocol(dataset, subset, gallery, fingerprint, self.config.data.trials, reranked)
 
@@ -99,8 +99,8 @@ class FinishedRun:
     @cached_property
     def _settings(self) -> tuple[dict[str, Any], str]:
         if self.members:
-            told = [f"{each['combo']} {each['setup']}" for each in self.members]
-            return {"fusion": " + ".join(told)}, repr(told)
+            members = [f"{each['combo']} {each['setup']}" for each in self.members]
+            return {"fusion": " + ".join(members)}, repr(members)
         return _settings(self.config.to_json(exclude={"seed"}))
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.contract import run_files
+from engine.contract.combos import FUSED
 from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
 from handreid_tui.compare.finished_run import FinishedRun, read_run
@@ -44,7 +45,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
         raise UserError(f"fuse takes 2 to {MOST} runs, but got {len(paths)}.")
     members = [read_run(path) for path in paths]
     _check_alike(members)
-    combo = f"fused({' + '.join(run.combo for run in members)})"[:200]
+    combo = f"{FUSED}{' + '.join(run.combo for run in members)})"[:200]
     seeds = {run.seed for run in members}
     config = members[0].config.model_dump() | {"combo": combo, "loss": {}}
     if len(seeds) > 1:
@@ -53,7 +54,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
     checked = RunConfig.model_validate(config)
     about = {"combo": combo, "runs": [_told(run) for run in members]}
     with tempfile.TemporaryDirectory(prefix="handreid-") as scratch:
-        told = json.loads(_engine("fuse", scratch, json.dumps(about), *map(str, paths)))
+        fused = json.loads(_engine("fuse", scratch, json.dumps(about), *map(str, paths)))
         made = directory.create(runs, checked)
         try:
             for name in (run_files.EVALUATION, run_files.EVENTS):
@@ -62,7 +63,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
             shutil.rmtree(made, ignore_errors=True)
             raise UserError(f"{made} cannot be written: {(error.strerror or str(error)).lower()}.") from None
     summary = read_run(made).summary
-    return Fusion(made, members, told["weights"], told["validation"], told["alone"], summary)
+    return Fusion(made, members, fused["weights"], fused["validation"], fused["alone"], summary)
 
 
 def _told(run: FinishedRun) -> dict[str, Any]:

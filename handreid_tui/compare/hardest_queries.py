@@ -30,7 +30,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class GalleryRanking:
     """A query, the rank of its first match, and the best gallery images: the first ones and the first match."""
 
     query: Picture
@@ -38,7 +38,7 @@ class Ranking:
     gallery: list[Picture]
 
 
-def hardest_queries(evaluation: Evaluation, count: int = 6) -> list[Ranking]:
+def hardest_queries(evaluation: Evaluation, count: int = 6) -> list[GalleryRanking]:
     """The queries of the first trial whose first match comes last, one an identity, hardest first.
 
     Ties of similarity count against the model, as in the metrics.
@@ -53,7 +53,7 @@ def hardest_queries(evaluation: Evaluation, count: int = 6) -> list[Ranking]:
     return [_ranking(evaluation, place) for place in chosen.values()]
 
 
-def _ranking(evaluation: Evaluation, place: int) -> Ranking:
+def _ranking(evaluation: Evaluation, place: int) -> GalleryRanking:
     trial = evaluation.trials[0]
     ranked = rank_gallery(evaluation, trial, place)
     order, similarity, match = ranked.order, ranked.similarity, ranked.match
@@ -65,7 +65,7 @@ def _ranking(evaluation: Evaluation, place: int) -> Ranking:
         _picture(evaluation, int(trial.gallery[order[k]]), float(similarity[order[k]]), bool(match[order[k]]), k + 1)
         for k in shown
     ]
-    return Ranking(_picture(evaluation, int(trial.query[place])), int(trial.rank[place]), gallery)
+    return GalleryRanking(_picture(evaluation, int(trial.query[place])), int(trial.rank[place]), gallery)
 
 
 def _picture(

@@ -21,7 +21,7 @@ from handreid_tui.compare.comparison import Comparison, Section, compare
 from handreid_tui.compare.configuration import show
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.from_history import finished_runs
-from handreid_tui.compare.hardest_queries import Ranking, hardest_queries
+from handreid_tui.compare.hardest_queries import GalleryRanking, hardest_queries
 from handreid_tui.compare.plots import PLOTS, SHOWN_ROWS, inline_svg
 from handreid_tui.compare.sheets import Cell, Sheet, sheets
 from handreid_tui.compare.table import By, Row
@@ -87,7 +87,7 @@ class Hardest:
     """The hardest queries of a run, or why they cannot be shown."""
 
     run: str
-    rankings: Sequence[Ranking]
+    rankings: Sequence[GalleryRanking]
     problem: str = ""
 
 

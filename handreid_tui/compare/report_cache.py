@@ -191,16 +191,16 @@ class _Stamp(NamedTuple):
 
 
 def _stamp(run: Path) -> _Stamp:
-    folder, told, times = str(run), [_form()], list[float]()
+    folder, parts, times = str(run), [_form()], list[float]()
     for name in FILES:
         try:
             found = os.lstat(f"{folder}/{name}")
         except OSError:
             return _Stamp("", settled=False)
-        told.append(f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
+        parts.append(f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
         times += (found.st_mtime, found.st_ctime)
     now = time.time()
-    return _Stamp(", ".join(told), all(abs(now - then) >= SETTLED for then in times))
+    return _Stamp(", ".join(parts), all(abs(now - then) >= SETTLED for then in times))
 
 
 @cache

@@ -104,9 +104,9 @@ def _over_seeds(rows: list[Row]) -> list[str]:
     notes = []
     for row in rows:
         found = {metric_of(metric).title: one.difference.p_seeds for metric, one in row.compared.items()}
-        told = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
-        if told:
-            notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(told)}.")
+        tests = [f"{title} p = {p:.3f}" for title, p in found.items() if p is not None]
+        if tests:
+            notes.append(f"Over the seeds alone, uncorrected: {row.label} {', '.join(tests)}.")
     return notes
 
 

@@ -142,7 +142,7 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
         if mains:
             notes.append(f"There is no run of {baseline} in this protocol: the baseline is {mains[0].label}.")
         elif len(rows) > 1:
-            notes.append(f"There is no run of {baseline} or {UNTRAINED} in this protocol to take differences to.")
+            notes.append(_no_baseline(baseline, rows))
     if by == "run":
         mains = mains[:1]
     rows = _with_differences(rows, mains, resamples, notes)
@@ -152,6 +152,14 @@ def _table(protocol: Protocol, runs: list[FinishedRun], by: By, baseline: str, r
     notes += _starts(runs)
     notes += tuning_notes([(row.label, row.tuning) for row in rows])
     return Table(protocol, by, tuple(rows), differing([row.runs[0] for row in rows if row.runs]), tuple(notes))
+
+
+def _no_baseline(baseline: str, rows: list[Row]) -> str:
+    """Why there are no differences."""
+    wanted = " or ".join(dict.fromkeys((baseline, UNTRAINED)))
+    before = [f" The row {row.label} is a report before training, without rankings." for row in rows if not row.runs]
+    told = f"No differences: this protocol has no run of {wanted}.{''.join(before[:1])}"
+    return f"{told} Run one, or choose another baseline."
 
 
 def _fused(run: FinishedRun) -> str:

@@ -35,7 +35,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Worth:
+class RatioQuality:
     """How good the cross-fitted likelihood ratios are. Strengths: P(LR >= k | different people) for each k."""
 
     cllr: ResampledEstimate
@@ -69,7 +69,7 @@ class Evidence:
     population: str
     pairs: Pairs
     log_ratio: Floats
-    worth: Worth
+    worth: RatioQuality
     final: Calibrated
     left_out: int
     groups: tuple[GroupCost, ...] = ()
@@ -125,11 +125,11 @@ def parse_population(text: str) -> str:
     return text
 
 
-def worth_of(pairs: Pairs, log_ratio: Floats) -> Worth:
+def worth_of(pairs: Pairs, log_ratio: Floats) -> RatioQuality:
     """The measures of ln LR [n]."""
     ratio = np.exp(log_ratio)
     strong = {k: _share(pairs, log_ratio >= math.log(k) - 1e-12, same=False) for k in STRENGTHS}
-    return Worth(
+    return RatioQuality(
         cllr=pairs.balanced_mean(cost(log_ratio, pairs.same)),
         cllr_min=_discrimination(pairs),
         misleading_same=_share(pairs, log_ratio < 0, same=True),

@@ -70,8 +70,8 @@ class RunRow:
     @property
     def protocol(self) -> str:
         """Equal where the numbers of two runs may share a table."""
-        told = f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
-        return f"{told} · re-ranked" if self.reranked else told
+        title = f"{self.dataset} · {self.subset} · {self.gallery} · {self.fingerprint[:8]}"
+        return f"{title} · re-ranked" if self.reranked else title
 
 
 _SELECTED = metric(SELECTED_BY)

@@ -25,13 +25,14 @@ from engine.data.synthetic import demo_folder
 from engine.data.wording import count
 from handreid_tui.launch.devices import list_gpus, visible_gpus
 from handreid_tui.launch.grid import Axes, combinations
+from handreid_tui.launch.slurm.client import check_login_node
 from handreid_tui.launch.weights import check_weights
 from handreid_tui.runs import directory
 from handreid_tui.runs.select import find_run
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """Runs to make, their splits (one for each distinct data section), and what a user should know before they start.
 
     grid: the settings with several values. equal: configurations left out because an earlier one trains the same.
@@ -73,7 +74,7 @@ def plan(
     own: dict[str, Combo] | None = None,
     tell: Callable[[str], None] = lambda text: None,
     grid: Axes | None = None,
-) -> Plan:
+) -> LaunchPlan:
     """One configuration for every combo, combination of the grid's values and seed, and the checks without a trainer.
 
     `settings` holds dotted configuration keys, `grid` those with several values; `tell` hears of what takes a while.
@@ -109,7 +110,7 @@ def plan(
         configs.append(_named(config, split))
     for (_, ids_per_batch, images_per_id), split in batches.items():
         warnings += check_batch(split, ids_per_batch, images_per_id)
-    return Plan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
+    return LaunchPlan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
 
 
 def resolve_all(
@@ -131,6 +132,18 @@ def resolve_all(
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_place(settings: dict[str, Any], grid: Axes | None = None, *, on_slurm: bool) -> None:
+    """Whether runs can start where they are asked to: quick, and thus before any image is drawn or read.
+
+    Raises UserError where this is no login node of a cluster, or no machine with such a GPU.
+    """
+    if on_slurm:
+        check_login_node()
+        return
+    for device in (grid or {}).get("device", [settings.get("device", "auto")]):
+        check_device(str(device))
 
 
 def check_device(device: str) -> None:

@@ -9,7 +9,7 @@ from engine.contract import run_files
 from engine.contract.config import DataConfig, RunConfig
 from engine.contract.errors import UserError
 from engine.data.catalog import Split
-from engine.data.same_split import Begun, check_same_images, moved_folders, read_begun
+from engine.data.same_split import RecordedSplit, check_same_images, moved_folders, read_begun
 from engine.data.split import open_split
 from handreid_tui.launch import queue
 from handreid_tui.launch.dependents import has_checkpoint
@@ -58,7 +58,9 @@ def follow_data(paths: list[Path], data: Path | None, *, must_be_here: bool = Tr
     return [f"Run {path.name} reads its data from {config.data.source} now." for path, config in moved.items()]
 
 
-def _place(path: Path, config: RunConfig, begun: Begun | None, data: Path | None, opened: Opened) -> Path | None:
+def _place(
+    path: Path, config: RunConfig, begun: RecordedSplit | None, data: Path | None, opened: Opened
+) -> Path | None:
     """Where the data of a run is; None where it is gone."""
     source = Path(config.data.source)
     here = data.expanduser().absolute() if data else source

@@ -63,7 +63,7 @@ def supervise(runs: Path) -> None:
         lock = file_locks.take(runs / run_files.SUPERVISOR_LOCK)
         if lock is None:
             return
-        work = Work()
+        work = Supervisor()
         began = time.monotonic()
         while queue := waiting(runs):
             try:
@@ -79,7 +79,7 @@ def supervise(runs: Path) -> None:
 
 
 @dataclass
-class Work:
+class Supervisor:
     """The shims that this supervisor started, and the runs that could not be started."""
 
     shims: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)

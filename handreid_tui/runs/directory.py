@@ -118,14 +118,14 @@ def left_out(runs: Path) -> list[str]:
             found = sorted((each.name, each.is_symlink()) for each in entries if not each.name.startswith("."))
     except OSError:
         return []
-    said = []
+    problems = []
     for name, is_link in found:
         if is_link and (_FOLDER.fullmatch(name) or (runs / name / run_files.CONFIG).is_file()):
             where = "a link; runs are not read through links. Move the directory itself here"
-            said.append(f"{runs / name} is {where}.")
+            problems.append(f"{runs / name} is {where}.")
         elif not is_link and not _FOLDER.fullmatch(name) and (runs / name / run_files.CONFIG).is_file():
-            said.append(f"{runs / name} holds a run, but its name is not like 0012-ce: rename it, and it is listed.")
-    return said
+            problems.append(f"{runs / name} contains a run, but its name is not like 0012-ce: rename it to list it.")
+    return problems
 
 
 def _next_number(runs: Path, count: int) -> int:

@@ -21,7 +21,7 @@ from engine.contract.events import (
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """One run, as its events tell it so far. Times in seconds, rates and accuracies in [0, 1]."""
 
     path: Path

@@ -110,8 +110,8 @@ def _died(path: Path, status: Any) -> State:
         return State("failed", f"killed by {_signal_name(-status)}{hint}")
     log = read_bytes(path / run_files.LOG, max(0, size_and_time(path / run_files.LOG)[0] - 4096), 4096) or b""
     reason = f"The trainer exited with status {status} and wrote no result"
-    said = plain(last_line(log), 300)
-    return State("failed", f"{reason}: {said}" if said else f"{reason}.")
+    output = plain(last_line(log), 300)
+    return State("failed", f"{reason}: {output}" if output else f"{reason}.")
 
 
 def _without_shim(process: dict[str, Any], alive: Callable[[str], State]) -> State:

@@ -62,8 +62,8 @@ def behind(runs: Iterable[SweepRun], curves: ValidationCurves, epochs: int) -> l
         if value is None or epoch < SHARE_BEFORE * epochs or epoch >= epochs or len(reached) < COMPLETE_BEFORE:
             continue
         if value < (middle := median(reached)):
-            told = {"epoch": epoch, "value": value, "median": middle, "count": len(reached)}
-            found.append((run, {"t": round(time.time(), 3)} | told))
+            facts = {"epoch": epoch, "value": value, "median": middle, "count": len(reached)}
+            found.append((run, {"t": round(time.time(), 3)} | facts))
     return found
 
 

@@ -51,12 +51,12 @@ def labels(subjects: Mapping[Key, Subject]) -> dict[Key, str]:
     by_combo: dict[str, dict[Key, Settings]] = {}
     for key, subject in subjects.items():
         by_combo.setdefault(subject.combo, {})[key] = subject.settings
-    told = {combo: _differences(list(group.values())) for combo, group in by_combo.items()}
+    differences = {combo: _differences(list(group.values())) for combo, group in by_combo.items()}
     found = {}
     for key, subject in subjects.items():
         own = subject.settings
         parts = [subject.name, subject.combo]
-        parts += [f"{short}={show(own[full])}" for full, short in told[subject.combo].items() if full in own]
+        parts += [f"{short}={show(own[full])}" for full, short in differences[subject.combo].items() if full in own]
         parts.append("" if subject.seed is None else f"s{subject.seed}")
         found[key] = " ".join(filter(None, parts))
     return found

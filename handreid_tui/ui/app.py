@@ -26,7 +26,7 @@ from handreid_tui.settings import CASES, Places
 from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template
-from handreid_tui.ui.notifications import Endings
+from handreid_tui.ui.notifications import Endings, Severity, in_two_lines
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.terminal import messages_kept_out
@@ -34,6 +34,8 @@ from handreid_tui.ui.theme import DARK, LIGHT, THEMES
 from handreid_tui.ui.typing_order import TypingOrder
 
 SAVE_EVERY = 1.0  # seconds
+# Views that are imported when they are first shown, and earlier for their keys, which the keymap file may name
+WITH_KEYS = ("launch.tune_dialog", "retrieval.case_view", "runs.sweep_view")
 TELL_AFTER = 1.0  # seconds from the end of a run to the word about it, so that several are told at once
 
 
@@ -75,10 +77,15 @@ class HandreidApp(App[int]):
     DEFAULT_CSS = """
     HandreidApp { background: $background; }
     """
-    # Words in the corner: at the top, where no button is. In CSS, for Textual's own DEFAULT_CSS stands above ours.
+    # Words in the corner: at the top, where no button is; where it is narrow, in the place of the key bar.
+    # In CSS, for Textual's own DEFAULT_CSS stands above ours.
     CSS = """
     ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
-    Toast { background: $panel; margin: 0 0 1 0; }
+    Toast { background: $panel; padding: 0 1; margin: 0 0 1 0; }
+    .-narrow ToastRack { dock: bottom; margin: 0; max-height: 2; scrollbar-size-vertical: 0; }
+    .-narrow Toast { width: 100%; max-width: 100%; margin: 0; }
+    CommandPalette > .command-palette--help-text { color: $secondary; text-style: not bold; }
+    Input > .input--placeholder, Input > .input--suggestion { color: $secondary; }
     """
 
     def __init__(self, places: Places, state_file: Path | None = None, case: Path | None = None) -> None:
@@ -134,6 +141,8 @@ class HandreidApp(App[int]):
     def _load_screens(self) -> None:
         for page in PAGES:
             import_module(f"handreid_tui.ui.screens.{page}.screen")
+        for module in WITH_KEYS:
+            import_module(f"handreid_tui.ui.screens.{module}")
         self.call_from_thread(self._read_keys)
 
     def _read_keys(self) -> None:
@@ -195,7 +204,20 @@ class HandreidApp(App[int]):
     def _tell_endings(self) -> None:
         self._telling = None
         for text, severity in self.endings.tell():
-            self.notify(text, severity=severity, timeout=10, markup=False)
+            self.notify(text, severity=severity, timeout=8, markup=False)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: Severity = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        if self._screen_stack and self.screen.has_class("-narrow"):
+            message = in_two_lines(message, self.size.width - 3)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     def on_feed_failed(self, message: FeedFailed) -> None:
         self.problem = message.text

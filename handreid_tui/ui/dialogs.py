@@ -19,7 +19,7 @@ BOX = """
     background: $background 60%;
     & > #box {
         width: 64; max-width: 96%; height: auto; max-height: 96%; padding: 1 2; background: $surface;
-        border: round $border; border-title-style: bold;
+        border: round $border; border-title-style: bold; border-title-color: $foreground;
     }
     & #buttons { height: auto; margin-top: 1; align-horizontal: right; }
     & Button { margin-left: 2; min-width: 12; }

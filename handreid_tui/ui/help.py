@@ -27,7 +27,8 @@ class Help(ModalScreen[None]):
     Help { align: center middle; background: $background 60%; }
     Help > VerticalScroll {
         width: 84; max-width: 96%; height: auto; max-height: 92%; padding: 1 2;
-        background: $surface; border: round $border; border-title-style: bold;
+        background: $surface; border: round $border; border-title-style: bold; border-title-color: $foreground;
+        border-subtitle-color: $secondary;
     }
     Help Static { height: auto; }
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -48,7 +49,12 @@ def _sentence(status: str, runs: Sequence[RunRow]) -> str:
     verb = "is lost" if status == "lost" and len(runs) == 1 else "are lost" if status == "lost" else status
     if len(runs) > 1:
         return f"{len(runs)} runs {verb}: {', '.join(map(run_text.naming, runs[:5]))}{', …' if len(runs) > 5 else ''}."
-    told = runs[0].reason if status != "finished" else run_text.results(runs[0])
-    if len(told) > REASON:
-        told = f"{told[: REASON - 1]}…"
-    return f"Run {run_text.naming(runs[0])} {verb}{f': {told}' if told else '.'}"
+    detail = runs[0].reason if status != "finished" else run_text.results(runs[0])
+    if len(detail) > REASON:
+        detail = f"{detail[: REASON - 1]}…"
+    return f"Run {run_text.naming(runs[0])} {verb}{f': {detail}' if detail else '.'}"
+
+
+def in_two_lines(text: str, width: int) -> str:
+    """The text with what two lines of this width have no room for cut."""
+    return "\n".join(textwrap.wrap(text, max(8, width), max_lines=2, placeholder=" …"))

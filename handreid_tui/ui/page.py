@@ -96,4 +96,4 @@ class Page(Screen[None]):
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A short word to the user in the corner."""
-        self.notify(text, severity="error" if wrong else "information", timeout=8 if wrong else 4, markup=False)
+        self.notify(text, severity="error" if wrong else "information", timeout=6 if wrong else 3, markup=False)

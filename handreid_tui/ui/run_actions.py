@@ -89,18 +89,18 @@ def _question(runs: Sequence[RunRow]) -> str:
     stops, leaves = "finishes the current step and writes a checkpoint", "is removed from the queue"
     going = [run for run in runs if run_text.is_active(run)]
     if 0 < len(going) < len(runs):
-        told = f"Each running one {stops}; each queued one {leaves}"
+        effect = f"Each running one {stops}; each queued one {leaves}"
     else:
-        told = f"{'It' if len(runs) == 1 else 'Each'} {stops if going else leaves}"
-    return f"Stop {run_text.names(runs)}? {told}; r resumes it."
+        effect = f"{'It' if len(runs) == 1 else 'Each'} {stops if going else leaves}"
+    return f"Stop {run_text.names(runs)}? {effect}; r resumes it."
 
 
 def _stop(runs: Sequence[RunRow]) -> str:
     from handreid_tui.launch import lifecycle
 
     did = set(lifecycle.stop_all([run.path for run in runs]).values())
-    told = {"withdrawn": "removed from the queue", "stopping": "stopping", "killed": "killed"}
-    return f"{run_text.counted(runs)}: {', '.join(told[each] for each in sorted(did)) or 'already ended'}."
+    outcomes = {"withdrawn": "removed from the queue", "stopping": "stopping", "killed": "killed"}
+    return f"{run_text.counted(runs)}: {', '.join(outcomes[each] for each in sorted(did)) or 'already ended'}."
 
 
 def _resume(runs: Sequence[RunRow]) -> str:

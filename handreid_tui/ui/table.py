@@ -108,6 +108,7 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
         self._sorted: tuple[str, bool] | None = None
         self._cache: dict[tuple[Key, bool], Strip] = {}
         self._width = 0  # that the rows in the cache were made for
+        self._word = ""
 
     # --- what it shows
 
@@ -140,6 +141,20 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
                 self._refresh_row(key)
         if self.current != before or moved:
             self.post_message(self.Highlighted(self))
+        self._label()
+
+    def set_word(self, text: str) -> None:
+        """A word on all rows, below them; the table itself adds how many are out of sight."""
+        self._word = text
+        self._label()
+
+    def _label(self) -> None:
+        above = self.scroll_offset.y
+        below = max(0, len(self._keys) - above - self._rows) if self.size.height else 0
+        places = [f"{count} more {place}" for count, place in ((above, "above"), (below, "below")) if count]
+        told = " · ".join(filter(None, (self._word, ", ".join(places))))
+        if told != (self.border_subtitle or ""):
+            self.border_subtitle = told
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
@@ -175,6 +190,16 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
 
     def on_resize(self) -> None:
         self._keep_in_sight()
+        self._label()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._label()
+
+    @property
+    def _rows(self) -> int:
+        """How many rows there is room for, below the header."""
+        return max(1, self.scrollable_content_region.height - 1)
 
     def on_focus(self) -> None:
         self._refresh_current()
@@ -268,8 +293,7 @@ class RowTable(ScrollView, Generic[Key], can_focus=True):
         self.post_message(self.Highlighted(self))
 
     def _keep_in_sight(self) -> None:
-        rows = max(1, self.scrollable_content_region.height - 1)
-        top = self.scroll_offset.y
+        rows, top = self._rows, self.scroll_offset.y
         if self._cursor < top:
             self.scroll_to(y=self._cursor, animate=False)
         elif self._cursor >= top + rows:

@@ -62,7 +62,7 @@ def test_a_file_that_changes_under_the_decoder_is_not_embedded(tmp_path: Path, m
         return found
 
     monkeypatch.setattr("engine.evaluation.embed.decode", and_then_it_changes)
-    found = engine_embed._read(engine_embed.Asked(path), Resize(8))
+    found = engine_embed._read(engine_embed.ListedImage(path), Resize(8))
     assert found.square is None and found.facts["error"] == "the file changed while it was read"
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from engine.contract.events import EventWriter
 from handreid_tui.cli import follow
 from handreid_tui.launch import lifecycle
-from handreid_tui.runs.progress import Progress
+from handreid_tui.runs.progress import RunProgress
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.runs.state import State, observe
 from tests.cli.test_run import SMALL
@@ -80,7 +80,7 @@ def test_only_runs_that_go_on_are_drawn_and_the_others_counted(tmp_path: Path) -
     write_json(waits / "queued.json", {"t": 0.0})
     finish(ended)
     Trainer(going).start().steps(0, 3)
-    runs = [Progress(path) for path in (waits, ended, going)]
+    runs = [RunProgress(path) for path in (waits, ended, going)]
     assert [follow._look(run, print_events=False) for run in runs] == [False, True, False]
     console = Console(width=100, file=io.StringIO(), record=True)
     console.print(follow._screen(runs, 0))
@@ -109,6 +109,6 @@ def test_following_rests_ten_times_as_long_as_it_looks(tmp_path: Path, monkeypat
     monkeypatch.setattr(follow, "observe", slow)
     monkeypatch.setattr(lifecycle, "ensure_supervised", lambda folders: None)
     monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=rest, monotonic=time.monotonic))
-    assert follow.follow([Progress(path) for path in paths], lambda run: None) is False
+    assert follow.follow([RunProgress(path) for path in paths], lambda run: None) is False
     assert len(looks) == 2 * len(paths)
     assert len(rests) == 1 and rests[0] >= 0.6

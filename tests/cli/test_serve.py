@@ -10,8 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -107,15 +110,52 @@ async def test_a_foreign_page_cannot_open_the_terminal(address):
     assert refused.value.status == 403
 
 
+browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+def dom(url: str, folder: Path, *options: str) -> str:
+    """The page that a real browser makes of `url`."""
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", *options]
+    command += ["--virtual-time-budget=20000", "--dump-dom", url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 @pytest.mark.long
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_real_browser_shows_the_ui_with_the_token_only(address, tmp_path):
-    base, _ = parts(address)
+@browser
+def test_a_real_browser_shows_the_ui_with_the_token_and_by_its_own_name_only(address, tmp_path):
+    base, token = parts(address)
+    assert "-first-byte" in dom(address, tmp_path)  # the page marks that the terminal has written to it
+    assert "holds a token" in dom(base, tmp_path)
+    foreign = f"http://evil.example:{base.rpartition(':')[2]}/?token={token}"
+    seen = dom(foreign, tmp_path, "--host-resolver-rules=MAP evil.example 127.0.0.1")
+    assert "rejects requests under that host name" in seen and "-first-byte" not in seen
 
-    def dom(url: str) -> str:
-        command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
-        command += ["--virtual-time-budget=20000", "--dump-dom", url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
-    assert "-first-byte" in dom(address)  # the page marks that the terminal has written to it
-    assert "holds a token" in dom(base)
+class ForeignPage(BaseHTTPRequestHandler):
+    """A page of another site that opens `terminal`, and writes what came of it."""
+
+    terminal = ""
+
+    def do_GET(self) -> None:
+        script = f"""document.currentScript.remove();
+            let socket = new WebSocket({self.terminal!r}), say = (text) => document.body.textContent += text;
+            socket.onopen = () => say(': it was let in'); socket.onerror = () => say(': it was refused');"""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(f"<html><body>a foreign page<script>{script}</script></body></html>".encode())
+
+    def log_message(self, format: str, *words: object) -> None:
+        pass
+
+
+@pytest.mark.long
+@browser
+def test_a_page_of_another_site_in_the_same_browser_is_refused_even_with_the_token(address, tmp_path):
+    base, token = parts(address)
+    with ThreadingHTTPServer(("127.0.0.1", 0), ForeignPage) as server:
+        ForeignPage.terminal = f"{base.replace('http', 'ws', 1)}/{token}/ws?width=80&height=24"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        seen = dom(f"http://127.0.0.1:{server.server_port}/", tmp_path)
+        server.shutdown()
+    assert "it was refused" in seen and "it was let in" not in seen

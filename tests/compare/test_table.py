@@ -23,6 +23,7 @@ from handreid_tui.compare.sheets import sheets
 from tests.support.planted_runs import TRIALS, clusters, identities, plant
 
 IDENTITY = identities()
+NO_BASELINE = ((1, "ce_triplet"), (2, "ce_arcface"))
 BEFORE = {"rank1": 0.3, "rank5": 0.5, "rank10": 0.6, "mAP": 0.35, "mINP": 0.3, "eer": 0.3}
 
 
@@ -169,6 +170,18 @@ def test_without_the_baseline_zero_shot_takes_its_place_and_it_is_said(tmp_path)
     table = compare(planted).sections[0].table
     assert [row.label for row in table.rows if row.baseline] == ["zero_shot"]
     assert any("no run of ce" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("format", ["table", "markdown"])
+def test_the_note_on_a_missing_baseline_agrees_with_the_rows(format, tmp_path):
+    planted = [plant(tmp_path, n, c, clusters(IDENTITY, 0.5, n), IDENTITY, before=BEFORE) for n, c in NO_BASELINE]
+    told = " ".join(drawn(compare(planted), format).replace("\\", "").split())
+    assert "zero_shot (before training)" in told
+    missing = "No differences: this protocol has no run of ce or zero_shot."
+    assert f"{missing} The row zero_shot is a report before training, without rankings. Run one, or" in told
+    alone = [plant(tmp_path, n + 2, c, clusters(IDENTITY, 0.5, n), IDENTITY) for n, c in NO_BASELINE]
+    told = " ".join(drawn(compare(alone, baseline="zero_shot"), format).replace("\\", "").split())
+    assert "this protocol has no run of zero_shot. Run one, or choose another baseline." in told
 
 
 def test_named_runs_stand_side_by_side_with_only_the_settings_that_differ(tmp_path):

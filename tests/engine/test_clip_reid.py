@@ -28,8 +28,8 @@ from engine.model.reid_model import build_model
 from engine.training import prompt_learning
 from engine.training.checkpoint import load_newest
 from engine.training.checkpoint_writer import CheckpointWriter
-from engine.training.progress import Progress
-from engine.training.setup import Setup, prepare
+from engine.training.progress import TrainingProgress
+from engine.training.setup import TrainingSetup, prepare
 from engine.training.stopping import StopRequest
 from handreid_tui.history import curve, ingest, list_runs, open_history
 from handreid_tui.launch.plan import plan
@@ -46,11 +46,11 @@ def hashes(module: torch.nn.Module) -> dict[str, int]:
     return {name: hash(value.numpy().tobytes()) for name, value in module.state_dict().items()}
 
 
-def learn(setup: Setup, place: Path, stop: StopRequest | None = None) -> bool:
+def learn(setup: TrainingSetup, place: Path, stop: StopRequest | None = None) -> bool:
     """The first stage alone."""
     writer = CheckpointWriter(place / "checkpoints", EventWriter(place / "events.jsonl"))
     try:
-        return prompt_learning.learn_prompts(setup, Progress(), None, Workers(), writer, stop or StopRequest())
+        return prompt_learning.learn_prompts(setup, TrainingProgress(), None, Workers(), writer, stop or StopRequest())
     finally:
         writer.wait()
 
@@ -217,7 +217,7 @@ def test_a_last_batch_that_would_be_empty_is_not_drawn(hands: Path, tmp_path: Pa
 def test_a_loss_of_the_first_stage_that_is_no_number_is_named(
     hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(setup: Setup) -> Tensor:
+    def spoilt(setup: TrainingSetup) -> Tensor:
         return torch.full((len(setup.train), setup.model.dims[-1]), torch.nan)
 
     monkeypatch.setattr(prompt_learning, "image_features", spoilt)

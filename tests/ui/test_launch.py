@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 from textual.widgets._toast import Toast
 
 from engine.contract.combos import COMBOS, Combo
@@ -14,6 +15,7 @@ from engine.contract.errors import UserError
 from handreid_tui.history import ingest, list_runs, open_history
 from handreid_tui.launch.save_combo import save_combo
 from handreid_tui.settings import Places, read_user_file
+from handreid_tui.ui.actions import PAGES
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.screens.launch.combo_table import ComboTable
@@ -21,7 +23,7 @@ from handreid_tui.ui.screens.launch.form import Form, of_field
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
 from tests.support.planted_runs import TRIALS, clusters, identities, plant
 from tests.support.run_files import Trainer, append, make_run, wait_in_queue
-from tests.support.tui_tools import opened, shows, text_of, until
+from tests.support.tui_tools import opened, shows, text_of, until, write_history
 
 
 @pytest.fixture
@@ -179,7 +181,7 @@ async def test_an_edited_system_is_saved_with_what_it_is_beside_its_loss(nothing
     save_combo("soft", handid)
     assert read_user_file().combos["soft"].recipe == COMBOS["clip_handid"].recipe
     Path("handreid.toml").write_text('[combos.wrong]\nlike = "mbanet"\nce = 1\n')
-    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet', but there is only zero_shot, ce"):
+    with pytest.raises(UserError, match=r"combos.wrong\] is like 'mbanet'; it must be one of zero_shot, ce"):
         read_user_file()
 
 
@@ -209,15 +211,33 @@ async def test_the_queue_is_there_while_something_waits(size, tmp_path):
         await shows(pilot, "Stop run 3 ce_triplet s2? It is removed from the queue")
         await pilot.press("escape")
         if size[1] == 30:
-            rows = len(COMBOS) + 2  # the combinations, the titles, your own
-            assert 8 <= app.screen.query_one("#combos").size.height <= rows  # it scrolls where the queue needs the room
-            await pilot.press("escape", "plus", "enter")
-            await shows(pilot, "✓  ce+triplet:0.5")
+            combos = app.screen.query_one(ComboTable)
+            assert combos.size.height == len(COMBOS) + 2  # their rows, titles, and your own
+            assert app.screen.query_one("#queue").size.height == 3
+            assert "more" not in str(combos.border_subtitle)
+            await pilot.press("escape", "plus", "enter")  # one more than there is room for, the queue stays as it is
+            await shows(pilot, "✓  ce+triplet:0.5", "more below", "1 running · 2 queued")
 
 
 async def test_a_low_terminal_has_no_queue_while_nothing_waits(nothing):
     async with opened(nothing, size=(80, 24)) as (app, _):
         assert "Queue" not in text_of(app)
+
+
+async def test_where_the_combinations_do_not_fit_the_cursor_stays_in_sight_and_the_rest_is_counted(nothing):
+    async with opened(nothing, size=(80, 24)) as (app, pilot):
+        table = app.screen.query_one(ComboTable)
+        room = table.size.height - 1
+        assert room < len(table.keys)
+        await shows(pilot, f"{len(table.keys) - room} more below")
+        for place in range(1, len(table.keys)):
+            await pilot.press("j")
+            above = max(0, place - room + 1)
+            below = len(table.keys) - room - above
+            told = [f"{count} more {side}" for count, side in ((above, "above"), (below, "below")) if count]
+            await shows(pilot, ", ".join(told))
+            assert table.scroll_offset.y <= place < table.scroll_offset.y + room
+        await shows(pilot, "your own")
 
 
 async def test_a_problem_is_told_to_its_end_in_the_words_of_the_form(nothing, hands):
@@ -254,3 +274,19 @@ async def test_a_toast_leaves_the_button_free(nothing, tmp_path):
         await shows(pilot, "first.")
         button = app.screen.query_one("#launch").region
         assert all(not button.overlaps(toast.region) for toast in app.screen.query(Toast))
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_where_it_is_narrow_a_toast_takes_the_place_of_the_key_bar(page, tmp_path):
+    app = HandreidApp(write_history(tmp_path, seeds=1), tmp_path / "ui.json")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.snapshot.loaded)
+        await pilot.press(str(1 + list(PAGES).index(page)))
+        for words, lines in (("Copied.", 1), ("Run 12 failed: " + "the reason is told at length; " * 9, 2)):
+            app.notify(words)
+            await until(pilot, lambda words=words: app.screen.query(Toast) and words[:7] in text_of(app))
+            wanted = Region(0, 24 - lines, 80, lines)
+            await until(pilot, lambda wanted=wanted: list(app.screen.query(Toast))[-1].region == wanted)
+            focused = app.screen.focused
+            assert focused is None or not wanted.overlaps(focused.content_region)
+            assert " …" in text_of(app).splitlines()[-1] or lines == 1

@@ -98,6 +98,17 @@ async def test_keys_of_the_user_work_and_are_shown(places, tmp_path, monkeypatch
         await shows(pilot, "Note on")
 
 
+async def test_views_that_open_later_have_keys_of_the_user_too(places, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "handreid" / "keymap.toml"
+    path.parent.mkdir()
+    path.write_text('[case]\nphoto = "P"\n[sweep]\nruns = "R"\n[pair]\nmatch = "T"\n')
+    async with opened(places) as (app, pilot):
+        await until(pilot, lambda: app.keymap)
+        assert app.keymap == {"case.photo": "P", "sweep.runs": "R", "pair.match": "T"}
+        assert not app._notifications
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,36 @@ def test_sixteen_colours_show_a_picture_in_grays():
     colors = [segment.style.bgcolor for segment in strip if segment.style and segment.style.bgcolor]
     assert {color.triplet[0] for color in colors if color.triplet} == {GRAYS[0], GRAYS[-1]}
     assert len({color.downgrade(ColorSystem.STANDARD).number for color in colors}) == 2
+
+
+def test_the_linux_console_gets_halves_of_a_cell_only():
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    chars = {segment.text for strip in strips(pixels, 20, 10, Style(), "standard", quarters=False) for segment in strip}
+    assert len(chars) > 2 and chars <= set(" ▀▄█")
+
+
+@pytest.mark.parametrize(("term", "colors"), [("vt100", "None"), ("linux", "standard"), ("xterm-256color", "256")])
+def test_a_terminal_without_colours_is_told_from_one_with_sixteen(term, colors):
+    """In a process of its own: curses asks for one terminal only."""
+    script = (
+        "from unittest.mock import Mock; from rich.console import Console; from handreid_tui.ui import terminal_colors"
+    )
+    script += "; app = Mock(is_headless=False, console=Console(force_terminal=True))"
+    script += "; print(terminal_colors.terminal_colors(app))"
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM")}
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, env=kept | {"TERM": term}, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == colors
+
+
+async def test_without_colours_a_word_stands_in_the_place_of_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr("handreid_tui.ui.screens.retrieval.tile.terminal_colors", lambda app: None)
+    identity = identities(count=8, images=2)
+    plant(tmp_path / "runs", 1, "ce", clusters(identity, 1.0), identity, images=tmp_path / "images")
+    async with opened(Places(tmp_path / "runs.db", tmp_path / "runs"), "retrieval", (80, 24)) as (_, pilot):
+        await shows(pilot, "trial 1 of 3", "needs colors")
+        await pilot.press("enter")
+        await shows(pilot, "pictures need a terminal with")
 
 
 @pytest.mark.long

@@ -94,7 +94,7 @@ async def test_folders_that_hold_a_run_and_are_not_listed_are_named(tmp_path):
     history = write_history(tmp_path, seeds=1)
     (history.runs / "0002-ce_triplet").rename(history.runs / "my best run")
     async with opened(history, "runs", (100, 30)) as (_, pilot):
-        said = "my best run holds a run, but its name is not like 0012-ce"
+        said = "my best run contains a run, but its name is not like 0012-ce"
         await until(pilot, lambda: said in " ".join(text_of(pilot.app).split()))
         (history.runs / "my best run").rename(history.runs / "0002-ce_triplet")
         await until(pilot, lambda: "but its name" not in text_of(pilot.app))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from handreid_tui.settings import Places
 from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import read_status
+from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.chart.compose import Look, compose
+from handreid_tui.ui.picker import Picker
 from handreid_tui.ui.screens.launch.form import Form
+from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog
 from handreid_tui.ui.screens.runs.sweep_view import Setting, SweepView, read_sweep, scatter
 from handreid_tui.ui.table import RowTable
 from tests.support.launch_tools import until as wait_until
@@ -30,8 +35,8 @@ def test_the_dots_of_a_scatter_are_not_joined_and_its_axis_reads_in_values():
     assert [line.name for line in lines] == ["trials", "recipe", "chosen"]
     assert text(-3.0) == "0.001"
     grid, _ = compose(lines, 60, 12, Look(x_text=text))
-    drawn = [char for row in grid.chars[1:-2] for char in row if 0x2800 < ord(char) < 0x2900]
-    assert 0 < len(drawn) <= 12  # a dot or two a trial: no line between them
+    drawn = "".join(char for row in grid.chars[1:-1] for char in row if not char.isalnum()).replace("┈", "").split()
+    assert sorted("".join(drawn).replace(".", "")) == sorted("●●▲■")  # a marker each, no line between them
     words, text = scatter(Setting("ce", "train.ema", False, ((0, "on", 0.5), (1, "off", 0.4))), None)
     assert {text(x) for line in words for x in line.x.tolist()} == {"on", "off"}
 
@@ -82,13 +87,39 @@ async def test_launch_tunes_the_chosen_combinations(hands, sweep_runs, tmp_path)
         await shows(pilot, "Launch 1 run", "from scratch")
         await pilot.press("t")
         await shows(pilot, "Tune 1 combination")
-        await pilot.press(*["backspace"] * 2, "x", "enter")
-        await shows(pilot, "Trials is a whole number, but got 'x'.")
-        await pilot.press("backspace", "3", "tab", *"train.lr=1e-4..1e-2:log", "tab", "backspace", "1", "enter")
-        await shows(pilot, "3 trials each over 1 setting, up to 9 trainings in all.")
+        await shows(pilot, "24 trials each over", "Start (enter)")
+        await pilot.press(*["backspace"] * 2, "x")
+        await shows(pilot, "Trials is a whole number, but got 'x'.", "Check (enter)")
+        await pilot.press("backspace", "3", "tab", *"soon")
+        await shows(pilot, "Budget is a time such as 90m, 8h or 2d, but got 'soon'.")
+        await pilot.press("ctrl+u", "tab", "2", "tab", *"train.lr=1e-4..1e-2:log", "tab", "tab", "right")
+        await pilot.press("tab", "space", "tab", "backspace", "1")
+        await shows(pilot, "3 trials each over 1 setting, up to 15 trainings in all.", "(•) 4, all held-out people")
         await pilot.press("enter")
         await until(pilot, lambda: list_sweeps(sweep_runs) == [1] and app.current_mode == "launch", 60)
         await until(pilot, lambda: len(read_status(sweep_runs, 1).found) >= 3)
     plan = read_plan(sweep_runs, 1)
     assert (plan.trials, plan.shortlist, plan.confirm) == (3, 1, 3)
+    assert (plan.folds, plan.prune, plan.method) == (4, True, "quasi")
+    assert plan.bases["ce"].train.epochs == 2
     assert plan.combos == ["ce"] and [one.key for one in plan.spaces["ce"]] == ["train.lr"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_the_dialog_offers_bayes_where_optuna_is_and_says_why_where_not(installed, hands, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    found = {"optuna": find("json") if installed else None}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found[name] if name in found else find(name))
+    settings = {"data.source": str(hands), "model.name": "handreid-tiny", "device": "cpu", "train.ids_per_batch": 5}
+    order = Order(["ce"], [0], settings, {}, [])
+    app = HandreidApp(Places(tmp_path / "runs.db", tmp_path / "runs"), tmp_path / "ui.json")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(TuneDialog(order, tmp_path / "runs", ()))
+        await shows(pilot, "24 trials each over")
+        await until(pilot, lambda: app.screen.query(Picker))
+        method = next(choice for choice in app.screen.query(Picker) if choice.name == "method")
+        method.focus()
+        await pilot.press("right")
+        assert method.value == ("bayes" if installed else "quasi")
+        why = "(-) bayes: needs Optuna: pip install 'handreid[tune]'."
+        assert str(method.render()) == ("( ) quasi-random  (•) bayes" if installed else f"(•) quasi-random  {why}")

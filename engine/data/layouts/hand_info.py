@@ -87,8 +87,8 @@ def _decode(path: Path) -> str:
 def _separator(text: str) -> str:
     """The separator that parts the first line into the columns, else the most frequent one in it."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    if (told := re.match(r"sep=([,;\t|])\s*$", first, re.IGNORECASE)) is not None:
-        return told[1]
+    if (declared := re.match(r"sep=([,;\t|])\s*$", first, re.IGNORECASE)) is not None:
+        return declared[1]
     for separator in SEPARATORS:
         if all(_place(first.split(separator), column) is not None for column in COLUMNS):
             return separator

@@ -57,7 +57,10 @@ def evidence(
     run: Run,
     images: Annotated[str, typer.Option(metavar="M:R", help="Number of probe and of reference images.")] = "1:1",
     population: Annotated[
-        str, typer.Option(help="Different people to compare with: all, or those of the same sex, skin or sex,skin.")
+        str,
+        typer.Option(
+            metavar="LABELS", help="Different people to compare with: all, or those of the same sex, skin or sex,skin."
+        ),
     ] = "all",
     by: GroupBy = None,
     words: Annotated[bool, typer.Option("--words", help="Add verbal equivalents to the numbers.")] = False,
@@ -92,14 +95,19 @@ def identify(
         ),
     ] = None,
     aspect: Annotated[
-        str, typer.Option(help="Aspect of the hand that the photos show, such as dorsal-right.", show_default="unknown")
+        str,
+        typer.Option(
+            metavar="ASPECT",
+            help="Aspect of the hand that the photos show, such as dorsal-right.",
+            show_default="unknown",
+        ),
     ] = "",
     length: Annotated[int, typer.Option("--list", min=1, help="Candidates to list.")] = 20,
     fpir: Annotated[
         float | None,
         typer.Option(metavar="RATE", help="Mark the threshold for this FPIR.", show_default="no threshold"),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the case.")] = "search",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the case.")] = "search",
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Include small copies of the images in the report.")
     ] = False,
@@ -183,7 +191,10 @@ def explain(
 ) -> None:
     """Show what a candidate's score depends on, by hiding parts of the photo and of the reference.
 
-    No map is shown if hiding the top quarter has no more effect than hiding a random one.
+    No map is shown if hiding the top quarter has no more effect than hiding a random one, or if the same model with
+    random weights gives nearly the same map.
+
+    Example: `handreid explain last 1`
     """
     from handreid_tui.casework.folder import find_case
     from handreid_tui.cli.explain import show_explanation

@@ -26,7 +26,12 @@ from handreid_tui.cli.options import (
 def list_runs(
     filter: Annotated[
         str,
-        typer.Option("--filter", "-f", help="Only matching runs, such as `combo:ce_arcface mAP>0.9 -status:failed`."),
+        typer.Option(
+            "--filter",
+            "-f",
+            metavar="FILTER",
+            help="Only matching runs, such as `combo:ce_arcface mAP>0.9 -status:failed`.",
+        ),
     ] = "",
     all: Annotated[bool, typer.Option("--all", help="Include archived runs.")] = False,
     as_json: Json = False,

@@ -42,6 +42,7 @@ def tune(
     combo: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="COMBO",
             help="Combination to tune (`handreid combos` lists them). Repeatable.",
             show_default="none; required for a new sweep",
             rich_help_panel=TRAINING,

@@ -50,6 +50,7 @@ def run(
     combo: Annotated[
         list[str],
         typer.Option(
+            metavar="COMBO",
             help="Combination to train (`handreid combos` lists them), or terms: ce+triplet:0.5. Repeatable.",
             rich_help_panel=TRAINING,
         ),
@@ -57,6 +58,7 @@ def run(
     seed: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="SEED",
             help="Seed, or a range such as 0-4. Repeatable; each pair of combination and seed is a run.",
             show_default="0",
             rich_help_panel=TRAINING,

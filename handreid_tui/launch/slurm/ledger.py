@@ -96,9 +96,9 @@ def close(runs: Path, names: Iterable[str]) -> None:
         elif not after:
             with suppress(OSError):
                 path.unlink()
-                said = path.with_suffix(run_files.SLURM_OUTPUT)
-                if is_file(said) and not said.stat().st_size:
-                    said.unlink()
+                output = path.with_suffix(run_files.SLURM_OUTPUT)
+                if is_file(output) and not output.stat().st_size:
+                    output.unlink()
 
 
 def _indices(raw: dict[str, Any]) -> dict[str, int]:

@@ -28,17 +28,18 @@ def of_slurm(paths: list[Path]) -> list[Path]:
 def stop(paths: list[Path], *, kill: bool) -> dict[Path, Stopped]:
     """Stop all these runs, which are Slurm's. Raises UserError in Slurm's words where one that runs was not told."""
     done = _withdraw(paths)
-    told: dict[str, dict[Path, str]] = {"TERM": {}, "USR2": {}}
+    signalled: dict[str, dict[Path, str]] = {"TERM": {}, "USR2": {}}
     for path in paths:
         if path not in done:
             attempt = Attempt.read(path)
             at_once = kill or was_asked_to_stop(path)  # `stopping` may be Slurm's wish
             done[path] = "killed" if at_once else "stopping"
-            told["USR2" if at_once else "TERM"][path] = attempt.slurm
+            signalled["USR2" if at_once else "TERM"][path] = attempt.slurm
             with suppress(OSError):
                 mark_asked(path)
-    problems = [problem for signal, ids in told.items() if (problem := _send(ids, signal))]
-    done |= _withdraw([path for ids in told.values() for path in ids if _waits(path)])  # it was about to wait again
+    problems = [problem for signal, ids in signalled.items() if (problem := _send(ids, signal))]
+    # those that were about to wait again
+    done |= _withdraw([path for ids in signalled.values() for path in ids if _waits(path)])
     if problems:
         raise problems[0]
     return done

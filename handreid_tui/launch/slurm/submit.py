@@ -111,18 +111,18 @@ def sbatch_command(
 
 def this_cluster(seconds: float = 30.0) -> Cluster:
     """What Slurm says of itself. Raises UserError."""
-    said = call(["scontrol", "show", "config"], seconds=seconds)
-    name = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
-    largest = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    output = call(["scontrol", "show", "config"], seconds=seconds)
+    name = re.search(r"^ClusterName\s*=\s*(\S+)", output, re.MULTILINE)
+    largest = re.search(r"^MaxArraySize\s*=\s*(\d+)", output, re.MULTILINE)
     return Cluster(name[1] if name else "", max(1, int(largest[1])) if largest else USUAL_ARRAY)
 
 
 def _sbatch(command: list[str], script_: str) -> int:
-    said = call(command, seconds=120, text=script_).strip()
-    last = said.splitlines()[-1] if said else ""
+    output = call(command, seconds=120, text=script_).strip()
+    last = output.splitlines()[-1] if output else ""
     if found := re.fullmatch(r"(\d+)(;.*)?", last):
         return int(found[1])
-    raise UserError(f"sbatch returned no job; its output: {said[:300] or 'nothing'}")
+    raise UserError(f"sbatch returned no job; its output: {output[:300] or 'nothing'}")
 
 
 @contextmanager

@@ -52,7 +52,7 @@ GONE_WITH_OUTPUT = "Slurm job {job} ended before it began to train, or was cance
 
 
 @dataclass(frozen=True)
-class Word:
+class TaskState:
     """What Slurm says of one task: PENDING and Resources, RUNNING and None."""
 
     state: str
@@ -74,24 +74,24 @@ def take_in(runs: Path, *, every: float = LOOK_EVERY) -> None:
 def why_waiting(runs: Path) -> dict[str, str]:
     """Why Slurm lets each of its tasks wait, in Slurm's words, by the name of the run."""
     last, known = read_json(_snapshot(runs), ledger.LARGEST), ledger.open_tasks(runs)
-    said, error = last.get("waits"), last.get("error")
+    waits, error = last.get("waits"), last.get("error")
     lost = {run.path.name for run in queue.waiting(runs, queue.SLURM)} - known.keys()
     words = dict.fromkeys(lost, "Slurm has no job for it: stop it, and resume it")
     if isinstance(error, str):
         return words | dict.fromkeys(known, plain(f"Slurm does not answer: {error}", 300))
-    told = said if isinstance(said, dict) else {}
-    return words | {name: plain(f"Slurm: {told[name]}", 300) for name in known if name in told}
+    reasons = waits if isinstance(waits, dict) else {}
+    return words | {name: plain(f"Slurm: {reasons[name]}", 300) for name in known if name in reasons}
 
 
-def parse_squeue(text: str) -> dict[tuple[int, int | None], Word]:
+def parse_squeue(text: str) -> dict[tuple[int, int | None], TaskState]:
     """Lines of `FIELDS` by job and index. Tasks that were cancelled before any of them began have one line, without
     an index.
     """
-    words: dict[tuple[int, int | None], Word] = {}
+    words: dict[tuple[int, int | None], TaskState] = {}
     for line in text.splitlines():
         job, index, state, reason = (*line.strip().split("|", 3), "", "", "")[:4]
         if job.isdecimal():
-            words[int(job), int(index) if index.isdecimal() else None] = Word(state, reason)
+            words[int(job), int(index) if index.isdecimal() else None] = TaskState(state, reason)
     return words
 
 
@@ -174,10 +174,10 @@ def _see(path: Path, task: SlurmTask) -> str:
     log, out = path / run_files.LOG, ledger.folder(path.parent) / f"{task.job}{run_files.SLURM_OUTPUT}"
     lines = (read_bytes(out, limit=1 << 20) or b"").splitlines()
     # Slurm tells there of each task of the array that was cancelled while it ran
-    said = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
+    outputs = [str(out)] if any(line.strip() and b" CANCELLED AT " not in line for line in lines) else []
     if size_and_time(log)[0] and (modified(log) or 0.0) > task.since:
-        said.insert(0, str(log))
-    return f"; see {' and '.join(said)}" if said else ""
+        outputs.insert(0, str(log))
+    return f"; see {' and '.join(outputs)}" if outputs else ""
 
 
 def _is_of(path: Path, task: SlurmTask) -> bool:

@@ -21,12 +21,16 @@ LARGEST = 1e100
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: x [N] ascending, y [N] with NaN as gap, see `drawable`. `slot` picks its colour and marker."""
+    """One curve: x [N] ascending, y [N] with NaN as gap, see `drawable`. `slot` picks its colour and marker.
+
+    scattered: a marker at each point, for points that no line joins.
+    """
 
     name: str
     x: Floats
     y: Floats
     slot: int = 0
+    scattered: bool = False
 
     @property
     def marker(self) -> str:
@@ -179,7 +183,7 @@ def _draw_axes(grid: Grid, frame: Frame, y_labels: list[tuple[int, str]], look: 
             grid.put(row, at, text, LABEL)
             used = at + len(text) + 1
     if frame.width > 3 * len(look.x_name):
-        grid.put(row, name_from, look.x_name, CURSOR)
+        grid.put(row, name_from, look.x_name, LABEL)
 
 
 def _draw_lines(grid: Grid, frame: Frame, lines: Sequence[Line], look: Look) -> None:
@@ -193,14 +197,20 @@ def _draw_lines(grid: Grid, frame: Frame, lines: Sequence[Line], look: Look) -> 
             grid.chars[area][:, column] = "│"
             grid.styles[area][:, column] = CURSOR
     raw = [(line.x, line.y) for line in lines]
+    joined = [n for n in order if not lines[n].scattered]
     for layer, pale in ((raw, 1), (smooth, 0)) if look.smoothing else ((raw, 0),):
-        raster = rasterise([layer[n] for n in order], frame.width, frame.height, frame.view)
+        raster = rasterise([layer[n] for n in joined], frame.width, frame.height, frame.view)
         lit = raster.dots > 0
         grid.chars[area][lit] = (BRAILLE + raster.dots[lit].astype(np.uint32)).view("<U1")
-        styles = np.array([FIRST_LINE + 2 * n + pale for n in order], dtype=np.int16)
+        styles = np.array([FIRST_LINE + 2 * n + pale for n in joined or order], dtype=np.int16)
         grid.styles[area][lit] = styles[raster.owner[lit]]
     for n in order:
-        _draw_markers(grid, frame, smooth[n], n, lines[n].marker, look, len(lines))
+        if lines[n].scattered:
+            for x, y in zip(lines[n].x, frame.view.scaled(lines[n].y), strict=True):
+                column = frame.view.column(x, frame.width) - (x == frame.view.x1)
+                _put_marker(grid, frame, column, y, n, lines[n].marker)
+        else:
+            _draw_markers(grid, frame, smooth[n], n, lines[n].marker, look, len(lines))
 
 
 def _draw_markers(
@@ -218,11 +228,17 @@ def _draw_markers(
         columns |= set(range(first, int(drawn[-1]) - 4, MARKER_EVERY))
     if look.cursor is not None:
         columns = {frame.view.column(look.cursor, frame.width)}
-    bottom, top = frame.view.scaled(np.array([frame.view.y0, frame.view.y1]))
     for column in columns:
-        if 0 <= column < frame.width and bottom <= middle[column] <= top:
-            row = round(float((top - middle[column]) / (top - bottom)) * (4 * frame.height - 1)) // 4
-            grid.put(frame.top + row, frame.left + column, marker, FIRST_LINE + 2 * n)
+        if 0 <= column < frame.width:
+            _put_marker(grid, frame, column, middle[column], n, marker)
+
+
+def _put_marker(grid: Grid, frame: Frame, column: int, y: float, n: int, marker: str) -> None:
+    """y: on the scale of the axis; nothing is drawn where it, or the column, is out of sight."""
+    bottom, top = frame.view.scaled(np.array([frame.view.y0, frame.view.y1]))
+    if 0 <= column < frame.width and bottom <= y <= top:
+        row = round(float((top - y) / (top - bottom)) * (4 * frame.height - 1)) // 4
+        grid.put(frame.top + row, frame.left + column, marker, FIRST_LINE + 2 * n)
 
 
 def value_at(line: Line, x: float) -> float:

@@ -173,7 +173,7 @@ class Chart(Widget, can_focus=True):
 
     def _empty_strips(self, width: int, height: int) -> list[Strip]:
         base = self.rich_style
-        style = base + Style(color=self._mix(0.6).rich_color)
+        style = base + Style(color=self._mix(0.75).rich_color)
         texts = textwrap.wrap(self._empty, max(1, width - 2))[:height]
         lines = [Strip.blank(width, base) for _ in range(height)]
         for row, text in enumerate(texts, (height - len(texts)) // 2):
@@ -210,7 +210,7 @@ class Chart(Widget, can_focus=True):
         """Styles by number, in the order that `compose` counts them."""
         base = self.rich_style
         background = self.background_colors[1]
-        shares = (1.0, 0.62, 0.22, 0.45)
+        shares = (1.0, 0.75, 0.22, 0.45)
         styles = [base + Style(color=self._mix(share).rich_color) for share in shares]
         styles.append(styles[0] + Style(bold=True))
         palette = [Color.parse(color) for color in series_colors(self.app.current_theme.dark)]

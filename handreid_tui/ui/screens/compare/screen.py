@@ -31,6 +31,7 @@ from handreid_tui.ui.screens.compare.comparison_data import (
     ComparisonRequest,
 )
 from handreid_tui.ui.screens.compare.missing_seeds import missing_seeds
+from handreid_tui.ui.undimmed import Undimmed
 
 if TYPE_CHECKING:
     from handreid_tui.compare.formats import Format
@@ -85,7 +86,7 @@ class Compare(Page):
     )
     DEFAULT_CSS = """
     Compare Chart { height: 2fr; }
-    Compare.-short Chart, Compare.-narrow Chart { height: 1fr; }
+    Compare.-short Chart, Compare.-narrow Chart { height: 1fr; min-height: 7; }
     Compare.-tiny Chart { display: none; }
     """
 
@@ -163,7 +164,7 @@ class Compare(Page):
         sections = reading.comparison.sections
         shown = replace(reading.comparison, sections=(sections[reading.section],))
         tables = self.query_one(Tables)
-        tables.query_one(Static).update(render(shown))
+        tables.query_one(Static).update(Undimmed(render(shown), lambda: self.app.theme_variables["secondary"]))
         which = f"protocol {reading.section + 1} of {len(sections)}"
         of = "marked runs" if reading.request.numbers else "all runs"
         tables.border_title = f"Comparison of {of}, by {'combination' if reading.request.by == 'combo' else 'run'}"

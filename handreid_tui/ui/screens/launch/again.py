@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract import run_files
-from engine.contract.combos import COMBOS, Combo, title_of
+from engine.contract.combos import COMBOS, FUSED, Combo, title_of
+from engine.contract.errors import UserError
 
 KEPT_OUT = ("version", "combo", "seed", "device", "threads")
 
@@ -27,13 +28,13 @@ class Again:
 def again(runs: Sequence[Path], seeds: Sequence[int]) -> Again:
     """The page as it makes these runs again, those with the settings of the first, with these seeds.
 
-    Raises UserError where a run cannot be read.
+    Raises UserError where a run cannot be read, or was made by `handreid fuse`.
     """
     fields, name, terms = _read(runs[0])
     combos, others = {name: terms}, 0
     for run in runs[1:]:
-        told, name, terms = _read(run)
-        if told == fields and combos.get(name, terms) == terms:
+        launched, name, terms = _read(run)
+        if launched == fields and combos.get(name, terms) == terms:
             combos[name] = terms
         else:
             others += 1
@@ -45,6 +46,8 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
     from engine.contract.config import RunConfig, flatten, resolve
 
     config = RunConfig.load(run / run_files.CONFIG)
+    if config.combo.startswith(FUSED):
+        raise UserError(f"{run.name} is a fusion of trained runs: launch those again, then `handreid fuse` them.")
     weights = {term: float(options["weight"]) for term, options in config.loss.items()}
     known = COMBOS.get(config.combo) or Combo("", "A custom combination.", {})
     plain = replace(known, title=title_of(weights), weights=weights)
@@ -70,8 +73,8 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
     }  # fmt: skip
     usual = resolve(config.combo, config.seed, {config.combo: plain}, **settings)
     options = {  # the others follow from the model's recipe
-        term: known.options.get(term, {}) | {key: told[key] for key in told if told[key] != usual.loss[term][key]}
-        for term, told in config.loss.items()
+        term: known.options.get(term, {}) | {key: given[key] for key in given if given[key] != usual.loss[term][key]}
+        for term, given in config.loss.items()
     }
     terms, expected = replace(plain, options=options), flatten(usual)
     others = {

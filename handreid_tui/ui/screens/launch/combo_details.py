@@ -21,15 +21,15 @@ def about(name: str, combo: Combo, result: Result | None, config: RunConfig | No
     """The panel beside the table. `config`: what the settings of the page come to for this combination."""
     lines = [Content.assemble((combo.title, "bold")), Content(combo.does), Content("")]
     for term, weight in combo.weights.items():
-        told = TERMS[term]
+        declared = TERMS[term]
         resolved = config.loss.get(term) if config else None
-        options = resolved or told.defaults | {"weight": weight} | combo.options.get(term, {})
-        lines.append(Content.assemble((told.title, "bold $primary"), f"  {told.does}"))
+        options = resolved or declared.defaults | {"weight": weight} | combo.options.get(term, {})
+        lines.append(Content.assemble((declared.title, "bold $primary"), f"  {declared.does}"))
         text = "   ".join(
             f"{key} {value:g}" if isinstance(value, float | int) else f"{key} {value}" for key, value in options.items()
         )
         lines.append(Content.assemble((f"  {text}", "$secondary")))
-        lines.append(Content.assemble((f"  {told.source}", "$secondary dim")))
+        lines.append(Content.assemble((f"  {declared.source}", "$secondary")))
     if not combo.weights:
         lines.append(Content.assemble(("No training: the encoder that the others start from.", "$secondary")))
     lines.append(Content(""))
@@ -51,21 +51,21 @@ def _costs(combo: Combo, config: RunConfig | None) -> list[Content]:
         return [_line("Cost", combo.cost)]
     model, train = config.model, config.train
     size = model.image_size or image_size(model.name)
-    told = [f"{size} px" if size else "the encoder's own input size"]
+    facts = [f"{size} px" if size else "the encoder's own input size"]
     if config.loss:
-        told = [f"{train.epochs} epochs", f"batch {train.ids_per_batch}x{train.images_per_id}", *told]
+        facts = [f"{train.epochs} epochs", f"batch {train.ids_per_batch}x{train.images_per_id}", *facts]
     if any(TERMS[term].texts == "learnt" for term in config.loss):
-        told = [f"{config.prompts.epochs} epochs of prompts", *told]
+        facts = [f"{config.prompts.epochs} epochs of prompts", *facts]
     known = ENCODERS.get(model.name)
     encoder = f"{model.name}. {known.does}; {known.millions:g} M parameters." if known else f"{model.name}."
-    stages = [_line("Cost", f"{combo.cost} {', '.join(told)}.")] if config.loss else [_line("Input", f"{told[0]}.")]
+    stages = [_line("Cost", f"{combo.cost} {', '.join(facts)}.")] if config.loss else [_line("Input", f"{facts[0]}.")]
     return [*stages, _line("Encoder", encoder)]
 
 
 def _published(name: str) -> list[Content]:
     """What others report of it, where that could be checked."""
-    told = [str(each) for each in REFERENCES.get(name, ())] or ["no result that could be checked"]
-    return [_line("Published", text) for text in told]
+    results = [str(each) for each in REFERENCES.get(name, ())] or ["no result that could be checked"]
+    return [_line("Published", text) for text in results]
 
 
 def _line(title: str, text: str) -> Content:

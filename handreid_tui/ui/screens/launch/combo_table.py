@@ -206,8 +206,8 @@ def _given(combo: Combo) -> dict[str, dict[str, Any]]:
 def _recall(before: Combo | None, terms: Any) -> Combo | None:
     """An edited combination from what was remembered of it; None where that is damaged. Values are judged later."""
     try:
-        options = {term: dict(told) for term, told in terms.items()}
-        weights = {term: float(told.pop("weight")) for term, told in options.items()}
+        options = {term: dict(values) for term, values in terms.items()}
+        weights = {term: float(values.pop("weight")) for term, values in options.items()}
         title = title_of(weights)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

@@ -78,7 +78,7 @@ class QueueTable(RowTable[int]):
         place = {number: at for at, number in enumerate(order)}
         waiting = [number for number, run in runs.items() if run.status == "queued"]
         self.show([*going, *sorted(waiting, key=lambda number: place.get(number, len(place)))])
-        self.border_subtitle = f"{len(going)} running · {len(waiting)} queued" if going or waiting else ""
+        self.set_word(f"{len(going)} running · {len(waiting)} queued" if going or waiting else "")
 
     def _of(self, number: int) -> Sequence[Cell]:
         run = self._runs[number]

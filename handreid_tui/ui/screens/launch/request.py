@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.contract.combos import Combo
 from engine.contract.hub import nothing_to_fetch
+from handreid_tui.launch.estimate import estimate
 from handreid_tui.launch.grid import Axes
 from handreid_tui.launch.slurm.request import SlurmRequest
-from handreid_tui.ui.screens.launch.estimate import estimate
 from handreid_tui.ui.screens.launch.form import naming_fields
 
 if TYPE_CHECKING:
     from engine.contract.config import RunConfig
     from handreid_tui.history import RunRow
-    from handreid_tui.launch.plan import Plan
+    from handreid_tui.launch.plan import LaunchPlan
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Order:
         """The settings of the first run."""
         return self.settings | {key: values[0] for key, values in self.grid.items()}
 
-    def planned(self) -> Plan:
+    def planned(self) -> LaunchPlan:
         """The distinct configurations, not yet checked against the data. Raises UserError where one is wrong."""
-        from handreid_tui.launch.plan import Plan, resolve_all
+        from handreid_tui.launch.plan import LaunchPlan, resolve_all
 
         configs, equal = resolve_all(self.combos, self.seeds, self.settings, self.grid, self.own)
-        return Plan(configs, [], [], self.grid, equal)
+        return LaunchPlan(configs, [], [], self.grid, equal)
 
     def first_config(self) -> RunConfig:
         """What the settings come to. Raises UserError where one is wrong."""
@@ -67,14 +67,13 @@ def headline(order: Order, runs: Path) -> str:
     """
     from engine.data.cache_dir import cache_folder
     from engine.data.synthetic import demo_folder
-    from handreid_tui.launch.plan import check_device, plan
+    from handreid_tui.launch.plan import check_place, plan
 
+    check_place(order.settings, order.grid, on_slurm=order.slurm is not None)
     if order.first_point.get("data.source", "synthetic") == "synthetic" and not demo_folder(cache_folder()).is_dir():
         return ""
     with naming_fields():
         planned = plan(order.combos, order.seeds, order.settings, runs, order.own, grid=order.grid)
-        for device in dict.fromkeys(config.device for config in planned.configs) if order.slurm is None else ():
-            check_device(device)
     warnings = [*_no_weights(planned.configs[0]), *planned.warnings]
     return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in warnings)])
 

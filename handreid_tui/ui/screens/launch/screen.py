@@ -70,7 +70,8 @@ class Launch(Page):
     Launch #combos { width: 3fr; height: 100%; }
     Launch #queue { height: 2fr; display: none; }
     Launch.-tall #queue { display: block; }
-    Launch.-short.busy #queue { display: block; min-height: 5; }
+    Launch.-short.busy #upper { height: 1fr; }
+    Launch.-short.busy #queue { display: block; height: 5; }
     Launch #about { width: 2fr; height: 100%; border: round $border-blurred; border-title-style: bold;
                     border-title-color: $foreground; padding: 0 1; scrollbar-size-vertical: 1; }
     Launch #about:focus { border: round $border; }
@@ -152,12 +153,9 @@ class Launch(Page):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Where it is low, the queue is there while something goes on or waits, and the table takes only its rows."""
+        """Where it is low, the queue is there while something goes on or waits, with two rows in sight."""
         goes_on = any(run_text.is_active(run) or run.status == "queued" for run in self._snapshot.runs.values())
-        busy = goes_on and self.size.height >= LOWEST_WITH_QUEUE
-        self.set_class(busy, "busy")
-        rows = len(self._table.keys) + 3  # with the titles and the border
-        self.query_one("#upper").styles.max_height = rows if busy and self.has_class("-short") else None
+        self.set_class(goes_on and self.size.height >= LOWEST_WITH_QUEUE, "busy")
 
     def show_nothing(self, why: str) -> None:
         self.query_one(QueueTable).set_empty(why)
@@ -228,7 +226,6 @@ class Launch(Page):
         self.remember("chosen", list(self._table.chosen))
         self.remember("added", list(self._table.added))
         self.remember("edited", self._table.edited)
-        self._make_room()
         self._show_about()
         self._reckon()
 
@@ -351,14 +348,16 @@ class Launch(Page):
                 self._begin(order)
 
     def action_tune(self) -> None:
-        from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog, why_not
+        from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog
+        from handreid_tui.ui.screens.launch.tune_request import why_not
 
         if (order := self._checked) is None:
             self.say("Select combinations and fix the settings first.", wrong=True)
         elif reason := why_not(order):
             self.say(reason, wrong=True)
         else:
-            self.app.push_screen(TuneDialog(order, self.handreid.places.runs), self._tuned)
+            known = tuple(self._snapshot.runs.values())
+            self.app.push_screen(TuneDialog(order, self.handreid.places.runs, known), self._tuned)
 
     def _tuned(self, number: int | None) -> None:
         if number is not None:

@@ -58,8 +58,8 @@ def case_pair(request: CaseRequest, at: int) -> Pair:
     at = (at - 1) % len(case.candidates) + 1
     candidate = case.candidates[at - 1]
     photo = _shot(case.photos[request.photo % len(case.photos)], "photo", WHOLE)
-    told = f"candidate {candidate.place}, {readable(candidate.person)}: {strength(case, candidate)}"
-    return Pair(photo, _reference(candidate, WHOLE), at, len(case.candidates), 0, float("nan"), told)
+    caption = f"candidate {candidate.place}, {readable(candidate.person)}: {strength(case, candidate)}"
+    return Pair(photo, _reference(candidate, WHOLE), at, len(case.candidates), 0, float("nan"), caption)
 
 
 def strength(case: Case, candidate: Candidate) -> str:

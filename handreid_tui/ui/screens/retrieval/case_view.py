@@ -18,6 +18,7 @@ from handreid_tui.casework.report import basis, lead
 from handreid_tui.text.streams import readable
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.key_bar import KeyBar
+from handreid_tui.ui.keymap import named
 from handreid_tui.ui.screens.retrieval.case_pages import CasePage, CaseRequest, case_page, case_pair, strength
 from handreid_tui.ui.screens.retrieval.pair import PairView
 from handreid_tui.ui.screens.retrieval.queries import SHOWN
@@ -41,17 +42,20 @@ class CaseView(ModalScreen[None]):
     """Looks at one case. It decides nothing: no colour says right or wrong."""
 
     BINDING_GROUP_TITLE = "Case"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "Close", key_display="esc"),
-        Binding("enter", "pair", "Pair", tooltip="Photo and candidate at full size, zoomed together"),
-        Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Select the candidate to the left"),
-        Binding("right,l", "choose(1)", "Select the candidate to the right", show=False),
-        Binding("n", "photo(1)", "Photo", tooltip="Next photo of the unknown person"),
-        Binding("N", "photo(-1)", "Previous photo", show=False),
-        Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="More candidates"),
-        Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous candidates"),
-        Binding("question_mark", "app.help", "Help", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "case",
+        [
+            Binding("escape,q", "close", "Close", key_display="esc"),
+            Binding("enter", "pair", "Pair", tooltip="Photo and candidate at full size, zoomed together"),
+            Binding("left,h", "choose(-1)", "Choose", key_display="←→", tooltip="Select the candidate to the left"),
+            Binding("right,l", "choose(1)", "Select the candidate to the right", show=False),
+            Binding("n", "photo(1)", "Photo", tooltip="Next photo of the unknown person"),
+            Binding("N", "photo(-1)", "Previous photo", show=False),
+            Binding("right_square_bracket,pagedown", "page(1)", "More", key_display="]", tooltip="More candidates"),
+            Binding("left_square_bracket,pageup", "page(-1)", "Prev page", show=False, tooltip="Previous candidates"),
+            Binding("question_mark", "app.help", "Help", show=False),
+        ],
+    )
     DEFAULT_CSS = """
     CaseView { background: $background; }
     CaseView Static { height: auto; padding: 0 2; }
@@ -122,8 +126,8 @@ class CaseView(ModalScreen[None]):
         for n, tile in enumerate(self.query(CandidateTile)):
             if n < len(found.candidates):
                 candidate, shot = found.candidates[n]
-                told = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
-                tile.show(shot, f"{candidate.place} {shot.identity}", "query", told, n == self._chosen)
+                text = f"{candidate.cosine:.3f}, {strength(case, candidate)}"
+                tile.show(shot, f"{candidate.place} {shot.identity}", "query", text, n == self._chosen)
             else:
                 tile.show(None, "", "none")
 
@@ -132,8 +136,8 @@ class CaseView(ModalScreen[None]):
     def _say_chosen(self) -> None:
         if self._shown and self._shown.candidates:
             chosen = self._shown.candidates[self._chosen][0]
-            told = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
-            self._say("#candidate", f"Candidate {chosen.place}: {told}.")
+            text = f"{chosen.person}, cosine {chosen.cosine:.4f}, {strength(self._shown.case, chosen)}"
+            self._say("#candidate", f"Candidate {chosen.place}: {text}.")
 
     def _say(self, where: str, text: str) -> None:
         self.query_one(where, Static).update(Content(readable(text)))

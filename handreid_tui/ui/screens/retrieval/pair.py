@@ -119,15 +119,15 @@ class PairView(ModalScreen[int]):
         if (pair := self._pair) is None:
             return
         query, other = self.query_one("#query", Side), self.query_one("#other", Side)
-        query.show(pair.query, self._part, "photo" if pair.told else "query")
+        query.show(pair.query, self._part, "photo" if pair.caption else "query")
         title = f"rank {pair.at} of {pair.of} · {pair.other.score:.3f}"
-        if pair.told:
+        if pair.caption:
             other.show(pair.other, self._part, title)
         else:
             sign, kind = ("✓", "right") if pair.other.match else ("✗", "wrong")
             other.show(pair.other, self._part, f"{sign} {title}", kind)
         found = f"first match at rank {pair.rank}, AP {percent(pair.ap)}" if pair.rank else "no match in the gallery"
-        found = pair.told or found
+        found = pair.caption or found
         zoom = f" · zoom {1 / self._part.share:.0f}×" if self._part.share < 1 else ""
         line = Content.assemble((found, "bold"), (f"{zoom} · {pair.query.name} and {pair.other.name}", "$secondary"))
         self.query_one("#line", Static).update(line)

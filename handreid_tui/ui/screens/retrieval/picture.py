@@ -95,16 +95,21 @@ def grays(pixels: Pixels) -> Pixels:
     return np.repeat(flat[..., None], 3, axis=2)
 
 
-def strips(pixels: Pixels, width: int, height: int, base: Style, colors: str | None = "truecolor") -> list[Strip]:
+def strips(
+    pixels: Pixels, width: int, height: int, base: Style, colors: str | None = "truecolor", quarters: bool = True
+) -> list[Strip]:
     """The picture in width x height cells, its proportions kept (a cell is twice as high as wide), in the middle.
 
-    colors: of the terminal, as Rich names them; with "standard" (16 colours) the picture is gray.
+    colors: of the terminal, as Rich names them; with "standard" (16 colours) the picture is gray. quarters: whether the
+    terminal has blocks of a quarter of a cell, or halves only.
     """
     rows, columns = pixels.shape[:2]
     scale = min(width / columns, 2 * height / rows)
     across, down = max(1, round(columns * scale)), max(1, round(rows * scale / 2))
     across, down = min(across, width), min(down, height)
-    small = np.asarray(Image.fromarray(pixels).resize((2 * across, 2 * down), Image.Resampling.LANCZOS))
+    size = (2 * across if quarters else across), 2 * down
+    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    small = small if quarters else small.repeat(2, axis=1)
     chars, front, back = quadrants(grays(small) if colors == "standard" else small)
     if colors == "standard":
         front, back = _nearest_gray(front), _nearest_gray(back)

@@ -63,7 +63,7 @@ class Pair:
     """A query and one image of its gallery, both with their pixels at full size.
 
     at: the image's place in the ranking of `of` images, from 1. rank: that of the first true match, 0 without one.
-    told: of a case, where nobody knows what is a match: what is said instead.
+    caption: of a case, where nobody knows what is a match: what is said instead.
     """
 
     query: Shot
@@ -72,7 +72,7 @@ class Pair:
     of: int
     rank: int
     ap: float
-    told: str = ""
+    caption: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -86,11 +86,11 @@ def order(evaluation: Evaluation, trial: int, identity: str) -> NDArray[np.int64
 
     `identity`: only queries whose identity or file name holds this text.
     """
-    told = evaluation.trials[trial]
-    places = failures_first(told)
+    chosen = evaluation.trials[trial]
+    places = failures_first(chosen)
     if wanted := identity.strip().lower():
-        names = (f"{evaluation.identity[row]} {evaluation.names[row]}".lower() for row in told.query.tolist())
-        exact = np.array([str(evaluation.identity[row]).lower() == wanted for row in told.query.tolist()])
+        names = (f"{evaluation.identity[row]} {evaluation.names[row]}".lower() for row in chosen.query.tolist())
+        exact = np.array([str(evaluation.identity[row]).lower() == wanted for row in chosen.query.tolist()])
         kept = exact if exact.any() else np.array([wanted in name for name in names], bool)
         places = places[kept[places]]
     return places
@@ -107,18 +107,18 @@ def answer(
     if not len(places):
         return None
     place %= len(places)
-    told = evaluation.trials[trial]
+    chosen = evaluation.trials[trial]
     at = int(places[place])
-    ranked = rank_gallery(evaluation, told, at)
+    ranked = rank_gallery(evaluation, chosen, at)
     page %= -(-len(ranked.order) // shown)
     best = range(page * shown, min((page + 1) * shown, len(ranked.order)))
     gallery = [_ranked_shot(evaluation, trial, ranked, n) for n in best]
-    rank, ap = int(told.rank[at]), float(told.ap[at])
-    failures = int((told.rank[places] > 1).sum())
+    rank, ap = int(chosen.rank[at]), float(chosen.ap[at])
+    failures = int((chosen.rank[places] > 1).sum())
     count = len(evaluation.trials)
     first = _first_match(ranked)
     true = None if first is None else _ranked_shot(evaluation, trial, ranked, first)
-    asked, of = _shot(evaluation, int(told.query[at])), len(places)
+    asked, of = _shot(evaluation, int(chosen.query[at])), len(places)
     return Answer(asked, gallery, rank, ap, place, of, failures, trial, count, true, page * shown)
 
 
@@ -128,15 +128,15 @@ def pair(evaluation: Evaluation, trial: int, place: int, identity: str, at: int)
     There is such a query: the page shows it.
     """
     places = order(evaluation, trial, identity)
-    told = evaluation.trials[trial]
+    chosen = evaluation.trials[trial]
     query = int(places[place % len(places)])
-    ranked = rank_gallery(evaluation, told, query)
+    ranked = rank_gallery(evaluation, chosen, query)
     if at == 0:
         at = (_first_match(ranked) or 0) + 1
     at = (at - 1) % len(ranked.order) + 1
-    asked = _whole(_shot(evaluation, int(told.query[query])))
+    asked = _whole(_shot(evaluation, int(chosen.query[query])))
     other = _whole(_ranked_shot(evaluation, trial, ranked, at - 1))
-    return Pair(asked, other, at, len(ranked.order), int(told.rank[query]), float(told.ap[query]))
+    return Pair(asked, other, at, len(ranked.order), int(chosen.rank[query]), float(chosen.ap[query]))
 
 
 def _first_match(ranked: RankedGallery) -> int | None:

@@ -173,8 +173,8 @@ class Retrieval(Page):
         query, true, *tiles = self.query(Tile)
         shared = shared_prefix([shot.identity for shot in (found.query, *found.gallery)])
         query.show(found.query, "query", "query", found.query.identity.removeprefix(shared))
-        told = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
-        self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{told}\nAP {percent(found.ap)}"))
+        result = "no match in the gallery" if not found.rank else f"first match at rank {found.rank}"
+        self.query_one("#query Static", Static).update(Content(f"{found.query.name}\n{result}\nAP {percent(found.ap)}"))
         if found.match:
             title, name = f"✓ {found.rank} {found.match.score:.3f}", found.match.identity.removeprefix(shared)
             true.show(found.match, title, "right", name)

@@ -11,6 +11,9 @@ from textual.widget import Widget
 
 from handreid_tui.ui.screens.retrieval.picture import Pixels, strips
 from handreid_tui.ui.screens.retrieval.queries import Shot, short_identity
+from handreid_tui.ui.terminal_colors import has_quadrants, terminal_colors
+
+NO_COLORS = ("pictures need a terminal with colors", "needs colors", "no colors")  # the longest that there is room for
 
 
 class Drawing(Widget):
@@ -45,13 +48,13 @@ class Drawing(Widget):
         return self._strips[y] if y < len(self._strips) else Strip.blank(width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
-        base = self.rich_style
-        if self._pixels is None:
+        base, colors = self.rich_style, terminal_colors(self.app)
+        if self._pixels is None or colors is None:
+            told = self._empty if self._pixels is None else next((t for t in NO_COLORS if len(t) <= width), "")
             lines = [Strip.blank(width, base) for _ in range(height)]
-            lines[height // 2] = Strip([Segment(self._empty.center(width)[:width], base)], width)
+            lines[height // 2] = Strip([Segment(told.center(width)[:width], base)], width)
             return lines
-        colors = "truecolor" if self.app.is_headless else self.app.console.color_system
-        return strips(self._pixels, width, height, base, colors)
+        return strips(self._pixels, width, height, base, colors, has_quadrants())
 
 
 class Tile(Drawing):

@@ -194,6 +194,6 @@ def cells(run: RunRow, shown: Sequence[RunColumn], marked: bool, best: Mapping[t
             text = cell[0] if isinstance(cell, tuple) else cell
             cell = (f"*{text}", "success bold")
         if run.archived:
-            cell = (cell[0] if isinstance(cell, tuple) else cell, "secondary dim")
+            cell = (cell[0] if isinstance(cell, tuple) else cell, "secondary italic")
         row.append(cell)
     return row

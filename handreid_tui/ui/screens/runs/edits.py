@@ -22,11 +22,11 @@ class Edits:
     def __init__(self, page: Page, actions: RunActions) -> None:
         self._page, self._actions = page, actions
 
-    def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], said: str) -> None:
+    def _edit(self, runs: Sequence[RunRow], change: Callable[[RunRow], None], message: str) -> None:
         def job() -> str:
             for run in runs:
                 change(run)
-            return said if len(runs) == 1 else f"{said} ({len(runs)} runs)"
+            return message if len(runs) == 1 else f"{message} ({len(runs)} runs)"
 
         self._actions.do(job)
 
@@ -95,8 +95,8 @@ class Edits:
 
         hide = not all(run.archived for run in runs)
         history = self._page.handreid.snapshot.opened
-        said = "Archived; A shows archived runs." if hide else "Restored from the archive."
-        self._edit(runs, lambda run: archive(history, run.number, hide), said)
+        message = "Archived; A shows archived runs." if hide else "Restored from the archive."
+        self._edit(runs, lambda run: archive(history, run.number, hide), message)
 
     def delete(self, runs: Sequence[RunRow]) -> None:
         from handreid_tui.launch.dependents import dependents

@@ -18,7 +18,7 @@ KEYS = named(
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the runs"),
         Binding("left,h", "sort(-1)", "Sort", key_display="←→", tooltip="Sort by the column to the left"),
         Binding("right,l", "sort(1)", "Sort by the column to the right", show=False),
-        Binding("C", "columns", "Columns", tooltip="Choose the columns: any configuration key, any metric"),
+        Binding("C", "columns", "Columns", tooltip="Choose the columns: settings and metrics"),
         Binding("R", "reverse", "Reverse", show=False, tooltip="Reverse the order"),
         Binding("t", "tag", "Tag", tooltip="Edit the tags"),
         Binding("n", "note", "Note", tooltip="Edit the note"),

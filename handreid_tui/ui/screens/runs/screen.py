@@ -179,7 +179,7 @@ class Runs(Page):
         count = f"{len(found)} of {len(runs)}" if len(found) != len(runs) else f"{len(runs)}"
         hidden = len(self._marked.keys() - set(table.keys))
         marked = f"{len(self._marked)} marked{f', {hidden} of them hidden' if hidden else ''} · "
-        table.border_subtitle = f"{marked if self._marked else ''}{count}"
+        table.set_word(f"{marked if self._marked else ''}{count}")
 
     def _take_settings(self, settings: dict[str, dict[int, Any]]) -> None:
         self._settings |= settings

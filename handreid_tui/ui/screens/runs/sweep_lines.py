@@ -44,8 +44,8 @@ class SweepLines:
     def cells(self, key: int, columns: Sequence[RunColumn]) -> list[Cell]:
         """The cells of a sweep's line: what it is, how far, and its best trial by validation."""
         trials = self._trials.get(-key, [])
-        told = _summary(-key, trials)
-        return [" ", *(told.get(column.column.id, "") for column in columns)]
+        summary = _summary(-key, trials)
+        return [" ", *(summary.get(column.column.id, "") for column in columns)]
 
 
 def _best(trials: Sequence[RunRow]) -> RunRow:

@@ -151,8 +151,8 @@ class SweepView(ModalScreen[str]):
 
     def _cells(self, trial: int) -> tuple[Cell, ...]:
         name, values, reached = self._ranked[trial]
-        told = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
-        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", told
+        settings = "   ".join(f"{short_key(key, ())} {show(value)}" for key, value in values.items())
+        return (name, "bold" if name.startswith("*") else ""), percent(reached) if reached is not None else "", settings
 
     def action_setting(self, step: int) -> None:
         self._at += step
@@ -191,7 +191,7 @@ def _dots(name: str, points: list[tuple[float, float]], slot: int) -> Line:
     points = sorted(points)
     x = np.repeat([each for each, _ in points], 2)
     y = np.column_stack([[each for _, each in points], np.full(len(points), np.nan)]).ravel()
-    return Line(name, x, y, slot)
+    return Line(name, x, y, slot, scattered=True)
 
 
 def _is_number(value: Any) -> bool:
