@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable
@@ -16,7 +17,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 COMMANDS = [function_of(place) for group in GROUPS.values() for place in group.values()]
 RULED_OUT = re.compile(
     r"drawn hands?|stands? twice|without a word|no word|goes? on|(?:is|are|be) told|runs that wait\b"
-    r"|in the corner|the mission|as elsewhere|no sound weights|nothing waits|mend(?:ed|s)?\b",
+    r"|in the corner|the mission|as elsewhere|no sound weights|nothing waits|mend(?:ed|s)?\b"
+    r"|takes? part\b|nobody|somebody|for good\b|sign of life|the first is\b|blanks\b",
     re.IGNORECASE,
 )
 
@@ -45,6 +47,22 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
     code = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(r"`(handreid [^`\n]+)`", text)
     named = {name for part in code for name in re.findall(r"(?:^|[\s/])handreid ([a-z]+)", part)}
     assert named <= {name.split()[0] for group in GROUPS.values() for name in group}
+
+
+@pytest.mark.parametrize("package", ["engine", "handreid_tui"])
+def test_errors_are_in_plain_technical_english(package: str) -> None:
+    found = []
+    for file in sorted((ROOT / package).rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        errors = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "UserError"]
+        texts = [
+            node.value
+            for call in errors
+            for node in ast.walk(call)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        found += [f"{file.relative_to(ROOT)}: {phrase}" for text in texts for phrase in ruled_out_in(text)]
+    assert found == []
 
 
 def test_the_check_finds_a_phrase_over_two_lines() -> None:

@@ -95,9 +95,7 @@ def load_pixels(
     bad: dict[str, str] = facts["bad"]
     if bad:
         name, reason = next(iter(bad.items()))
-        what = (
-            f"{len(bad)} of {count(len(images), 'image')} in {root} cannot be decoded, the first is {name} ({reason})."
-        )
+        what = f"{len(bad)} of {count(len(images), 'image')} in {root} cannot be decoded, first {name} ({reason})."
         tolerate(len(bad), len(images), what, "Replace them, or remove them from the data set.")
     array, thumbnails = (np.load(path, mmap_mode="r") for path in (files.array, files.thumbnails))
     return Pixels(array, thumbnails, bad, tuple(depth_notes(facts["assumed"], len(images))))

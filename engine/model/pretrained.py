@@ -42,7 +42,7 @@ def check_finite(state: dict[str, Tensor], source: Path | str) -> None:
     bad = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise UserError(
-            f"{source} contains NaN or infinity in {len(bad)} of {len(state)} weights, the first is {bad[0]!r}: "
+            f"{source} contains NaN or infinity in {len(bad)} of {len(state)} weights, first {bad[0]!r}: "
             "the file is damaged, or the training that made it diverged. Use other weights."
         )
 

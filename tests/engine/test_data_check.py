@@ -84,7 +84,7 @@ def test_training_reports_what_is_not_read_as_well(tmp_path: Path) -> None:
     [
         (
             ["anna", "anna "],
-            "1 identity merged from folders whose names differ in blanks only, first 'anna' and 'anna '",
+            "1 identity merged from folders whose names differ in spaces only, first 'anna' and 'anna '",
         ),
         (["p01", " p01", "p01\t"], "1 identity merged"),
         (["P01", "p01"], "1 pair of identities differs in case only, first P01 and p01"),

@@ -81,7 +81,7 @@ def _alike(names: Sequence[str]) -> list[str]:
     if same := [group for group in merged.values() if len(group) > 1]:
         first = " and ".join(map(repr, same[0]))
         warnings.append(
-            f"{count(len(same), 'identity')} merged from folders whose names differ in blanks only, first {first}."
+            f"{count(len(same), 'identity')} merged from folders whose names differ in spaces only, first {first}."
         )
     if unsure := [sorted(group) for group in cases.values() if len(group) > 1]:
         pairs = f"{count(len(unsure), 'pair')} of identities {'differs' if len(unsure) == 1 else 'differ'} in case only"
