@@ -10,6 +10,7 @@ from engine.contract.recipe import CLIP_HANDID_RECIPE, Recipe
 from engine.contract.terms import TERMS, Value, find_term, plain_word, term_called
 
 Options = dict[str, Value]
+FUSED = "fused("  # how a fusion of runs is named; no combination that is trained has a parenthesis in its name
 
 
 @dataclass(frozen=True)

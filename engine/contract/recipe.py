@@ -100,6 +100,8 @@ TINY_RECIPE: Recipe = {
 # A low rate: the start is worth more than what a few real images teach.
 START_RECIPE: Recipe = TINY_RECIPE | {
     "model.pretrained": SYNTHETIC,
+    "model.image_size": 128,
+    "model.branches": "parts",
     "train.epochs": 60,
     "train.lr": 1e-4,
     "augment.pad": 6,

@@ -73,7 +73,7 @@ def embed(run: Path, listed: Path, folder: Path) -> None:
     model.to(device.torch).to(memory_format=torch.channels_last)
     augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
     facts: list[dict[str, Any]] = []
-    features: list[Tensor] = [torch.empty(0, sum(model.dims))]
+    features: list[Tensor] = [torch.empty(0, model.width)]
     rows = 0
     for some in _batches(asked, Resize(model.image_size, model.interpolation)):
         squares = [each.square for each in some if each.square is not None]

@@ -17,6 +17,8 @@ from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS
 from engine.evaluation.trained_model import load_trained
+from engine.model.branches import Branches
+from engine.model.parts import Parts
 from engine.model.reid_model import ReIDModel
 from engine.model.towers import TEXT
 
@@ -75,6 +77,8 @@ def export(run: Path, folder: Path) -> str:
 def _branches_left_out(model: ReIDModel) -> str:
     if not model.encoder.branches:
         return ""
+    if isinstance(model.encoder.branches, Parts):
+        return "The parts are left out, as open_clip cannot build them: its feature is one that retrieval did not use."
     left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
     if model.encoder.branches.keeps_last_size:
         return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."
@@ -97,7 +101,8 @@ def _features_agree(model: ReIDModel, clip: Any) -> bool:
         theirs = clip.eval().encode_image(image)
         ours = model.eval().encoder(image)[model.encoder.own_features - 1]
     branches = model.encoder.branches
-    return (branches is not None and branches.keeps_last_size) or torch.allclose(theirs, ours, rtol=1e-2, atol=1e-3)
+    other = isinstance(branches, Branches) and branches.keeps_last_size
+    return other or torch.allclose(theirs, ours, rtol=1e-2, atol=1e-3)
 
 
 def _texts_left_out(config: RunConfig) -> str:

@@ -57,7 +57,7 @@ class Branches(nn.Module):
     def __init__(self, visual: nn.Module, size: int, name: str) -> None:
         super().__init__()
         inner: Any = getattr(visual, "trunk", visual)  # timm's model inside open_clip's tower
-        stage, others = _last_stage(inner, name)
+        stage, others = last_stage(inner, name)
         # CLIP's attention pool has a position for each place of its map, so there the encoder's own stage stays
         self.keeps_last_size = hasattr(inner, "global_pool") and _is_resnet(inner)
         if self.keeps_last_size:
@@ -145,7 +145,7 @@ def resize_shifts(table: Tensor, length: int) -> Tensor:
     return resized[0].T.to(table.dtype)
 
 
-def _last_stage(inner: Any, name: str) -> tuple[nn.Module, int]:
+def last_stage(inner: Any, name: str) -> tuple[nn.Module, int]:
     """The last stage of a tower, and the number of tokens before those of its patches."""
     if _is_resnet(inner):
         return inner.layer4, 0
@@ -154,7 +154,7 @@ def _last_stage(inner: Any, name: str) -> tuple[nn.Module, int]:
     if hasattr(inner, "blocks") and hasattr(inner, "num_prefix_tokens"):
         return inner.blocks[-1], inner.num_prefix_tokens
     raise UserError(
-        f"{name} is neither a ResNet nor a vision transformer, which the branches of MBA-Net need: "
+        f"{name} is neither a ResNet nor a vision transformer, which branches need: "
         "choose another model, or model.branches=none.",
         "model.branches",
     )

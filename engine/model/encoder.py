@@ -15,6 +15,7 @@ from engine.model.aspects import PREFIX as OF_ASPECTS
 from engine.model.aspects import AspectEmbedding
 from engine.model.branches import PREFIX as OF_BRANCHES
 from engine.model.branches import Branches
+from engine.model.parts import Parts
 
 BESIDE = (OF_BRANCHES, OF_ASPECTS)  # how the names begin of what is not open_clip's
 
@@ -33,8 +34,9 @@ class Projection(nn.Module):
 class ImageEncoder(nn.Module):
     """`forward(images [B, 3, S, S])` gives [B, D1] and [B, D2], or [B, D1] alone where the tower projects nothing.
 
-    With `branches`, the spatial and the channel feature of MBA-Net follow. With `aspects`, `forward` also takes the
-    aspect of each image [B], as its place in ASPECTS; without it nothing is added to the tokens.
+    With `branches`, the spatial and the channel feature of MBA-Net follow, or those of parts. With `aspects`,
+    `forward` also takes the aspect of each image [B], as its place in ASPECTS; without it nothing is added to the
+    tokens.
 
     Vision transformers are cut at `proj`, ModifiedResNets at the attention pool (as CLIP-ReID does: the mean of the
     last feature map, and the pool's output), timm towers at their head, or at the trunk's classifier where that is
@@ -42,7 +44,7 @@ class ImageEncoder(nn.Module):
     """
 
     def __init__(
-        self, visual: nn.Module, branches: Branches | None = None, aspects: AspectEmbedding | None = None
+        self, visual: nn.Module, branches: Branches | Parts | None = None, aspects: AspectEmbedding | None = None
     ) -> None:
         super().__init__()
         self.cut = _cut(visual)
@@ -65,6 +67,11 @@ class ImageEncoder(nn.Module):
         pooled = hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden
         own = (pooled,) if self.projection is None else (pooled, self.projection(hidden))
         return own if self.branches is None else (*own, *self.branches())
+
+    @property
+    def retrieved(self) -> slice:
+        """Which of the features retrieval compares: those of parts alone where there are any, else all."""
+        return slice(self.own_features if isinstance(self.branches, Parts) else 0, None)
 
     def open_clip_names(self) -> dict[str, str]:
         """open_clip's own name (`visual.…`) of each parameter by its name here; what is not of its tower keeps that."""
@@ -95,7 +102,7 @@ class ImageEncoder(nn.Module):
 
     def new_weights(self) -> dict[str, nn.Parameter]:
         """The weights that begin at random beside pretrained ones, and learn at the rate of the heads, by name."""
-        of_branches = self.branches.new_weights() if self.branches else {}
+        of_branches = self.branches.new_weights() if isinstance(self.branches, Branches) else {}
         new = {f"{OF_BRANCHES}{name}": weight for name, weight in of_branches.items()}
         return new | {name: weight for name, weight in self.named_parameters() if name.startswith(OF_ASPECTS)}
 

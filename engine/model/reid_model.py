@@ -19,6 +19,7 @@ from engine.model.aspects import AspectEmbedding
 from engine.model.branches import Branches
 from engine.model.depth import frozen_norms
 from engine.model.encoder import ImageEncoder, dims_of
+from engine.model.parts import Parts
 from engine.model.quick_gelu import lighten
 from engine.model.towers import Tower, open_tower
 
@@ -34,23 +35,31 @@ class Feature:
 class ReIDModel(nn.Module):
     """Encoder and necks. A neck is a batch norm without a shift (Luo et al. 2019, section 3.6, BNNeck).
 
-    With `branches` it is MBA-Net's reduction layer. Images are normalised with `mean` and `std`, those of the
+    With `branches` of MBA-Net it is their reduction layer. Images are normalised with `mean` and `std`, those of the
     encoder's weights. With `aspects` the model takes the aspect of each image beside it.
     """
 
-    def __init__(self, tower: Tower, branches: Branches | None = None, aspects: AspectEmbedding | None = None) -> None:
+    def __init__(
+        self, tower: Tower, branches: Branches | Parts | None = None, aspects: AspectEmbedding | None = None
+    ) -> None:
         super().__init__()
         self.image_size, self.mean, self.std = tower.size, tower.mean, tower.std
         self.interpolation = tower.interpolation
         self.quick_gelu, self.settings, self.start = tower.quick_gelu, tower.settings, tower.start
         self.encoder = ImageEncoder(tower.visual, branches, aspects)
         self.dims = dims_of(self.encoder, self.image_size)
-        self.necks = nn.ModuleList(reduction(dim) if branches else bn_neck(dim) for dim in self.dims)
+        neck = reduction if isinstance(branches, Branches) else bn_neck
+        self.necks = nn.ModuleList(neck(dim) for dim in self.dims)
 
     @property
     def joint(self) -> int:
         """The place of the feature that shares its space with CLIP's texts: the encoder's own last one."""
         return self.encoder.own_features - 1
+
+    @property
+    def width(self) -> int:
+        """The width of the retrieval feature."""
+        return sum(self.dims[self.encoder.retrieved])
 
     def train(self, mode: bool = True) -> ReIDModel:
         """As ever, but what is frozen of the encoder keeps the statistics of its batch norms."""
@@ -80,12 +89,13 @@ class ReIDModel(nn.Module):
             return [Feature(feature.float(), neck(feature.float())) for feature, neck in pairs]
 
     def embed(self, images: Tensor, feature: str, aspects: Tensor | None = None) -> Tensor:
-        """The retrieval feature [B, D1 + D2 + …], of unit length: the features, each normalised, side by side.
+        """The retrieval feature [B, `width`], of unit length: the features, each normalised, side by side.
 
         `feature` says which: "before" or "after" the neck. `aspects`: as `forward` takes them.
         """
-        parts = [F.normalize(getattr(each, feature)) for each in self(images, aspects)]
-        joined: Tensor = torch.cat(parts, dim=1) / len(parts) ** 0.5
+        chosen = self(images, aspects)[self.encoder.retrieved]
+        sides = [F.normalize(getattr(each, feature)) for each in chosen]
+        joined: Tensor = torch.cat(sides, dim=1) / len(sides) ** 0.5
         return joined
 
     @property
@@ -130,15 +140,21 @@ def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = 
     if hasattr(tower.visual, "output_tokens"):
         tower.visual.output_tokens = False
     try:
-        branches = Branches(tower.visual, tower.size, config.name) if config.branches == "mba" else None
+        branches = _open_branches(config, tower)
         factor = config.aspect_embedding
         aspects = AspectEmbedding(tower.visual, tower.size, factor, config.name) if factor else None
         if record is None and config.pretrained not in ("none", HUB) and Path(config.pretrained).exists():
             for beside in (branches, aspects):
-                if beside:
+                if isinstance(beside, Branches | AspectEmbedding):
                     beside.load(Path(config.pretrained))
         return ReIDModel(tower, branches, aspects)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")[:200]
         text = f"{config.name} does not take images of {tower.size} px ({reason}): choose another size."
         raise UserError(text, "model.image_size") from error
+
+
+def _open_branches(config: ModelConfig, tower: Tower) -> Branches | Parts | None:
+    if config.branches == "parts":
+        return Parts(tower.visual, config.name)
+    return Branches(tower.visual, tower.size, config.name) if config.branches == "mba" else None

@@ -19,7 +19,7 @@ from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch.grid import Axes
-from handreid_tui.launch.plan import check_device, plan
+from handreid_tui.launch.plan import check_place, plan
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs import directory
 from handreid_tui.runs.progress import RunProgress
@@ -61,9 +61,8 @@ def run(
     if parallel > 1:  # or each of them would take all cores
         settings = {"threads": max(1, (os.cpu_count() or 1) // parallel)} | settings
     say = stderr()
+    check_place(settings, grid, on_slurm=slurm is not None)
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
-    for device in dict.fromkeys(config.device for config in chosen.configs) if not slurm else ():
-        check_device(device)
     say.print(chosen.headline, soft_wrap=True, markup=False)
     for warning in chosen.warnings:
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.contract import run_files
+from engine.contract.combos import FUSED
 from engine.contract.config import RunConfig
 from engine.contract.errors import UserError
 from handreid_tui.compare.finished_run import FinishedRun, read_run
@@ -44,7 +45,7 @@ def fuse_runs(runs: Path, paths: list[Path]) -> Fusion:
         raise UserError(f"fuse takes 2 to {MOST} runs, but got {len(paths)}.")
     members = [read_run(path) for path in paths]
     _check_alike(members)
-    combo = f"fused({' + '.join(run.combo for run in members)})"[:200]
+    combo = f"{FUSED}{' + '.join(run.combo for run in members)})"[:200]
     seeds = {run.seed for run in members}
     config = members[0].config.model_dump() | {"combo": combo, "loss": {}}
     if len(seeds) > 1:

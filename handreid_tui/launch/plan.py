@@ -25,6 +25,7 @@ from engine.data.synthetic import demo_folder
 from engine.data.wording import count
 from handreid_tui.launch.devices import list_gpus, visible_gpus
 from handreid_tui.launch.grid import Axes, combinations
+from handreid_tui.launch.slurm.client import check_login_node
 from handreid_tui.launch.weights import check_weights
 from handreid_tui.runs import directory
 from handreid_tui.runs.select import find_run
@@ -131,6 +132,18 @@ def resolve_all(
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_place(settings: dict[str, Any], grid: Axes | None = None, *, on_slurm: bool) -> None:
+    """Whether runs can start where they are asked to: quick, and thus before any image is drawn or read.
+
+    Raises UserError where this is no login node of a cluster, or no machine with such a GPU.
+    """
+    if on_slurm:
+        check_login_node()
+        return
+    for device in (grid or {}).get("device", [settings.get("device", "auto")]):
+        check_device(str(device))
 
 
 def check_device(device: str) -> None:

@@ -16,7 +16,7 @@ from engine.contract.errors import UserError
 from engine.data.split import check_batch, open_split
 from handreid_tui.launch import lifecycle
 from handreid_tui.launch import trash as launch_trash
-from handreid_tui.launch.plan import LaunchPlan, check_device, plan
+from handreid_tui.launch.plan import LaunchPlan, check_place, plan
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps.bayes import STARTUP, check_installed
 from handreid_tui.sweeps.keeper import look_after_sweeps
@@ -68,11 +68,10 @@ def prepare(asked: SweepRequest, runs: Path, tell: Callable[[str], None]) -> tup
     _check_method(asked)
     if given := set(OWN_KEYS) & asked.settings.keys():
         raise UserError(f"{min(given)} cannot be set here: `tune` sets it for its trials and confirmations.")
+    check_place(asked.settings, on_slurm=asked.slurm is not None)
     held_out = {"data.validation": "identities", "data.folds": FOLDS, "evaluation.test": False}
     grid = {"data.fold": list(range(FOLDS))}
     checked = plan(asked.combos, [TRIAL_SEED], asked.settings | held_out, runs, asked.own, tell, grid)
-    if not asked.slurm:
-        check_device(checked.configs[0].device)
     published = {"data.validation": "images", "data.fold": 0, "evaluation.test": True, "seed": 0}
     bases: dict[str, RunConfig] = {}
     for config in checked.configs:  # the folds of a combination: the smallest batch fits them all

@@ -11,7 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from engine.contract import run_files
+from engine.contract.errors import UserError
 from engine.data import synthetic
+from handreid_tui.ui.screens.launch.again import again
 from tests.cli.test_openset import handreid
 from tests.support.training import small_config, train_in
 
@@ -57,6 +59,8 @@ def test_a_fusion_is_a_run_like_any_other(desk: Path) -> None:
     listed = {run["number"]: run for run in json.loads(handreid("runs", "--json", cwd=desk).stdout)}
     assert listed[5]["status"] == "finished" and listed[5]["rank1"] == pytest.approx(told["rank1"])
     assert listed[5]["best_val_mAP"] == pytest.approx(told["validation_mAP"])
+    with pytest.raises(UserError, match=r"0005-.* is a fusion of trained runs"):
+        again([desk / "runs" / told["run"]], [1])
     assert handreid("openset", "5", cwd=desk).returncode == 0
     done = handreid("fuse", "5", "1", cwd=desk)
     assert done.returncode == 2 and "is a fusion itself" in done.stderr

@@ -69,7 +69,7 @@ def test_it_is_trained_once_and_a_model_opens_it_at_any_size(made: tuple[Path, l
         assert torch.equal(value, kept.weights[name]), name
     assert model.record["start"] == {"key": start_key(TINY), "recipe": json.loads(json.dumps(asdict(TINY)))}
     assert (model.mean, model.std) == ([0.5] * 3, [0.25] * 3)
-    assert build_model(config, seed=0).image_size == 96
+    assert build_model(config, seed=0).image_size == 128
     assert build_model(config, 0, model.record).record["start"] == model.record["start"]  # of a resumed run
 
 

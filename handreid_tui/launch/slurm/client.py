@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 from engine.contract.errors import UserError
@@ -10,7 +11,14 @@ from engine.contract.errors import UserError
 # they would filter or reshape the answers; those of sbatch that choose a partition or an account are the user's wish
 LEFT_OUT = ("SQUEUE_", "SCANCEL_", "SBATCH_WAIT", "SBATCH_ARRAY", "SLURM_CLUSTERS", "SBATCH_CLUSTERS")
 
+NOT_HERE = "There is no {} on this machine: use a login node of the cluster."
 SOON = 5.0  # seconds for what a user waits for, and what the next look makes good
+
+
+def check_login_node() -> None:
+    """Raises UserError where Slurm's commands are not installed."""
+    if shutil.which("sbatch") is None:
+        raise UserError(NOT_HERE.format("sbatch"))
 
 
 def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) -> str:
@@ -28,7 +36,7 @@ def call(command: list[str], *, seconds: float = 30.0, text: str | None = None) 
             start_new_session=True,  # a Ctrl-C is ours to answer
         )
     except FileNotFoundError:
-        raise UserError(f"There is no {command[0]} on this machine: use a login node of the cluster.") from None
+        raise UserError(NOT_HERE.format(command[0])) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{command[0]} cannot be run: {error}.") from None
     except subprocess.TimeoutExpired:

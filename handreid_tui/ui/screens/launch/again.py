@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.contract import run_files
-from engine.contract.combos import COMBOS, Combo, title_of
+from engine.contract.combos import COMBOS, FUSED, Combo, title_of
+from engine.contract.errors import UserError
 
 KEPT_OUT = ("version", "combo", "seed", "device", "threads")
 
@@ -27,7 +28,7 @@ class Again:
 def again(runs: Sequence[Path], seeds: Sequence[int]) -> Again:
     """The page as it makes these runs again, those with the settings of the first, with these seeds.
 
-    Raises UserError where a run cannot be read.
+    Raises UserError where a run cannot be read, or was made by `handreid fuse`.
     """
     fields, name, terms = _read(runs[0])
     combos, others = {name: terms}, 0
@@ -45,6 +46,8 @@ def _read(run: Path) -> tuple[dict[str, str], str, Combo]:
     from engine.contract.config import RunConfig, flatten, resolve
 
     config = RunConfig.load(run / run_files.CONFIG)
+    if config.combo.startswith(FUSED):
+        raise UserError(f"{run.name} is a fusion of trained runs: launch those again, then `handreid fuse` them.")
     weights = {term: float(options["weight"]) for term, options in config.loss.items()}
     known = COMBOS.get(config.combo) or Combo("", "A custom combination.", {})
     plain = replace(known, title=title_of(weights), weights=weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -193,8 +192,9 @@ def read_entry(entry: Entry, text: str) -> Axes:
     if not text or entry.id in ("seeds", "tags"):
         return {}
     if entry.id == "device" and text == SLURM:
-        if shutil.which("sbatch") is None:
-            raise UserError("There is no sbatch on this machine: use a login node of the cluster.")
+        from handreid_tui.launch.slurm.client import check_login_node
+
+        check_login_node()
         return {}
     if entry.id == "batch":
         return _read_batches(entry, text)

@@ -67,14 +67,13 @@ def headline(order: Order, runs: Path) -> str:
     """
     from engine.data.cache_dir import cache_folder
     from engine.data.synthetic import demo_folder
-    from handreid_tui.launch.plan import check_device, plan
+    from handreid_tui.launch.plan import check_place, plan
 
+    check_place(order.settings, order.grid, on_slurm=order.slurm is not None)
     if order.first_point.get("data.source", "synthetic") == "synthetic" and not demo_folder(cache_folder()).is_dir():
         return ""
     with naming_fields():
         planned = plan(order.combos, order.seeds, order.settings, runs, order.own, grid=order.grid)
-        for device in dict.fromkeys(config.device for config in planned.configs) if order.slurm is None else ():
-            check_device(device)
     warnings = [*_no_weights(planned.configs[0]), *planned.warnings]
     return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in warnings)])
 
