@@ -293,3 +293,8 @@ def test_each_row_tells_its_recipe_and_input_where_they_differ(tmp_path: Path) -
     ]
     alike = compare([runs[0], plant(tmp_path, 3, "ce", features, identity, started={"image_size": 64})])
     assert "Recipes" not in [sheet.title for sheet in sheets(alike.sections[0])]
+    assert "aspect" not in recipes.headers
+    given = plant(tmp_path, 4, "ce", features, identity, started={"image_size": 64}, **{"model.aspect_embedding": 2.0})
+    [recipes] = [sheet for sheet in sheets(compare([runs[0], given]).sections[0]) if sheet.title == "Recipes"]
+    place = recipes.headers.index("aspect")
+    assert {str(row[0]): str(row[place]) for row in recipes.rows} == {"ce": "2 x embedding", "ce_triplet": "none"}

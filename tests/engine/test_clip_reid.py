@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -60,7 +61,11 @@ def same(one: Path, other: Path) -> bool:
 
 
 def test_the_first_stage_moves_the_words_and_nothing_else(hands: Path, tmp_path: Path) -> None:
-    setup = prepare(small_config("clip_reid", hands, prompts__epochs=20, **FLOAT32))
+    """Cosines of a random start are near chance, 2 ln 50, so 40 steps at ten times the rate must lead well below it.
+
+    Dot products begin far above chance, and lose more than that without any text told from another.
+    """
+    setup = prepare(small_config("clip_reid", hands, prompts__epochs=40, prompts__lr=3.5e-3, **FLOAT32))
     assert setup.prompts and setup.prompt_encoder
     encoder = setup.prompt_encoder
     frozen = hashes(setup.model), hashes(encoder)
@@ -72,7 +77,8 @@ def test_the_first_stage_moves_the_words_and_nothing_else(hands: Path, tmp_path:
     assert learnt and setup.prompt_encoder is None
     torch.testing.assert_close(learnt.texts, setup.prompts.all_texts(encoder))
     losses = [event["total"] for event in events_of(tmp_path, "prompt")]
-    assert len(losses) == 20 and losses[-1] < 0.97 * losses[0]
+    chance = 2 * math.log(len(setup.target))
+    assert len(losses) == 40 and losses[-1] < 0.9 * losses[0] and losses[-1] < 0.93 * chance
 
 
 def test_images_are_seen_with_the_mean_of_their_weights(hands: Path) -> None:
