@@ -173,7 +173,7 @@ def scatter(setting: Setting, chosen: int | None) -> tuple[list[Line], Any]:
 
     def text(x: float, step: float = 0.0) -> str:
         word = next((word for word, at in place.items() if abs(at - x) < 1e-9), "")
-        return word or (f"{10**x:.2g}" if setting.log else ticks.short(x, step))
+        return word or (f"{10**x:.3g}" if setting.log else ticks.short(x, step))
 
     groups: dict[str, list[tuple[float, float]]] = {"trials": [], "recipe": [], "chosen": []}
     for trial, value, reached in setting.points:
