@@ -283,10 +283,10 @@ async def test_where_it_is_narrow_a_toast_takes_the_place_of_the_key_bar(page, t
         await until(pilot, lambda: app.snapshot.loaded)
         await pilot.press(str(1 + list(PAGES).index(page)))
         for words, lines in (("Copied.", 1), ("Run 12 failed: " + "the reason is told at length; " * 9, 2)):
-            app.notify(words)
+            app.notify(words, timeout=60)
             await until(pilot, lambda words=words: app.screen.query(Toast) and words[:7] in text_of(app))
             wanted = Region(0, 24 - lines, 80, lines)
-            await until(pilot, lambda wanted=wanted: list(app.screen.query(Toast))[-1].region == wanted)
+            await until(pilot, lambda wanted=wanted: [t.region for t in app.screen.query(Toast)][-1:] == [wanted])
             focused = app.screen.focused
             assert focused is None or not wanted.overlaps(focused.content_region)
             assert " …" in text_of(app).splitlines()[-1] or lines == 1
