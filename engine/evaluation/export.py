@@ -78,7 +78,7 @@ def _branches_left_out(model: ReIDModel) -> str:
     if not model.encoder.branches:
         return ""
     if isinstance(model.encoder.branches, Parts):
-        return "The parts are left out, as open_clip cannot build them: its feature is one that retrieval did not use."
+        return "The parts, which retrieval compares, are left out: open_clip gives the feature after the projection."
     left_out = "The branches of MBA-Net are left out, as open_clip cannot build them"
     if model.encoder.branches.keeps_last_size:
         return f"{left_out}; its layer4 has stride 2, that of the run stride 1, so the features differ."

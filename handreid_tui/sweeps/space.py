@@ -124,6 +124,6 @@ def _dimension(text: str) -> Dimension:
             raise UserError(f"--over {text}: after the colon comes log or a step, not {scale!r}.") from None
     if not low < high or (scale == "log" and low <= 0) or (scale not in ("", "log") and not 0 < step <= high - low):
         raise UserError(
-            f"--over {text} is not a valid range: give a smaller and a larger value, with log both above 0."
+            f"--over {text} is not a valid range: A must be below B, above 0 with log, and a step at most B - A."
         )
     return Dimension(key, low, high, scale == "log", step)

@@ -132,10 +132,10 @@ def test_ranges_steps_and_lists_are_read() -> None:
     ("over", "said"),
     [
         ("train.lr", "takes KEY=A..B"),
-        ("train.lr=3..1", "is not a range"),
-        ("train.lr=0..1:log", "from above 0"),
+        ("train.lr=3..1", "is not a valid range"),
+        ("train.lr=0..1:log", "above 0 with log"),
         ("train.lr=1..2:often", "log or a step"),
-        ("train.lr=1..2:5", "is not a range"),
+        ("train.lr=1..2:5", "is not a valid range"),
         ("train.lrr=1..2", "Did you mean 'train.lr'"),
         ("data.fold=0..3", "cannot vary data.fold"),
         ("model.name=a,b", "cannot vary model.name"),

@@ -247,7 +247,7 @@ async def test_compare_all_then_the_marked_runs_and_save_the_table(places):
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Prompt))
         await pilot.press("ctrl+u", *str(file.with_suffix(".doc")))
-        await shows(pilot, "ends in one of")
+        await shows(pilot, "end in one of")
         await pilot.press("ctrl+u", *str(file), "enter")
         await until(pilot, lambda: file.exists() and "\\toprule" in file.read_text())
         file.write_text("mine")

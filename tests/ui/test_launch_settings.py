@@ -40,7 +40,7 @@ def test_commas_in_a_field_make_a_grid_as_on_the_command_line():
     [
         ({"lr": "1e-4,-1"}, "lr", "greater than 0"),
         ({"lr": "1e-4,,1e-3"}, "lr", "empty value"),
-        ({"batch": "16x4,8x2"}, "batch", "every pair of both"),
+        ({"batch": "16x4,8x2"}, "batch", "every pair of the two numbers"),
         ({"batch": "16x4,8"}, "batch", "got '8'"),
         ({"more": "train.ema"}, "more", "More takes key=value"),
         ({"more": "train.lr=1e-6..1e-4"}, "more", "range"),

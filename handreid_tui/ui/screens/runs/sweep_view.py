@@ -29,6 +29,7 @@ COLUMNS = (
     Column("value", "val mAP", 8, True),
     Column("settings", "settings", 30, rest=True),
 )
+EMPTY = "No result yet: a trial counts as soon as every combination has finished as many."
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,8 @@ class SweepView(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         yield Static("Loading …", id="line", markup=False)
-        yield Chart("Validation mAP, %", y_text=ticks.percent, empty="No trial has finished yet.")
-        columns = (
-            Column("trial", "trial", 8),
-            Column("value", "val mAP", 8, True),
-            Column("settings", "settings", 30, rest=True),
-        )
-        yield RowTable[int](columns, self._cells, title="Trials, best first", empty="No trial has finished yet.")
+        yield Chart("Validation mAP, %", y_text=ticks.percent, empty=EMPTY)
+        yield RowTable[int](COLUMNS, self._cells, title="Trials, best first", empty=EMPTY)
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -177,7 +173,7 @@ def scatter(setting: Setting, chosen: int | None) -> tuple[list[Line], Any]:
 
     def text(x: float, step: float = 0.0) -> str:
         word = next((word for word, at in place.items() if abs(at - x) < 1e-9), "")
-        return word or (f"{10**x:.2g}" if setting.log else ticks.short(x, step))
+        return word or (f"{10**x:.3g}" if setting.log else ticks.short(x, step))
 
     groups: dict[str, list[tuple[float, float]]] = {"trials": [], "recipe": [], "chosen": []}
     for trial, value, reached in setting.points:
