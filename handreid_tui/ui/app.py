@@ -84,6 +84,8 @@ class HandreidApp(App[int]):
     Toast { background: $panel; padding: 0 1; margin: 0 0 1 0; }
     .-narrow ToastRack { dock: bottom; margin: 0; max-height: 2; scrollbar-size-vertical: 0; }
     .-narrow Toast { width: 100%; max-width: 100%; margin: 0; }
+    .-narrow ToastHolder { display: none; }
+    .-narrow ToastHolder:last-child { display: block; }
     CommandPalette > .command-palette--help-text { color: $secondary; text-style: not bold; }
     Input > .input--placeholder, Input > .input--suggestion { color: $secondary; }
     """

@@ -42,7 +42,7 @@ class Endings:
         """A sentence for each way to end, with its severity."""
         ended, self._ended = self._ended, {}
         by_status = {status: [run for run in ended.values() if run.status == status] for status in TOLD}
-        return [(_sentence(status, runs), TOLD[status]) for status, runs in by_status.items() if runs]
+        return [(_sentence(status, runs), TOLD[status]) for status, runs in reversed(by_status.items()) if runs]
 
 
 def _sentence(status: str, runs: Sequence[RunRow]) -> str:
