@@ -87,7 +87,9 @@ def test_the_gradient_of_a_term_reaches_the_encoder_by_each_feature(hands: Path)
 
 def test_export_says_what_it_leaves_out_and_an_earlier_run_has_none(hands: Path, tmp_path: Path) -> None:
     train_in(tmp_path / "run", small_config("ce", hands, **SMALL))
-    assert "are left out: open_clip gives the feature after the projection" in export(tmp_path / "run", tmp_path / "exported")
+    assert "are left out: open_clip gives the feature after the projection" in export(
+        tmp_path / "run", tmp_path / "exported"
+    )
 
     before = small_config("ce", hands, **SMALL, model__branches="none")
     train_in(tmp_path / "earlier", before)
