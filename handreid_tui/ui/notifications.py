@@ -30,6 +30,8 @@ class Endings:
         """Take in what changed; whether there is something to tell."""
         for number in changed & now.keys():
             run, earlier = now[number], before.get(number)
+            if number in self._ended:
+                self._ended[number] = run  # with what has been read since: its results may come after its end
             went_on = earlier.status in ACTIVE if earlier else (run.ended or 0.0) > self._since
             if run.status in ACTIVE or not went_on:
                 continue

@@ -357,3 +357,8 @@ def test_the_published_header_is_the_one_that_is_assumed(tmp_path: Path) -> None
     assert edited(root, without_header).is_dir()
     assert check_folder(root)["subsets"]["all"]["images"] == 2
     assert HEADER.split(",")[7] == "imageName"
+
+
+def test_files_of_the_kernel_are_not_opened() -> None:  # a reader of /proc/kmsg waits until the kernel has news
+    code = "import pathlib as p; from engine.data.layouts.files import list_folder as f; f(p.Path('/proc'), p.Path('/proc'))"
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)

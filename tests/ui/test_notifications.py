@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
 
+from handreid_tui.history import RunRow, ingest, list_runs, open_history
 from handreid_tui.settings import Places
 from handreid_tui.ui.app import HandreidApp
+from handreid_tui.ui.notifications import Endings
 from tests.support.run_files import Trainer, make_run, wait_in_queue
 from tests.support.tui_tools import shows, until
 
@@ -59,3 +62,21 @@ async def test_a_stop_by_the_user_is_no_news(tmp_path):
         await pilot.pause(1.5)
         assert [text for _, text in said(app)] == ["run 1 ce s0: removed from the queue."]
         assert not app.endings.expected
+
+
+def test_results_that_are_read_after_the_end_of_a_run_are_told(tmp_path):
+    trainer = Trainer(make_run(tmp_path / "runs", "ce", 1)).start().steps(0, 5)
+    history = open_history(tmp_path / "runs.db")
+
+    def rows() -> dict[int, RunRow]:
+        ingest(history, tmp_path / "runs")
+        return {row.number: row for row in list_runs(history)}
+
+    going = rows()
+    trainer.evaluate("final", 5, 0.982, 0.97).end()
+    ended = rows()
+    early = {1: replace(ended[1], metrics=going[1].metrics)}
+    endings = Endings()
+    assert endings.note(going, early, frozenset({1}))
+    assert endings.note(early, ended, frozenset({1}))
+    assert endings.tell() == [("Run 1 ce s1 finished: rank-1 98.2  mAP 97.0", "information")]

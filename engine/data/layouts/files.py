@@ -26,6 +26,7 @@ OTHER_PICTURES = frozenset(f".{name}" for name in _OTHER_PICTURES.split())
 COMPANIONS = frozenset(f".{name}" for name in _COMPANIONS.split())
 PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"BM")
 DEEPEST = 4  # levels below a folder that are searched for pictures
+SHORTEST_PICTURE = 12  # bytes that tell its format
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ def _is_other_picture(entry: os.DirEntry[str]) -> bool:
     if kind in OTHER_PICTURES or kind in COMPANIONS:
         return kind in OTHER_PICTURES
     try:
+        if entry.stat().st_size < SHORTEST_PICTURE:  # as files of /proc are, some of which let a reader wait forever
+            return False
         with open(entry.path, "rb") as file:  # noqa: PTH123 (a name may be no UTF-8)
-            start = file.read(12)
+            start = file.read(SHORTEST_PICTURE)
     except OSError:
         return False
     return start.startswith(PICTURE_STARTS) or start[4:8] == b"ftyp" or (start[:4], start[8:]) == (b"RIFF", b"WEBP")
