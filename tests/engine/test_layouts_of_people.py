@@ -360,5 +360,5 @@ def test_the_published_header_is_the_one_that_is_assumed(tmp_path: Path) -> None
 
 
 def test_files_of_the_kernel_are_not_opened() -> None:  # a reader of /proc/kmsg waits until the kernel has news
-    code = "import pathlib as p; from engine.data.layouts.files import list_folder as f; f(p.Path('/proc'), p.Path('/proc'))"
+    code = "from engine.data.layouts.files import Path, list_folder; list_folder(Path('/proc'), Path('/proc'))"
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
