@@ -38,8 +38,9 @@ from handreid_tui.runs import directory
 from handreid_tui.runs.safe_files import write_json
 from handreid_tui.settings import Places
 from handreid_tui.sweeps.plan_file import TRIAL_SEED, SweepPlan, changing_sweeps
+from handreid_tui.sweeps.roles import TRIAL
 from handreid_tui.sweeps.space import Dimension
-from handreid_tui.sweeps.trials import TRIAL, TrialTask
+from handreid_tui.sweeps.trials import TrialTask
 from handreid_tui.ui.app import HandreidApp
 from handreid_tui.ui.chart.compose import Line, Look, compose
 from handreid_tui.ui.chart.raster import View, data_range, rasterise

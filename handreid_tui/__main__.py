@@ -88,12 +88,14 @@ def _command_line() -> int:
 
     try:
         command = command_line(sys.argv[1:])
+        gc.set_threshold(50_000)  # a command imports what it needs: most of what is made stays
         gc.enable()
         return int(command(prog_name="handreid", standalone_mode=False) or 0)
     except typer.TyperException as error:
         if mistake := error.format_message().replace("Value error, ", "").rstrip("."):  # empty: the help was printed
             context = getattr(error, "ctx", None)
-            _complain(f"{mistake}. See `{context.command_path if context else 'handreid'} --help`.")
+            program, end = context.command_path if context else "handreid", "" if mistake.endswith("?") else "."
+            _complain(f"{mistake}{end} See `{program} --help`.")
         return error.exit_code
     except typer.Abort:
         return _complain("Aborted.")

@@ -18,7 +18,6 @@ from engine.contract.terms import TERMS, term_called
 from handreid_tui.launch.slurm.request import SlurmRequest, read_request
 
 FILE = Path("handreid.toml")
-CASES = Path("cases")
 
 
 @dataclass(frozen=True)

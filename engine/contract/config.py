@@ -14,8 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from engine.contract.choices import DataFormat, Gallery
 from engine.contract.combos import Combo, combo_name, find_combo
 from engine.contract.errors import UserError
+from engine.contract.models import START_MODEL
 from engine.contract.recipe import default_model, recipe
-from engine.contract.start import START_MODEL, is_start
+from engine.contract.start import is_start
 from engine.contract.terms import TERMS, checked_options, find_term
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

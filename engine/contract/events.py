@@ -1,6 +1,6 @@
 """events.jsonl: what happened in a run, one JSON object a line, append-only. The trainer writes, the manager reads.
 
-A line is `{"v": 1, "t": <Unix seconds>, "kind": …}` and the fields of its kind, for each of which there is a dataclass
+A line is `{"v": 1, "t": <Unix seconds>, "kind": …}` and the fields of its kind, for each of which there is a class
 below; the table in docs/architecture.md is checked against them. A field that is None is not written; NaN and infinity
 are written as null and read as NaN. A reader ignores unknown kinds and fields; a half-written last line waits for its
 end. No torch here.
@@ -10,9 +10,8 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from engine.contract.event_fields import LARGEST, as_flag, as_mapping, as_number, as_text
 from engine.contract.event_fields import numbers as numbers
@@ -27,8 +26,7 @@ _DECODE = json.JSONDecoder(parse_constant=lambda _: math.nan).raw_decode  # half
 SPREAD = "spread"  # the entries of this field stand beside the other fields, and take what no other field names
 
 
-@dataclass(frozen=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A trainer has read its data and built its model: what it trains, and where."""
 
     pid: Annotated[int | None, whole] = None
@@ -61,8 +59,7 @@ class RunStarted:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class TrainingStep:
+class TrainingStep(NamedTuple):
     """The losses of a step; not every step is written."""
 
     step: Annotated[int, whole, "from 0"]
@@ -75,8 +72,7 @@ class TrainingStep:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class PromptStep:
+class PromptStep(NamedTuple):
     """The losses of a step of the first stage, which learns prompts; not every step is written."""
 
     step: Annotated[int, whole, "of the stage, from 0"]
@@ -88,8 +84,7 @@ class PromptStep:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class EpochDone:
+class EpochDone(NamedTuple):
     """An epoch of training, with the means over its steps."""
 
     step: Annotated[int, whole, "steps completed"]
@@ -100,8 +95,7 @@ class EpochDone:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class EvaluationDone:
+class EvaluationDone(NamedTuple):
     """The metrics of one evaluation."""
 
     step: Annotated[int, whole, "steps completed"]
@@ -114,8 +108,7 @@ class EvaluationDone:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class SystemReading:
+class SystemReading(NamedTuple):
     """How busy the machine is."""
 
     step: Annotated[int, whole]
@@ -127,8 +120,7 @@ class SystemReading:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class CheckpointWritten:
+class CheckpointWritten(NamedTuple):
     """A checkpoint is complete on the disk."""
 
     step: Annotated[int | None, whole, "steps completed"] = None
@@ -138,8 +130,7 @@ class CheckpointWritten:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class TrainerMessage:
+class TrainerMessage(NamedTuple):
     """What the trainer reports to the user."""
 
     level: Annotated[str | None, as_text, "`info` or `warning`"] = None
@@ -147,8 +138,7 @@ class TrainerMessage:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class EndReason:
+class EndReason(NamedTuple):
     """Why a run ended. kind: `usage`, `nan`, `out_of_memory`, `disk`, `error`, `signal` or `process`."""
 
     kind: str = ""
@@ -162,12 +152,11 @@ def _reason(value: Any) -> EndReason | None:
         return EndReason(message=value)
     if not isinstance(value, dict):
         return None
-    texts = {key: value[key] for key in EndReason.__dataclass_fields__ if isinstance(value.get(key), str)}
+    texts = {key: value[key] for key in EndReason._fields if isinstance(value.get(key), str)}
     return EndReason(**texts)
 
 
-@dataclass(frozen=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """The last event of an attempt."""
 
     status: Annotated[str | None, as_text, "`finished`, `stopped` or `failed`"] = None
@@ -176,8 +165,7 @@ class RunEnded:
     t: float | None = None
 
 
-@dataclass(frozen=True)
-class UnknownEvent:
+class UnknownEvent(NamedTuple):
     """An event of a newer version, or one without what its kind must have."""
 
     kind: str
@@ -214,7 +202,7 @@ _FIELDS = {
 }
 _READERS = {name: {each: how[0] for each, how in of.items() if SPREAD not in how} for name, of in _FIELDS.items()}
 _SPREAD = {name: next((each for each, how in of.items() if SPREAD in how), None) for name, of in _FIELDS.items()}
-_STEP_NUMBERS = tuple(name for name, read in _READERS["step"].items() if read is as_number)
+_OF_A_STEP = tuple(_READERS["step"].items())[1:]
 _NEEDS_STEP = {"step", "prompt", "epoch", "evaluation", "system"}
 _OF_EVERY_LINE = {"v", "t", "kind"}
 
@@ -262,19 +250,18 @@ class EventWriter:
 def as_object(event: Event) -> dict[str, Any]:
     """The JSON object of an event; without a time of its own, it is of now."""
     kind = _KIND_OF[type(event)]
-    line = {"v": VERSION, "t": 0.0, "kind": kind, **event.__dict__}
+    line = {"v": VERSION, "t": 0.0, "kind": kind, **event._asdict()}
     line["t"] = round(time.time(), 3) if event.t is None else event.t
     if None in line.values():
         line = {name: value for name, value in line.items() if value is not None}
     if (spread := _SPREAD[kind]) in line:
         line |= line.pop(spread)
     if type(reason := line.get("reason")) is EndReason:
-        line["reason"] = vars(reason)
+        line["reason"] = reason._asdict()
     return line
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Complete lines read from `start` to `end` (byte offsets): the events, and how many lines were damaged."""
 
     events: list[Event]
@@ -332,29 +319,16 @@ def parse(line: bytes | str) -> Event | None:
     if spread := _SPREAD[kind]:
         others = {k: v for k, v in raw.items() if k not in readers and k not in _OF_EVERY_LINE and k != "trial"}
         values[spread] = numbers(others)
-    event: Event = object.__new__(KINDS[kind])
-    event.__dict__.update(values)  # a third of what the constructor takes; the class holds the defaults
+    event: Event = KINDS[kind](**values)
     return event
 
 
 def _training_step(raw: dict[str, Any], t: float | None) -> TrainingStep | UnknownEvent:
-    """What `parse` does for any kind, for the kind that nearly all lines are of: in half the time."""
+    """What `parse` does for any kind, for the kind that nearly all lines are of: in two thirds of the time."""
     step = raw.get("step")
     if type(step) is not int or not 0 <= step < LARGEST:
         return UnknownEvent("step", t)
-    event: TrainingStep = object.__new__(TrainingStep)
-    values = event.__dict__
-    values["step"], values["t"] = step, t
-    for name in _STEP_NUMBERS:
-        if name in raw:
-            value = raw[name]
-            values[name] = value if type(value) is float else as_number(value)
-    if "epoch" in raw:
-        values["epoch"] = whole(raw["epoch"])
-    for name in ("terms", "watched"):
-        if name in raw:
-            values[name] = numbers(raw[name])
-    return event
+    return TrainingStep._make([step, *[read(raw[name]) if name in raw else None for name, read in _OF_A_STEP], t])
 
 
 def _moment(value: Any) -> float | None:

@@ -14,6 +14,8 @@ from engine.contract.errors import UserError
 OWN_CONFIGS = Path(__file__).parent / "model_configs"
 TIMM = "timm:"  # before a name of timm, as in timm:resnet50.tv2_in1k
 ON_HUB = "hf-hub:"  # before a repository that open_clip reads, as in hf-hub:timm/ViT-B-16-SigLIP2
+START_MODEL = "handreid-small"  # the encoder of the start without the hub
+SYNTHETIC = "synthetic"  # its weights
 HUB = "hub"  # the weights that come with a name of the two kinds above
 
 

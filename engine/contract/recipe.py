@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from engine.contract.models import HUB, ON_HUB, TIMM
-from engine.contract.start import START_MODEL, SYNTHETIC
+from engine.contract.models import HUB, ON_HUB, START_MODEL, SYNTHETIC, TIMM
 
 TINY = "handreid-tiny"
 DEFAULT_MODEL = "ViT-B-16"

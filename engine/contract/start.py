@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
+from engine.contract.models import START_MODEL, SYNTHETIC
 
-SYNTHETIC = "synthetic"
-START_MODEL = "handreid-small"
 OVERRIDE = "HANDREID_START"  # fields of the recipe as JSON, such as {"steps": [200, 50]}
 OFFER = f"use the weights {SYNTHETIC!r} of {START_MODEL}, which are trained on synthetic hands"
 MINUTES = 10  # that the training takes on two cores

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.contract.errors import UserError
 from engine.contract.events import LONGEST_LINE
-from engine.data.catalog import Split
+
+if TYPE_CHECKING:
+    from engine.data.catalog import Split
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from engine.contract.choices import Interpolation
 from engine.contract.config import ModelConfig
 from engine.contract.errors import UserError
 from engine.contract.hub import go_offline, hub_reachable
-from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS, TIMM, check_model_name
-from engine.contract.start import OFFER, START_MODEL, is_start, start_folder, start_key, start_recipe
+from engine.contract.models import HUB, ON_HUB, OWN_CONFIGS, START_MODEL, TIMM, check_model_name
+from engine.contract.start import OFFER, is_start, start_folder, start_key, start_recipe
 from engine.contract.weights import recorded_model
 from engine.data.cache_dir import cache_folder
 from engine.model.pretrained import check_finite, fill, load_weights, weights_file

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from engine.contract.errors import UserError
-from engine.contract.start import SYNTHETIC, StartRecipe, start_folder, start_key, start_name, start_recipe
+from engine.contract.models import SYNTHETIC
+from engine.contract.start import StartRecipe, start_folder, start_key, start_name, start_recipe
 from engine.machine.device import Device
 from engine.start.hands import draw_hands
 from engine.start.pretraining import pretrain

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.contract.start import START_MODEL, StartRecipe
+from engine.contract.models import START_MODEL
+from engine.contract.start import StartRecipe
 from engine.losses.supcon import supcon
 from engine.machine.device import Device
 from engine.machine.randomness import derived_seed

@@ -70,7 +70,8 @@ def function_of(place: str) -> Callable[..., None]:
 def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """The program's parser: all commands, or those whose names are among `words` if any is.
 
-    A command costs the import of its module and typer's reading of its options, and most calls need one command.
+    A command costs the import of its module and typer's reading of its options, and most calls need one command. Words
+    without a command get the list of commands at most, which takes no options.
     """
     app = typer.Typer(
         name="handreid",
@@ -84,17 +85,28 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     app.callback()(start)
     commands = [(group, name, place) for group, members in GROUPS.items() for name, place in members.items()]
     asked = [command for command in commands if command[1].split()[0] in words]
+    listed = bool(words) and not asked
     nested: dict[str, typer.Typer] = {}
     for group, name, place in asked or commands:
         outer, _, inner = name.rpartition(" ")
         if outer and outer not in nested:
             nested[outer] = typer.Typer(help=ABOUT_NESTED[outer], no_args_is_help=True)
             app.add_typer(nested[outer], name=outer, rich_help_panel=group)
+        function = _described(function_of(place)) if listed else function_of(place)
         if outer:
-            nested[outer].command(inner)(function_of(place))
+            nested[outer].command(inner)(function)
         else:
-            app.command(inner, rich_help_panel=group)(function_of(place))
+            app.command(inner, rich_help_panel=group)(function)
     return app
+
+
+def _described(function: Callable[..., None]) -> Callable[[], None]:
+    """A command of the same description without options, for the list of commands."""
+
+    def command() -> None: ...
+
+    command.__doc__ = function.__doc__
+    return command
 
 
 def _print_version(wanted: bool) -> None:
@@ -132,8 +144,8 @@ def start(
         return
     folder = None
     if case is not None:
+        from handreid_tui.casework import CASES
         from handreid_tui.casework.case import case_folder
-        from handreid_tui.settings import CASES
 
         folder = case_folder(CASES, case)
     from handreid_tui.ui.app import run_app

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import cast
 
 from engine.contract.errors import UserError
-from handreid_tui.cli.runs import up_to_date
-from handreid_tui.cli.sweeps import with_confirmations
+from handreid_tui.cli.sweep_names import with_confirmations
+from handreid_tui.cli.up_to_date import up_to_date
 from handreid_tui.compare import FORMATS, compare_history, render
 from handreid_tui.compare.table import By
 from handreid_tui.history.collector import collector_paused

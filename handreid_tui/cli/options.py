@@ -9,8 +9,8 @@ import typer
 
 from engine.contract.choices import DataFormat, Gallery, Subset
 from engine.contract.errors import UserError
+from engine.contract.models import START_MODEL
 from engine.contract.recipe import DEFAULT_MODEL, TINY, recipe
-from engine.contract.start import START_MODEL
 
 if TYPE_CHECKING:
     from handreid_tui.launch.slurm.request import SlurmRequest

@@ -14,7 +14,8 @@ from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from engine.contract.metrics import metrics_of
-from engine.contract.start import MINUTES, OFFER, START_MODEL, SYNTHETIC
+from engine.contract.models import START_MODEL, SYNTHETIC
+from engine.contract.start import MINUTES, OFFER
 from handreid_tui.cli.agree import agree
 from handreid_tui.cli.follow import follow
 from handreid_tui.launch import lifecycle
@@ -180,6 +181,6 @@ def _say_detached(paths: list[Path], as_json: bool) -> None:
 
 def _index(places: Places) -> None:
     """Bring the run history up to date."""
-    from handreid_tui.cli.runs import up_to_date  # imports sqlmodel: half a second
+    from handreid_tui.cli.up_to_date import up_to_date  # imports sqlmodel: half a second
 
     up_to_date(places).dispose()

@@ -1,11 +1,9 @@
-"""`handreid sweeps`, and @N wherever a command takes runs."""
+"""`handreid sweeps`: what became of the sweeps, and what a command does to a whole sweep."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +11,7 @@ from rich.text import Text
 from engine.contract.errors import UserError
 from engine.data.wording import count
 from handreid_tui.cli.agree import agree
+from handreid_tui.cli.sweep_names import number_of
 from handreid_tui.compare.configuration import show
 from handreid_tui.launch import lifecycle, trash
 from handreid_tui.runs import directory
@@ -20,34 +19,9 @@ from handreid_tui.settings import Places
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import SweepStatus, as_object, at_edge, read_status
-from handreid_tui.sweeps.trials import CONFIRM, Reader
+from handreid_tui.sweeps.trials import Reader
 from handreid_tui.text.numbers import percent, size
 from handreid_tui.text.tables import stdout
-
-
-def number_of(text: str) -> int:
-    """The sweep that `@3` names. Raises UserError for anything else."""
-    if found := re.fullmatch(r"@([0-9]{1,9})", text):
-        return int(found[1])
-    raise UserError(f"A sweep is named by its number, like @3, but got {text!r}. See `handreid sweeps`.")
-
-
-def apart(texts: list[str]) -> tuple[list[int], list[str]]:
-    """The sweeps among these names of runs, and the others."""
-    sweeps = [number_of(text) for text in texts if text.startswith("@")]
-    return sweeps, [text for text in texts if not text.startswith("@")]
-
-
-def with_confirmations(runs: Path, texts: list[str]) -> list[str]:
-    """The names with each sweep replaced by the numbers of its finished confirmations."""
-    sweeps, others = apart(texts)
-    for number in sweeps:
-        found = Reader(runs, read_plan(runs, number).number).read()
-        confirmed = [run.path for task, run in found.items() if task.role == CONFIRM and run.status == "finished"]
-        if not confirmed:
-            raise UserError(f"Sweep @{number} has no finished confirmation yet: see `handreid sweeps @{number}`.")
-        others += [str(directory.number(path)) for path in confirmed]
-    return others
 
 
 def show_sweeps(places: Places, name: str | None, as_json: bool) -> None:

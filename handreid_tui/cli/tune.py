@@ -12,7 +12,8 @@ from typing import Any
 from engine.contract.combos import Combo
 from engine.contract.errors import UserError
 from handreid_tui.cli.agree import agree
-from handreid_tui.cli.sweeps import number_of, show_sweeps, sweep_line
+from handreid_tui.cli.sweep_names import number_of
+from handreid_tui.cli.sweeps import show_sweeps, sweep_line
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.runs.tags import check_tags
 from handreid_tui.settings import Places
@@ -113,7 +114,7 @@ def _follow(places: Places, number: int, detach: bool, as_json: bool) -> int:
 
 
 def _trials_within(budget: str, asked: actions.SweepRequest, places: Places) -> int:
-    from handreid_tui.cli.runs import up_to_date
+    from handreid_tui.cli.up_to_date import up_to_date
     from handreid_tui.history import list_runs
     from handreid_tui.sweeps.budget import trials_within
 

@@ -12,9 +12,9 @@ from handreid_tui.compare.comparison import Comparison, compare
 from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.report_cache import read_runs
 from handreid_tui.compare.table import By
-from handreid_tui.compare.tuning import best_by_validation, with_tuning
+from handreid_tui.compare.tuning import best_by_validation
 from handreid_tui.history import find_run, list_runs
-from handreid_tui.sweeps.trials import SHORTLIST, TRIAL
+from handreid_tui.sweeps.roles import CONFIRM, SHORTLIST, TRIAL
 
 
 def finished_runs(history: Engine, names: Sequence[str] = ()) -> tuple[list[FinishedRun], list[str]]:
@@ -41,8 +41,14 @@ def finished_runs(history: Engine, names: Sequence[str] = ()) -> tuple[list[Fini
             raise read
         else:
             notes.append(f"Left out: {read}")
-    runs, more = with_tuning(runs)
-    return runs, notes + more
+    if any(row.role == CONFIRM for row in rows):
+        from handreid_tui.compare.tuned_runs import (
+            with_tuning,  # late: most comparisons have no sweep
+        )
+
+        runs, more = with_tuning(runs)
+        notes += more
+    return runs, notes
 
 
 def compare_history(

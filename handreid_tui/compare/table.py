@@ -14,7 +14,8 @@ from engine.contract.combos import COMBOS
 from engine.contract.errors import UserError
 from engine.contract.metrics import Metric, metrics_of
 from engine.contract.metrics import metric as metric_of
-from engine.contract.start import START_MODEL, is_start
+from engine.contract.models import START_MODEL
+from engine.contract.start import is_start
 from handreid_tui.compare.configuration import differing, is_usual, usual_values
 from handreid_tui.compare.finished_run import FinishedRun, Protocol
 from handreid_tui.compare.open_set_scores import COMPARED, OpenSetScores

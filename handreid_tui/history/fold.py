@@ -125,7 +125,7 @@ def _evaluation(segment: Segment, event: EvaluationDone) -> None:
 
 
 def _system(segment: Segment, event: SystemReading) -> None:
-    readings = {name: value for name, value in vars(event).items() if name not in ("step", "t")}
+    readings = {name: value for name, value in event._asdict().items() if name not in ("step", "t")}
     _put_all(segment.points, "system/", event.step, readings)
 
 

@@ -13,8 +13,8 @@ from engine.contract import run_files
 from engine.contract.combos import Combo
 from engine.contract.config import RunConfig, learns_texts, resolve, setting_name
 from engine.contract.errors import UserError
-from engine.contract.models import check_model_name
-from engine.contract.start import MINUTES, SYNTHETIC, is_start, start_folder, start_name, start_recipe
+from engine.contract.models import SYNTHETIC, check_model_name
+from engine.contract.start import MINUTES, is_start, start_folder, start_name, start_recipe
 from engine.contract.terms import TERMS
 from engine.contract.texts import check_texts
 from engine.data.cache_dir import cache_folder

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.contract.errors import UserError
-from engine.contract.models import HUB, ON_HUB, TIMM
-from engine.contract.start import START_MODEL, is_start
+from engine.contract.models import HUB, ON_HUB, START_MODEL, TIMM
+from engine.contract.start import is_start
 from engine.contract.weights import find_weights
 
 

@@ -17,7 +17,8 @@ from engine.contract import run_files
 from engine.contract.events import EvaluationDone, RunStarted, read_events
 from engine.contract.metrics import SELECTED_BY
 from handreid_tui.runs.safe_files import is_file, write_json
-from handreid_tui.sweeps.trials import TRIAL, SweepRun
+from handreid_tui.sweeps.roles import TRIAL
+from handreid_tui.sweeps.trials import SweepRun
 
 COMPLETE_BEFORE = 8  # trials of the combination on the fold
 SHARE_BEFORE = 0.5  # of the epochs

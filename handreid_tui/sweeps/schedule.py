@@ -17,8 +17,9 @@ from handreid_tui.runs.state import observe
 from handreid_tui.sweeps import bayes
 from handreid_tui.sweeps.plan_file import SweepPlan, changing_sweeps, read_plan, set_state
 from handreid_tui.sweeps.prune import ValidationCurves, behind, is_pruned, mark_pruned
+from handreid_tui.sweeps.roles import CONFIRM
 from handreid_tui.sweeps.selection import Found, search_tasks, trial_value, wanted_tasks
-from handreid_tui.sweeps.trials import CONFIRM, RESUMES, Reader, SweepRun, TrialTask, equal_failures, resumed_path
+from handreid_tui.sweeps.trials import RESUMES, Reader, SweepRun, TrialTask, equal_failures, resumed_path
 
 EQUAL_FAILURES = 3  # in a row pause the sweep
 

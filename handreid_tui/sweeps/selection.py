@@ -13,7 +13,8 @@ from statistics import fmean
 from typing import Any
 
 from handreid_tui.sweeps.plan_file import FOLDS, TRIAL_SEED, SweepPlan
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, TrialTask
+from handreid_tui.sweeps.roles import CONFIRM, SHORTLIST, TRIAL
+from handreid_tui.sweeps.trials import SweepRun, TrialTask
 
 Found = Mapping[TrialTask, SweepRun]
 

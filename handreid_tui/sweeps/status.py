@@ -9,6 +9,7 @@ from typing import Any
 from handreid_tui.sweeps.bayes import importances
 from handreid_tui.sweeps.plan_file import SweepPlan, read_plan
 from handreid_tui.sweeps.prune import is_pruned
+from handreid_tui.sweeps.roles import CONFIRM, ROLES, SHORTLIST, TRIAL
 from handreid_tui.sweeps.selection import (
     Choice,
     Found,
@@ -20,7 +21,7 @@ from handreid_tui.sweeps.selection import (
     used_trials,
     wanted_tasks,
 )
-from handreid_tui.sweeps.trials import CONFIRM, ROLES, SHORTLIST, TRIAL, Reader
+from handreid_tui.sweeps.trials import Reader
 
 
 @dataclass(frozen=True)

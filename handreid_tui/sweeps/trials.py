@@ -14,10 +14,9 @@ from handreid_tui.runs.directory import list_runs
 from handreid_tui.runs.ending import TAIL, events_size
 from handreid_tui.runs.safe_files import is_file, read_json
 from handreid_tui.runs.state import observe
+from handreid_tui.sweeps.roles import CONFIRM, ROLES
 
-TRIAL, SHORTLIST, CONFIRM = "trial", "shortlist", "confirm"
 RESUMES = 3  # of a lost run
-ROLES = (TRIAL, SHORTLIST, CONFIRM)
 
 
 @dataclass(frozen=True, order=True)

@@ -22,7 +22,8 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.contract.errors import UserError
-from handreid_tui.settings import CASES, Places
+from handreid_tui.casework import CASES
+from handreid_tui.settings import Places
 from handreid_tui.ui.actions import PAGES, commands
 from handreid_tui.ui.history_feed import Feed, FeedFailed, RunsChanged, Snapshot
 from handreid_tui.ui.keymap import keymap_file, named, read_keymap, write_template

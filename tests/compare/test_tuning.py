@@ -20,11 +20,13 @@ from handreid_tui.compare.finished_run import FinishedRun
 from handreid_tui.compare.plots import save_plot
 from handreid_tui.compare.report import write_report
 from handreid_tui.compare.search_variation import SearchError
-from handreid_tui.compare.tuning import Tuning, best_by_validation, no_verdict, unequal, with_tuning
+from handreid_tui.compare.tuned_runs import with_tuning
+from handreid_tui.compare.tuning import Tuning, best_by_validation, no_verdict, unequal
 from handreid_tui.history import ingest, open_history
 from handreid_tui.sweeps.plan_file import FOLDS, TRIAL_SEED, SweepPlan, changing_sweeps
+from handreid_tui.sweeps.roles import CONFIRM, SHORTLIST, TRIAL
 from handreid_tui.sweeps.space import Dimension
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, TrialTask
+from handreid_tui.sweeps.trials import TrialTask
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.run_files import append
 

@@ -15,9 +15,10 @@ from handreid_tui.sweeps import actions, bayes
 from handreid_tui.sweeps.plan_file import read_plan
 from handreid_tui.sweeps.points import quasi_points
 from handreid_tui.sweeps.prune import ValidationCurves, behind
+from handreid_tui.sweeps.roles import TRIAL
 from handreid_tui.sweeps.space import read_over
 from handreid_tui.sweeps.status import as_object, read_status
-from handreid_tui.sweeps.trials import TRIAL, Reader, SweepRun, TrialTask
+from handreid_tui.sweeps.trials import Reader, SweepRun, TrialTask
 from tests.support.launch_tools import until
 from tests.support.run_files import append
 from tests.support.sweep_tools import asked, planned, sweep_runs

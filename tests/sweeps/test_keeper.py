@@ -20,8 +20,9 @@ from handreid_tui.runs.directory import list_runs
 from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.keeper import look_after_sweeps
 from handreid_tui.sweeps.plan_file import read_plan
+from handreid_tui.sweeps.roles import CONFIRM, SHORTLIST, TRIAL
 from handreid_tui.sweeps.status import as_object, read_status
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, Reader
+from handreid_tui.sweeps.trials import Reader
 from tests.support.launch_tools import processes_of, until
 from tests.support.sweep_tools import planned, sweep_runs
 

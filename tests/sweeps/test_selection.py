@@ -15,8 +15,9 @@ from engine.contract.errors import UserError
 from handreid_tui.sweeps import selection
 from handreid_tui.sweeps.plan_file import FOLDS, SweepPlan
 from handreid_tui.sweeps.points import quasi_points
+from handreid_tui.sweeps.roles import CONFIRM, SHORTLIST, TRIAL
 from handreid_tui.sweeps.space import Dimension, default_space, read_over, recipe_values, space_of
-from handreid_tui.sweeps.trials import CONFIRM, SHORTLIST, TRIAL, SweepRun, TrialTask
+from handreid_tui.sweeps.trials import SweepRun, TrialTask
 
 RATE = [Dimension("train.lr", 1e-5, 1e-1, log=True)]
 

@@ -11,8 +11,9 @@ from handreid_tui.launch.slurm import sync
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.keeper import look_after_sweeps
+from handreid_tui.sweeps.roles import CONFIRM
 from handreid_tui.sweeps.status import read_status
-from handreid_tui.sweeps.trials import CONFIRM, Reader
+from handreid_tui.sweeps.trials import Reader
 from tests.support.launch_tools import processes_of
 from tests.support.run_files import append
 from tests.support.slurm_commands import Slurm

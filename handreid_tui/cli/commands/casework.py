@@ -9,8 +9,8 @@ import typer
 
 from engine.contract import run_files
 from engine.contract.errors import UserError
+from handreid_tui.casework import CASES
 from handreid_tui.cli.options import Json, Run, Runs, Several, places
-from handreid_tui.settings import CASES
 
 Evaluation = Annotated[
     str | None,

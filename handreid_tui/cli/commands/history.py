@@ -80,8 +80,9 @@ def stop(
 
     Example: `handreid stop 12-40`
     """
-    from handreid_tui.cli.runs import stop_runs
-    from handreid_tui.cli.sweeps import apart, stop_sweep
+    from handreid_tui.cli.change_runs import stop_runs
+    from handreid_tui.cli.sweep_names import apart
+    from handreid_tui.cli.sweeps import stop_sweep
 
     chosen, (sweeps, others) = places(None, runs), apart(run)
     for number in sweeps:
@@ -108,8 +109,9 @@ def resume(
 
     Example: `handreid resume 12-40 --detach`
     """
-    from handreid_tui.cli.runs import resume_runs
-    from handreid_tui.cli.sweeps import apart, resume_sweep
+    from handreid_tui.cli.change_runs import resume_runs
+    from handreid_tui.cli.sweep_names import apart
+    from handreid_tui.cli.sweeps import resume_sweep
     from handreid_tui.launch.slurm.request import SlurmRequest
     from handreid_tui.settings import read_user_file
 
@@ -164,8 +166,10 @@ def rm(
 
     Examples: `handreid rm 12-40 --yes` · `handreid rm @3` · `handreid rm --undo` · `handreid rm --purge`
     """
-    from handreid_tui.cli.runs import purge_runs, remove_runs, restore_runs, up_to_date
-    from handreid_tui.cli.sweeps import apart, purge_sweep, trash_sweep, trashed_runs_of
+    from handreid_tui.cli.change_runs import purge_runs, remove_runs, restore_runs
+    from handreid_tui.cli.sweep_names import apart
+    from handreid_tui.cli.sweeps import purge_sweep, trash_sweep, trashed_runs_of
+    from handreid_tui.cli.up_to_date import up_to_date
 
     chosen = runs_there_are(db, runs)
     if purge and undo:
@@ -190,7 +194,7 @@ def prune(
     runs: Runs = None,
 ) -> None:
     """Free disk space: delete all checkpoints of finished runs except the best."""
-    from handreid_tui.cli.runs import prune_runs
+    from handreid_tui.cli.change_runs import prune_runs
 
     prune_runs(runs_there_are(db, runs), yes)
 
@@ -206,7 +210,7 @@ def tag(
 
     Example: `handreid tag last paper`
     """
-    from handreid_tui.cli.runs import tag_run
+    from handreid_tui.cli.change_runs import tag_run
 
     tag_run(runs_there_are(db, runs), run, name, remove)
 
@@ -221,7 +225,7 @@ def note(
 
     Example: `handreid note last "margin 0.5, lights off"`
     """
-    from handreid_tui.cli.runs import edit_run
+    from handreid_tui.cli.change_runs import edit_run
     from handreid_tui.history import set_note
 
     edit_run(runs_there_are(db, runs), run, lambda history, number: set_note(history, number, text))
@@ -229,6 +233,6 @@ def note(
 
 def rebuild(db: Db = None, runs: Runs = None) -> None:
     """Rebuild the run history from the run directories."""
-    from handreid_tui.cli.runs import rebuild_history
+    from handreid_tui.cli.change_runs import rebuild_history
 
     rebuild_history(runs_there_are(db, runs))

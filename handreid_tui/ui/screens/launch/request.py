@@ -80,7 +80,8 @@ def headline(order: Order, runs: Path) -> str:
 
 def _no_weights(config: RunConfig) -> list[str]:
     """A way out where the weights would have to be downloaded and cannot be."""
-    from engine.contract.start import SYNTHETIC, is_start
+    from engine.contract.models import SYNTHETIC
+    from engine.contract.start import is_start
 
     weights = config.model.pretrained
     if weights == "none" or is_start(weights) or Path(weights).exists() or not nothing_to_fetch():
