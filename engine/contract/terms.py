@@ -64,8 +64,9 @@ WEIGHT = "factor in the total loss"
 class Term:
     """One loss: its name in the field, what it does to the embedding, and everything that the trainer must know of it.
 
-    - `side`: the feature that it uses, before or after the BN neck. Terms that classify use the feature after it, terms
-      that compare features the one before it (Luo et al. 2019, section 3.6: they pull a feature in different ways).
+    - `side`: the feature that it uses, before or after the BN neck. Terms of Euclidean distances use the one before it,
+      terms that classify the one after it (Luo et al. 2019, section 3.6: they pull a feature in different ways). So do
+      terms of cosines: the neck takes off the mean that all features share, which makes all cosines large.
     - `needs_pairs`: it compares images of one identity, so a batch must hold at least two of each.
     - `own_rate`: the option that is the learning rate of a plain SGD for this term's parameters alone, whose steps
       depend neither on the schedule nor on the term's weight; empty where they belong to the heads.
@@ -175,7 +176,7 @@ TERMS: dict[str, Term] = {
         formula="mean over pairs with a semi-hard negative of d(a, p) - d(a, n) + m, with d = ‖z_i - z_j‖²",
         source="Schroff et al. 2015, section 3 (semi-hard)",
         code="facenet.py",
-        side="before",
+        side="after",
         options={"margin": Option(0.2, "squared distance between positive and negative", tune=Range(0.05, 0.6))},
         weight=WEIGHT_BESIDE_OTHERS,
         needs_pairs=True,
@@ -188,7 +189,7 @@ TERMS: dict[str, Term] = {
         formula="mean over anchors i and positives p of -log(exp(z_i z_p / t) / Σ_a exp(z_i z_a / t))",
         source="Khosla et al. 2020, section 3, equation 2",
         code="supcon.py",
-        side="before",
+        side="after",
         options={
             "temperature": Option(
                 0.1, "temperature t, by which the cosines are divided", open_low=True, tune=Range(0.02, 0.5, log=True)
@@ -203,7 +204,7 @@ TERMS: dict[str, Term] = {
         formula="log(1 + Σ_n exp(g a_n (s_n - m)) Σ_p exp(-g a_p (s_p - 1 + m)))",
         source="Sun et al. 2020, section 3",
         code="circle.py",
-        side="before",
+        side="after",
         options={
             "margin": Option(0.25, "relaxation of the optimum, m", tune=Range(0.1, 0.4)),
             "gamma": Option(80.0, "scale of the similarities, g", open_low=True, tune=Range(16.0, 256.0, log=True)),

@@ -102,9 +102,9 @@ def test_4_each_term_sees_its_side_of_the_neck(term: str) -> None:
     read = SimpleNamespace(forward=lambda words: words[:, 0], width=8)  # in the place of a text tower
     objective = Objective({term: TERMS[term].defaults}, [8], 4, read)
     objective([Feature(before, after)], torch.arange(12) // 3).total.backward()
-    classifies = term in ("ce", "arcface", "cosface")
-    assert (after.grad is not None) == classifies
-    assert (before.grad is not None) != classifies
+    normed = term in ("ce", "arcface", "cosface", "facenet", "supcon", "circle")
+    assert (after.grad is not None) == normed
+    assert (before.grad is not None) != normed
 
 
 def test_5_the_learning_rate_of_a_run_follows_its_schedule(hands: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from engine.contract.config import flatten, parse_setting, resolve
 from engine.contract.errors import UserError
 from engine.contract.terms import TERMS, Option, Range, Term, terms_table
 from engine.losses.objective import Objective
-from engine.model.reid_model import Feature
+from engine.model.reid_model import Feature, bn_neck
 from engine.training.optimizers import build_optimizers
 from engine.training.setup import prepare
 from handreid_tui.cli.combos import show_combos
@@ -162,3 +162,16 @@ def test_a_term_that_compares_images_needs_two_of_each() -> None:
         resolve("ce_triplet", **{"train.images_per_id": 1})
     assert caught.value.setting == "train.images_per_id"
     assert resolve("ce", **{"train.images_per_id": 1}).train.images_per_id == 1
+
+
+@pytest.mark.parametrize("term", ["arcface", "cosface", "facenet", "supcon", "circle"])
+def test_terms_of_cosines_do_not_see_what_all_features_share(term: str) -> None:
+    """Features of an untrained encoder differ by little beside their mean, which makes all of their cosines large."""
+    torch.manual_seed(0)
+    features, identities = torch.randn(12, 16), torch.arange(12) // 3
+    neck = bn_neck(16)
+    objective = Objective({term: TERMS[term].defaults}, [16], 4)
+    alone, beside_a_mean = (
+        objective([Feature(each, neck(each))], identities).total.item() for each in (features, features + 20)
+    )
+    assert beside_a_mean == pytest.approx(alone, rel=1e-3)

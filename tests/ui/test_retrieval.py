@@ -174,7 +174,7 @@ async def test_without_colours_a_word_stands_in_the_place_of_pictures(tmp_path, 
     identity = identities(count=8, images=2)
     plant(tmp_path / "runs", 1, "ce", clusters(identity, 1.0), identity, images=tmp_path / "images")
     async with opened(Places(tmp_path / "runs.db", tmp_path / "runs"), "retrieval", (80, 24)) as (_, pilot):
-        await shows(pilot, "trial 1 of 3", "needs colors")
+        await shows(pilot, "trial 1 of 3", "needs colours")
         await pilot.press("enter")
         await shows(pilot, "pictures need a terminal with")
 

@@ -13,7 +13,8 @@ from handreid_tui.ui.screens.retrieval.picture import Pixels, strips
 from handreid_tui.ui.screens.retrieval.queries import Shot, short_identity
 from handreid_tui.ui.terminal_colors import has_quadrants, terminal_colors
 
-NO_COLORS = ("pictures need a terminal with colors", "needs colors", "no colors")  # the longest that there is room for
+# The longest that there is room for is shown.
+NO_COLOURS = ("pictures need a terminal with colours", "needs colours", "no colours")
 
 
 class Drawing(Widget):
@@ -50,7 +51,7 @@ class Drawing(Widget):
     def _draw(self, width: int, height: int) -> list[Strip]:
         base, colors = self.rich_style, terminal_colors(self.app)
         if self._pixels is None or colors is None:
-            told = self._empty if self._pixels is None else next((t for t in NO_COLORS if len(t) <= width), "")
+            told = self._empty if self._pixels is None else next((t for t in NO_COLOURS if len(t) <= width), "")
             lines = [Strip.blank(width, base) for _ in range(height)]
             lines[height // 2] = Strip([Segment(told.center(width)[:width], base)], width)
             return lines
