@@ -91,7 +91,7 @@ class ModelConfig(Section):
         None, ge=16, le=1024, description="pixels per side; empty: the encoder's native size"
     )
     branches: Literal["none", "mba", "parts"] = Field(
-        "none", description="mba: the spatial and channel branches of MBA-Net; parts: feature maps by place"
+        "none", description="mba: the spatial and channel branches of MBA-Net; parts: feature maps by place, whitened"
     )
     aspect_embedding: NotNegative = Field(
         0.0, description="factor on a learned embedding of the aspect, added to the tokens; 0: none"

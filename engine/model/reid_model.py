@@ -145,7 +145,7 @@ def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = 
         aspects = AspectEmbedding(tower.visual, tower.size, factor, config.name) if factor else None
         if record is None and config.pretrained not in ("none", HUB) and Path(config.pretrained).exists():
             for beside in (branches, aspects):
-                if isinstance(beside, Branches | AspectEmbedding):
+                if beside:
                     beside.load(Path(config.pretrained))
         return ReIDModel(tower, branches, aspects)
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -156,5 +156,5 @@ def build_model(config: ModelConfig, seed: int, record: dict[str, Any] | None = 
 
 def _open_branches(config: ModelConfig, tower: Tower) -> Branches | Parts | None:
     if config.branches == "parts":
-        return Parts(tower.visual, config.name)
+        return Parts(tower.visual, tower.size, config.name)
     return Branches(tower.visual, tower.size, config.name) if config.branches == "mba" else None

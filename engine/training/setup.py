@@ -30,6 +30,7 @@ from engine.model.reid_model import ReIDModel, build_model
 from engine.model.text_tower import PromptEncoder
 from engine.training.checkpoint import Checkpoint
 from engine.training.optimizers import Optimizers, build_optimizers
+from engine.training.whiten_parts import of_training_people, whiten_parts
 
 VALIDATION_GALLERY = 3  # training images of each identity that its validation image is searched among
 
@@ -152,18 +153,22 @@ def prepare(config: RunConfig, progress: Progress | None = None, earlier: Resume
     objective.to(device.torch)
     if prompts:
         prompts.to(device.torch)
+    images = _near(pixels.array, device.torch)
+    augmentation = Augmentation(config.augment, model.mean, model.std, device.torch)
     train = torch.tensor(split.train)
+    if not earlier:
+        whiten_parts(model.encoder, images, of_training_people(split), augmentation, device)
     target = torch.tensor([split.classes.index(split.images[image].identity) for image in split.train])
     sampler = PKSampler(target, config.train.ids_per_batch, config.train.images_per_id, config.seed)
     return TrainingSetup(
         config=config,
         device=device,
         split=split,
-        images=_near(pixels.array, device.torch),
+        images=images,
         model=model,
         objective=objective,
         optimizers=build_optimizers(config.train, model, objective),
-        augmentation=Augmentation(config.augment, model.mean, model.std, device.torch),
+        augmentation=augmentation,
         sampler=sampler,
         train=train,
         target=target,

@@ -29,7 +29,9 @@ def test_it_is_the_mean_of_each_quarter_of_the_last_two_maps() -> None:
     model = model_of("handreid-small", 128)
     trunk, images = model.encoder.trunk, torch.randn(2, 3, 128, 128)
     with torch.inference_mode():
-        pooled, projected, earlier, last = model.encoder(images)
+        pooled, projected, *whitened = model.encoder(images)
+        model.encoder.trunk(images)
+        earlier, last = model.encoder.branches.pooled()
         first = trunk.stem(images)
         entered = trunk.layer3(trunk.layer2(trunk.layer1(first)))
     assert [pooled.shape[1], projected.shape[1], earlier.shape[1], last.shape[1]] == [512, 128, 4 * 256, 4 * 512]
@@ -37,6 +39,8 @@ def test_it_is_the_mean_of_each_quarter_of_the_last_two_maps() -> None:
     quarters = earlier.view(2, 256, 2, 2)
     torch.testing.assert_close(quarters[:, :, 0, 1], entered[:, :, :4, 4:].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(last.view(2, 512, 4).mean(dim=2), pooled, rtol=1e-4, atol=1e-5)
+    for given, feature in zip(whitened, (earlier, last), strict=True):
+        torch.testing.assert_close(given, F.normalize(feature) * feature.shape[1] ** 0.5, rtol=1e-4, atol=1e-4)
 
 
 def test_retrieval_compares_the_parts_alone() -> None:
