@@ -219,3 +219,16 @@ def test_the_doctor_says_what_works(tmp_path: Path) -> None:
     assert by_name["torch"]["ok"]
     assert by_name["open_clip"]["ok"]
     assert {"python", "GPU", "hub", "runs", "cache", "database"} <= by_name.keys()
+
+
+def test_run_notes_a_few_steps_unless_the_epochs_were_chosen(hands: Path, tmp_path: Path) -> None:
+    def notes(*words: object) -> list[str]:  # so many runs are asked about before any is made
+        asked = ("run", "--combo", "ce", "--seed", "0-100", "--data", hands, "--model", "handreid-tiny", *words)
+        done = handreid(*asked, cwd=tmp_path, check=False)
+        assert done.returncode == 2 and "use --yes" in done.stderr
+        return [line for line in done.stderr.splitlines() if "steps" in line]
+
+    assert notes() == ["Note: 40 epochs are only 40 steps on 50 training images: consider 200 epochs."]
+    assert notes("--epochs", "40") == notes("--epochs", "40,50") == notes("--set", "train.epochs=40") == []
+    (tmp_path / "handreid.toml").write_text("[run]\ntrain.epochs = 40\n")
+    assert notes() == []
