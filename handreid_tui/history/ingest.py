@@ -24,7 +24,7 @@ from handreid_tui.history.fold import fold
 from handreid_tui.history.missing_rates import add_missing_rates
 from handreid_tui.history.schema import reading, writing
 from handreid_tui.runs import directory
-from handreid_tui.runs.safe_files import explain, is_file, read_bytes
+from handreid_tui.runs.safe_files import explain, is_file, read_bytes, size_and_time
 from handreid_tui.runs.state import FINAL, State, observe
 
 RESTING = (*FINAL, "queued")  # nothing happens here that would not show in the times of the files
@@ -114,13 +114,14 @@ def _advance(
         return known, False
     state = observe(path)  # before reading events: a run seen to have ended has all its events read
     start = 0 if known is None or _replaced(path, known, stamp) else known.offset
-    chunk = _read(path, start, stamp, report)
+    size = size_and_time(path / run_files.EVENTS)[0]  # with what was written since the stamp, which stays the older one
+    chunk = _read(path, start, size, report)
     if known and same_place and (chunk.end, state, stamp) == (known.offset, known.state, known.stamp):
         return known, False
     fresh = not known or not same_place or known.stamp.folder_modified != stamp.folder_modified
     description = describe(path) if fresh else None
     head = known.head if known and start else _head(path)
-    complete = chunk.end == start or stamp.size <= start + CHUNK
+    complete = chunk.end == start or size <= start + CHUNK
     segments = fold(chunk.events)
     add_missing_rates(path, segments)
     with writing(history) as connection:
@@ -171,9 +172,9 @@ def _stamp(path: Path) -> Stamp:
     return Stamp(events.st_size, events.st_mtime_ns, folder.st_mtime_ns)
 
 
-def _read(path: Path, start: int, stamp: Stamp, report: IngestReport) -> Chunk:
+def _read(path: Path, start: int, size: int, report: IngestReport) -> Chunk:
     events = path / run_files.EVENTS
-    if stamp.size > start and is_file(events):  # a link could lead anywhere, a pipe would never end
+    if size > start and is_file(events):  # a link could lead anywhere, a pipe would never end
         try:
             return read_events(events, start, CHUNK)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from handreid_tui.history.schema import reading
 from handreid_tui.runs.claim import claim
 from handreid_tui.runs.meta import Meta, edit_meta
 from handreid_tui.runs.safe_files import write_json
+from handreid_tui.runs.state import State, observe
 from tests.support.events import event as as_event
 from tests.support.run_files import Trainer, append, finish, make_run
 
@@ -324,6 +326,33 @@ def test_settled_runs_are_not_touched_again(history: Engine, runs: Path) -> None
     assert ingest(history, runs).changed == set()
     append(run, b'{"kind":"message","text":"late"}\n')
     assert ingest(history, runs).changed == {1}
+
+
+@pytest.mark.parametrize("before", [0, 20], ids=["no events before", "after some steps"])
+def test_a_run_that_ends_while_it_is_looked_at_arrives_with_all_its_figures(
+    history: Engine, runs: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    run = make_run(runs)
+    if before:
+        Trainer(run).start().steps(0, before)
+    ingest(history, runs)
+
+    def ends_meanwhile(path: Path) -> State:
+        trainer = Trainer(path)
+        if not before:
+            trainer.start().steps(0, 20)
+        trainer.evaluate("final", 20, 0.95, 0.85).end(summary={"best_epoch": 1})
+        return observe(path)
+
+    monkeypatch.setattr(sys.modules[ingest.__module__], "observe", ends_meanwhile)
+    ingest(history, runs)
+    monkeypatch.undo()
+    (row,) = list_runs(history)
+    assert (row.status, row.metrics["rank1"], row.best_epoch) == ("finished", 0.95, 1)
+    assert curve(history, 1, "total")[0].tolist() == list(range(20))
+    before_next = dump(history)
+    assert ingest(history, runs).events == 0
+    assert dump(history) == before_next
 
 
 def test_a_run_whose_directory_is_gone_is_forgotten_wholly(history: Engine, runs: Path) -> None:

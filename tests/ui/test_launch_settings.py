@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.contract.combos import COMBOS
+from engine.data.layouts import files
 from handreid_tui.settings import Places, UserFile
 from handreid_tui.ui.screens.compare.missing_seeds import missing_seeds
 from handreid_tui.ui.screens.launch import request
@@ -119,6 +125,41 @@ async def test_drawing_the_synthetic_hands_holds_up_no_other_check(tmp_path, mon
             drawn.set()
     finally:
         drawn.set()
+
+
+async def test_a_longer_path_ends_the_check_of_the_folder_that_it_begins_with(tmp_path, hands, monkeypatch):
+    data = tmp_path / "large" / "hands"
+    shutil.copytree(hands, data)
+    entered, left, closing = threading.Event(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def scandir(folder):
+        with os.scandir(folder) as entries:
+            yield endless(list(entries)) if Path(folder) == data.parent else entries
+
+    def endless(entries):
+        try:
+            while not closing.wait(0.001):
+                entered.set()
+                yield from entries
+        finally:
+            left.set()
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(scandir=scandir, path=os.path))
+    try:
+        async with opened(Places(tmp_path / "runs.db", tmp_path / "runs")) as (app, pilot):
+            await pilot.press("j", "space")
+            field = app.screen.query_one(Form).fields["data"].input
+            field.focus()
+            field.value = str(data.parent)
+            await until(pilot, entered.is_set)
+            assert not left.is_set()
+            await pilot.press("/")
+            await until(pilot, left.is_set)  # by the key, whatever the new text is
+            field.value = str(data)
+            await shows(pilot, "Launch 1 run", "11k Hands, 96 rows")
+    finally:
+        closing.set()
 
 
 def test_the_seeds_that_a_comparison_lacks():

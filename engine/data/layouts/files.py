@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.contract.errors import UserError
+from engine.data.wanted import go_on
 
 _IMAGES = "jpg jpeg jpe jfif mpo png bmp tif tiff webp heic heif hif"
 _OTHER_PICTURES = (
@@ -49,6 +50,7 @@ def list_folder(folder: Path, root: Path) -> Listing:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                go_on()
                 if entry.name.startswith("."):
                     continue
                 if entry.is_symlink() and not _stays_inside(Path(entry.path), inside):
@@ -116,10 +118,17 @@ def find_folder(folder: Path, name: str) -> Path | None:
 def find_file(folder: Path, names: Iterable[str]) -> Path | None:
     """The file in `folder` with the first of `names` that is there, whatever its case, spaces, `_` and `-`."""
     try:
-        there = {_bare(path.name): path for path in sorted(folder.iterdir(), reverse=True) if path.is_file()}
+        there = {_bare(path.name): path for path in sorted(_files(folder), reverse=True)}
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be read: {error.strerror}.") from None
     return next((there[_bare(name)] for name in names if _bare(name) in there), None)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        go_on()
+        if path.is_file():
+            yield path
 
 
 def _plain(name: str) -> str:

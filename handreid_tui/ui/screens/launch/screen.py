@@ -99,7 +99,9 @@ class Launch(Page):
         self._judge = Latest[Typed, Judged](self, judge, self._show_judged, self._misfits)
         self._checked: Order | None = None
         runs = self.handreid.places.runs
-        self._check = Latest[Order, str](self, lambda order: headline(order, runs), self._fits, self._misfits)
+        self._check = Latest[Order, str](
+            self, lambda order: headline(order, runs), self._fits, self._misfits, gives_up=True
+        )
         self._drawing = False
         self._draw = Latest[None, None](self, lambda _: draw_hands(), lambda _: self._drawn(), self._misfits)
         self._results: Latest[Wanted, dict[str, Result]] = Latest(self, Results().read, self._show_best, lambda _: None)
@@ -218,6 +220,7 @@ class Launch(Page):
         """Judged when no key came for a moment: a key never waits for it."""
         self.remember("fields", self.query_one(Form).values)
         self._checked, self._judging = None, True
+        self._check.give_up()
         if self._later:
             self._later.stop()
         self._later = self.set_timer(JUDGE_AFTER, self._reckon)
