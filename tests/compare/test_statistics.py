@@ -166,8 +166,8 @@ def test_the_smallest_p_over_seeds_is_what_the_words_say():
 def test_the_random_sign_flip_test_agrees_with_scipys():
     values = np.random.default_rng(3).normal(0.25, 1, size=40)
     other = stats.permutation_test(
-        (values,), np.sum, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(0)
-    )
+        (values,), np.sum, permutation_type="samples", n_resamples=20_000, random_state=np.random.default_rng(0)
+    )  # `rng` from scipy 1.15 on
     assert sign_flip(values, resamples=20_000) == pytest.approx(other.pvalue, abs=0.01)
 
 
