@@ -42,7 +42,7 @@ from handreid_tui.sweeps.roles import TRIAL
 from handreid_tui.sweeps.space import Dimension
 from handreid_tui.sweeps.trials import TrialTask
 from handreid_tui.ui.app import HandreidApp
-from handreid_tui.ui.chart.compose import Line, Look, compose
+from handreid_tui.ui.chart.compose import ChartStyle, Line, compose
 from handreid_tui.ui.chart.raster import View, data_range, rasterise
 from handreid_tui.ui.preferences import Remembered
 from handreid_tui.ui.screens.runs.sweep_view import SweepView
@@ -295,11 +295,10 @@ def measure_chart() -> None:
         y0, y1 = data_range(points, 0, n, log)
         took = _median(lambda y0=y0, y1=y1, log=log: rasterise(points, 58, 16, View(0, n, y0, y1, log)))
         print(f"  rasterise four lines of a million points, {name:6} {took:19.1f} ms")
-    print(
-        f"  a whole chart of them, axes and legend {_median(lambda: compose(lines, 64, 18, Look(log=True))):29.1f} ms"
-    )
+    took = _median(lambda: compose(lines, 64, 18, ChartStyle(log=True)))
+    print(f"  a whole chart of them, axes and legend {took:29.1f} ms")
     thinned = [Line(line.name, line.x[::250], line.y[::250], line.slot) for line in lines]
-    took = _median(lambda: compose(thinned, 64, 18, Look(log=True)))
+    took = _median(lambda: compose(thinned, 64, 18, ChartStyle(log=True)))
     print(f"  the same, thinned to 4,000 points each as in Live {took:18.1f} ms")
 
 

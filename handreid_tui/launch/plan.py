@@ -174,11 +174,14 @@ def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> 
 
 
 def _few_steps(runs: list[tuple[RunConfig, Split]]) -> str:
-    """The note about the training with the fewest steps; `zero_shot` and 0 epochs train nothing."""
+    """The note about the training with the fewest steps; `zero_shot` and 0 epochs train nothing.
+
+    The start on synthetic hands is made for few images: its recipe is a few steps.
+    """
     trainings = []
     for config, split in runs:
         train, images = config.train, len(split.train)
-        if config.loss and train.epochs:
+        if config.loss and train.epochs and not is_start(config.model.pretrained):
             each = steps_per_epoch(images, train.ids_per_batch, train.images_per_id)
             trainings.append((train.epochs * each, train.epochs, each, images))
     steps, epochs, each, images = min(trainings, default=(FEW_STEPS, 0, 1, 0))

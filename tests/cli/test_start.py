@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.contract.start import OFFER
-from handreid_tui.ui.screens.launch.request import Order, headline
+from handreid_tui.ui.screens.launch.request import LaunchRequest, headline
 from tests.cli.test_run import SMALL, _command
 
 RECIPE = {"identities": 8, "images": 3, "drawn": 48, "sizes": [32, 64], "steps": [6, 2], "ids_per_batch": 4}
@@ -79,7 +79,7 @@ def test_launch_names_it_where_no_weights_can_be_had(
 
     def said(**weights: str) -> str:
         settings = {"data.source": str(hands), "train.ids_per_batch": 5} | weights
-        return headline(Order(["ce"], [0], settings, {}, []), tmp_path)
+        return headline(LaunchRequest(["ce"], [0], settings, {}, []), tmp_path)
 
     assert "enter synthetic as Weights" in said()
     assert "enter synthetic" not in said(**{"model.pretrained": "synthetic"})

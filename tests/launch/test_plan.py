@@ -72,6 +72,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         (["ce"], {"train.ids_per_batch": 5, "train.epochs": 75}, ""),
         (["ce"], {"train.epochs": 0}, ""),
         (["zero_shot"], {}, ""),
+        (["ce"], {"model.name": "handreid-small", "model.pretrained": "synthetic"}, ""),
     ],
 )
 def test_a_few_steps_are_noted(hands: Path, combos: list[str], settings: dict[str, object], note: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handreid_tui.ui.chart import ticks
-from handreid_tui.ui.chart.compose import FIRST_LINE, MARKERS, Line, Look, best_point, compose, drawable, value_at
+from handreid_tui.ui.chart.compose import FIRST_LINE, MARKERS, ChartStyle, Line, best_point, compose, drawable, value_at
 from handreid_tui.ui.chart.raster import View, column_spans, data_range, rasterise
 from handreid_tui.ui.chart.smooth import ema
 from handreid_tui.ui.chart.thin import thin
@@ -178,7 +178,7 @@ def text_of(grid):
 
 def test_every_line_has_its_own_marker_in_the_legend_and_in_the_plot():
     lines = [Line(f"run {n}", *line(np.linspace(n, n + 1, 50)), n) for n in range(4)]
-    grid, _ = compose(lines, 80, 20, Look())
+    grid, _ = compose(lines, 80, 20, ChartStyle())
     legend, *plot = text_of(grid).split("\n")
     for n in range(4):
         assert MARKERS[n] in legend
@@ -188,7 +188,7 @@ def test_every_line_has_its_own_marker_in_the_legend_and_in_the_plot():
 
 def test_the_cursor_reads_out_every_line():
     lines = [Line("ce", *line(np.full(101, 0.25))), Line("triplet", *line(np.full(101, 4.0)), 1)]
-    grid, _ = compose(lines, 80, 12, Look(cursor=42.0))
+    grid, _ = compose(lines, 80, 12, ChartStyle(cursor=42.0))
     legend = text_of(grid).split("\n")[0]
     assert "step 42" in legend
     assert "ce 0.25" in legend
@@ -197,13 +197,13 @@ def test_the_cursor_reads_out_every_line():
 
 def test_where_the_names_do_not_fit_they_are_cut_and_kept():
     lines = [Line("within", *line([0.31] * 3)), Line("between identities", *line([1.2] * 3), slot=1)]
-    grid, _ = compose(lines, 36, 9, Look(cursor=1.0, x_name="epoch"))
+    grid, _ = compose(lines, 36, 9, ChartStyle(cursor=1.0, x_name="epoch"))
     assert text_of(grid).split("\n")[0].rstrip() == f"epoch 1  {MARKERS[0]} within 0.31  {MARKERS[1]} be…ies 1.2"
 
 
 def test_a_legend_takes_more_rows_where_there_is_height():
     lines = [Line(f"combination {n}", *line([0, 1]), n) for n in range(6)]
-    grid, frame = compose(lines, 50, 15, Look())
+    grid, frame = compose(lines, 50, 15, ChartStyle())
     assert frame.top == 2
     legend = "\n".join(text_of(grid).split("\n")[:2])
     assert all(f"{MARKERS[n]} comb" in legend and f"n {n}" in legend for n in range(6))
@@ -211,13 +211,13 @@ def test_a_legend_takes_more_rows_where_there_is_height():
 
 def test_a_legend_that_does_not_fit_says_how_many_more_there_are():
     lines = [Line(f"combination {n}", *line([0, 1]), n) for n in range(9)]
-    grid, _ = compose(lines, 30, 9, Look())
+    grid, _ = compose(lines, 30, 9, ChartStyle())
     assert text_of(grid).split("\n")[0].rstrip().endswith("+6")
 
 
 def test_the_cursor_reads_the_point_that_is_nearest_in_each_chart():
     validation = Line("mAP", *line([0.5, 0.9, 0.6], x=[30, 60, 90]))
-    grid, _ = compose([validation], 80, 12, Look(cursor=83.7, x_name="epoch"))
+    grid, _ = compose([validation], 80, 12, ChartStyle(cursor=83.7, x_name="epoch"))
     assert text_of(grid).split("\n")[0].startswith("epoch 90  ")
     assert best_point(validation, 1) == 60
     assert best_point(validation, -1) == 30
@@ -227,7 +227,7 @@ def test_the_cursor_reads_the_point_that_is_nearest_in_each_chart():
 
 def test_zooming_fits_the_y_axis_to_what_is_in_sight():
     y = np.r_[np.full(50, 1000.0), np.linspace(1, 2, 51)]
-    _, frame = compose([Line("loss", *line(y))], 60, 12, Look(window=(60.0, 100.0)))
+    _, frame = compose([Line("loss", *line(y))], 60, 12, ChartStyle(window=(60.0, 100.0)))
     assert frame.view.y1 < 3
 
 
@@ -248,6 +248,6 @@ def test_the_value_at_the_cursor_is_that_of_the_nearest_point():
 )
 def test_no_data_and_no_size_breaks_the_chart(values, width, height, log, smoothing, cursor):
     lines = [drawable(Line(str(n), *line(y), n)) for n, y in enumerate(values)]
-    grid, _ = compose(lines, width, height, Look(log=log, smoothing=smoothing, cursor=cursor))
+    grid, _ = compose(lines, width, height, ChartStyle(log=log, smoothing=smoothing, cursor=cursor))
     assert grid.chars.shape == (height, width)
     assert (grid.styles < FIRST_LINE + 2 * max(1, len(lines))).all()

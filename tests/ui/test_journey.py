@@ -17,8 +17,8 @@ from handreid_tui.runs.meta import Meta
 from handreid_tui.settings import Places
 from handreid_tui.ui.chart.widget import Chart
 from handreid_tui.ui.dialogs import Confirm, Prompt
+from handreid_tui.ui.screens.launch.check_form import FormCheck, FormInput
 from handreid_tui.ui.screens.launch.form import ENTRIES, Form
-from handreid_tui.ui.screens.launch.judge import Judged, Typed
 from handreid_tui.ui.screens.live.run_list import RunList
 from handreid_tui.ui.table import RowTable
 from tests.support.launch_tools import pretending
@@ -89,12 +89,12 @@ async def test_a_launch_again_asks_about_a_run_that_exists_and_values_out_of_ran
 async def test_keys_do_not_wait_for_the_judgement_of_a_field(tmp_path, monkeypatch):
     judging = threading.Event()
 
-    def slow(typed: Typed) -> Judged:
+    def slow(typed: FormInput) -> FormCheck:
         judging.set()
         time.sleep(1.0)
-        return Judged({entry.id: "" for entry in ENTRIES})
+        return FormCheck({entry.id: "" for entry in ENTRIES})
 
-    monkeypatch.setattr("handreid_tui.ui.screens.launch.screen.judge", slow)
+    monkeypatch.setattr("handreid_tui.ui.screens.launch.screen.check_form", slow)
     async with opened(Places(tmp_path / "runs.db", tmp_path / "runs")) as (app, pilot):
         await until(pilot, judging.is_set)
         fields = app.screen.query_one(Form).fields

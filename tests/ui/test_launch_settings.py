@@ -17,10 +17,10 @@ from engine.data.layouts import files
 from handreid_tui.settings import Places, UserFile
 from handreid_tui.ui.screens.compare.missing_seeds import missing_seeds
 from handreid_tui.ui.screens.launch import request
+from handreid_tui.ui.screens.launch.check_form import FormInput, check_form, doubts
 from handreid_tui.ui.screens.launch.combo_table import ComboTable
 from handreid_tui.ui.screens.launch.complete_paths import complete
 from handreid_tui.ui.screens.launch.form import ENTRIES, Form
-from handreid_tui.ui.screens.launch.judge import Typed, doubts, judge
 from handreid_tui.ui.screens.launch.so_far import Result
 from tests.support.planted_runs import clusters, identities, plant
 from tests.support.tui_tools import opened, shows, until
@@ -28,12 +28,12 @@ from tests.support.tui_tools import opened, shows, until
 NOTHING = dict.fromkeys((entry.id for entry in ENTRIES), "")
 
 
-def typed(combos: tuple[str, ...] = ("ce", "ce_triplet"), **texts: str) -> Typed:
-    return Typed(NOTHING | texts, combos, combos, {}, UserFile())
+def typed(combos: tuple[str, ...] = ("ce", "ce_triplet"), **texts: str) -> FormInput:
+    return FormInput(NOTHING | texts, combos, combos, {}, UserFile())
 
 
 def test_commas_in_a_field_make_a_grid_as_on_the_command_line():
-    found = judge(typed(lr="1e-4,3e-4", more="loss.triplet.margin=0.1,0.3,soft train.ema=0.99", seeds="0,1"))
+    found = check_form(typed(lr="1e-4,3e-4", more="loss.triplet.margin=0.1,0.3,soft train.ema=0.99", seeds="0,1"))
     assert not found.problem and not any(found.reasons.values())
     assert found.order and found.order.grid.keys() == {"train.lr", "loss.triplet.margin"}
     assert len(found.configs) == (2 + 6) * 2  # the margins change nothing about ce
@@ -54,21 +54,21 @@ def test_commas_in_a_field_make_a_grid_as_on_the_command_line():
     ],
 )
 def test_each_value_of_a_field_is_judged(texts, wrong, said):
-    found = judge(typed(**texts))
+    found = check_form(typed(**texts))
     assert found.order is None
     assert said in found.reasons[wrong]
     assert [name for name, reason in found.reasons.items() if reason] == [wrong]
 
 
 def test_a_batch_may_vary_in_one_of_its_numbers():
-    found = judge(typed(("ce_triplet",), batch="16x4, 8x4", pattern=r"(?P<identity>\d{1,3})_"))
+    found = check_form(typed(("ce_triplet",), batch="16x4, 8x4", pattern=r"(?P<identity>\d{1,3})_"))
     batches = {(config.train.ids_per_batch, config.train.images_per_id) for config in found.configs}
     assert batches == {(16, 4), (8, 4)}
     assert found.configs[0].data.identity_pattern == r"(?P<identity>\d{1,3})_"
 
 
 def test_doubts_look_at_every_point_of_a_grid():
-    found = judge(typed(("ce",), lr="1e-4,3", epochs="2,5000", seeds="0,1"))
+    found = check_form(typed(("ce",), lr="1e-4,3", epochs="2,5000", seeds="0,1"))
     runs = {(3, 1): 12, (0, 7): 13}  # 12: the last point with seed 1; 13 has another seed
     questions = doubts(found, {"ce": Result(None, None, None, 0, "", runs)})
     assert questions == [

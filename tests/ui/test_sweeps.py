@@ -14,10 +14,10 @@ from handreid_tui.sweeps import actions
 from handreid_tui.sweeps.plan_file import list_sweeps, read_plan
 from handreid_tui.sweeps.status import read_status
 from handreid_tui.ui.app import HandreidApp
-from handreid_tui.ui.chart.compose import Look, compose
+from handreid_tui.ui.chart.compose import ChartStyle, compose
 from handreid_tui.ui.picker import Picker
 from handreid_tui.ui.screens.launch.form import Form
-from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.request import LaunchRequest
 from handreid_tui.ui.screens.launch.tune_dialog import TuneDialog
 from handreid_tui.ui.screens.runs.sweep_view import Setting, SweepView, read_sweep, scatter
 from handreid_tui.ui.table import RowTable
@@ -34,7 +34,7 @@ def test_the_dots_of_a_scatter_are_not_joined_and_its_axis_reads_in_values():
     lines, text = scatter(Setting("ce", "train.lr", True, points), chosen=3)
     assert [line.name for line in lines] == ["trials", "recipe", "chosen"]
     assert text(-3.0) == "0.001"
-    grid, _ = compose(lines, 60, 12, Look(x_text=text))
+    grid, _ = compose(lines, 60, 12, ChartStyle(x_text=text))
     drawn = "".join(char for row in grid.chars[1:-1] for char in row if not char.isalnum()).replace("┈", "").split()
     assert sorted("".join(drawn).replace(".", "")) == sorted("●●▲■")  # a marker each, no line between them
     words, text = scatter(Setting("ce", "train.ema", False, ((0, "on", 0.5), (1, "off", 0.4))), None)
@@ -111,7 +111,7 @@ async def test_the_dialog_offers_bayes_where_optuna_is_and_says_why_where_not(in
     found = {"optuna": find("json") if installed else None}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: found[name] if name in found else find(name))
     settings = {"data.source": str(hands), "model.name": "handreid-tiny", "device": "cpu", "train.ids_per_batch": 5}
-    order = Order(["ce"], [0], settings, {}, [])
+    order = LaunchRequest(["ce"], [0], settings, {}, [])
     app = HandreidApp(Places(tmp_path / "runs.db", tmp_path / "runs"), tmp_path / "ui.json")
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(TuneDialog(order, tmp_path / "runs", ()))

@@ -44,7 +44,7 @@ def drawable(line: Line) -> Line:
 
 
 @dataclass(frozen=True)
-class Look:
+class ChartStyle:
     """How a chart is shown. `window`: the x range zoomed to, or None for all of it. `cursor`: an x, or None."""
 
     log: bool = False
@@ -125,7 +125,7 @@ def best_point(line: Line, better: int) -> float | None:
     return float(line.x[np.flatnonzero(values == np.nanmax(values))[-1]])
 
 
-def compose(lines: Sequence[Line], width: int, height: int, look: Look) -> tuple[Grid, Frame]:
+def compose(lines: Sequence[Line], width: int, height: int, look: ChartStyle) -> tuple[Grid, Frame]:
     """Draw a chart into width x height cells. What does not fit is left out: legend, axis, then labels.
 
     The cursor is drawn at the point nearest to it: charts with other points may share it.
@@ -154,7 +154,7 @@ def compose(lines: Sequence[Line], width: int, height: int, look: Look) -> tuple
     return grid, frame
 
 
-def _y_labels(view: View, rows: int, look: Look) -> list[tuple[int, str]]:
+def _y_labels(view: View, rows: int, look: ChartStyle) -> list[tuple[int, str]]:
     most = max(2, round(rows / 2.5))
     marks = ticks.log_ticks(view.y0, view.y1, most) if view.log else ticks.linear_ticks(view.y0, view.y1, most)
     evenly = not view.log or len(marks) < 2 or marks[1] / marks[0] < 1.9
@@ -162,7 +162,7 @@ def _y_labels(view: View, rows: int, look: Look) -> list[tuple[int, str]]:
     return [(view.row(mark, rows), look.y_text(mark, step)) for mark in marks]
 
 
-def _draw_axes(grid: Grid, frame: Frame, y_labels: list[tuple[int, str]], look: Look) -> None:
+def _draw_axes(grid: Grid, frame: Frame, y_labels: list[tuple[int, str]], look: ChartStyle) -> None:
     for row, text in y_labels:
         if row >= 0:
             grid.put(frame.top + row, frame.left, "┈" * frame.width, GRID)
@@ -186,7 +186,7 @@ def _draw_axes(grid: Grid, frame: Frame, y_labels: list[tuple[int, str]], look: 
         grid.put(row, name_from, look.x_name, LABEL)
 
 
-def _draw_lines(grid: Grid, frame: Frame, lines: Sequence[Line], look: Look) -> None:
+def _draw_lines(grid: Grid, frame: Frame, lines: Sequence[Line], look: ChartStyle) -> None:
     # The first line is the one that matters most: it is drawn last, on top.
     order = list(reversed(range(len(lines))))
     smooth = [ema(line.x, line.y, look.smoothing) if look.smoothing else (line.x, line.y) for line in lines]
@@ -214,7 +214,7 @@ def _draw_lines(grid: Grid, frame: Frame, lines: Sequence[Line], look: Look) -> 
 
 
 def _draw_markers(
-    grid: Grid, frame: Frame, points: tuple[Floats, Floats], n: int, marker: str, look: Look, count: int
+    grid: Grid, frame: Frame, points: tuple[Floats, Floats], n: int, marker: str, look: ChartStyle, count: int
 ) -> None:
     """A line is told by its marker too: now and then along it, at its end, and under the cursor."""
     low, high = column_spans(*points, frame.view, frame.width)
@@ -254,7 +254,7 @@ Piece = tuple[str, int]
 SHORTEST_NAME = 3
 
 
-def _legend(lines: Sequence[Line], look: Look, width: int, most_rows: int) -> list[list[Piece]]:
+def _legend(lines: Sequence[Line], look: ChartStyle, width: int, most_rows: int) -> list[list[Piece]]:
     """Rows of texts with their styles: marker and name of each line; with a cursor its x and each line's value there.
 
     Where they do not fit into `most_rows`, names are cut; lines that fit in no way are counted.
@@ -310,7 +310,7 @@ def _cut(name: str, room: int) -> str:
     return name if len(name) <= room else f"{name[:head]}…{name[len(name) - (room - 1 - head) :]}"
 
 
-def _x_text(look: Look) -> str:
+def _x_text(look: ChartStyle) -> str:
     """The x of the cursor: whole steps and epochs without decimals."""
     assert look.cursor is not None
     if look.x_text is not ticks.short:

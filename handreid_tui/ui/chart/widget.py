@@ -21,10 +21,10 @@ from textual.widget import Widget
 
 from handreid_tui.ui.chart.compose import (
     FIRST_LINE,
+    ChartStyle,
     Frame,
     Grid,
     Line,
-    Look,
     best_point,
     compose,
     drawable,
@@ -99,7 +99,7 @@ class Chart(Widget, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.border_title = title
-        self.look = Look(log=log) if y_text is None else Look(log=log, y_text=y_text)
+        self.look = ChartStyle(log=log) if y_text is None else ChartStyle(log=log, y_text=y_text)
         self.lines: list[Line] = []
         self._empty = empty
         self._strips: list[Strip] = []
@@ -125,13 +125,13 @@ class Chart(Widget, can_focus=True):
             self._empty = text
             self._redraw()
 
-    def set_look(self, look: Look) -> None:
+    def set_look(self, look: ChartStyle) -> None:
         """Show the same lines in another way."""
         if look != self.look:
             self.look = look
             self._redraw()
 
-    def follow(self, other: Look) -> None:
+    def follow(self, other: ChartStyle) -> None:
         """Take over cursor, window and smoothing of a chart with the same x axis."""
         self.set_look(replace(self.look, cursor=other.cursor, window=other.window, smoothing=other.smoothing))
 
@@ -223,7 +223,7 @@ class Chart(Widget, can_focus=True):
 
     # --- what the user does
 
-    def _set_user_look(self, look: Look) -> None:
+    def _set_user_look(self, look: ChartStyle) -> None:
         if look != self.look:
             self.set_look(look)
             self.post_message(self.LookChanged(self))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchRequest:
     """Every combination, with every combination of the grid's values and every seed. `own`: the user's by name.
 
     settings: dotted, for all runs. slurm: what the runs take on Slurm, None where they run here.
@@ -60,7 +60,7 @@ def time_needed(configs: Sequence[RunConfig], runs: Iterable[RunRow], at_once: i
     return str(found) if found else "no comparable run to estimate from"
 
 
-def headline(order: Order, runs: Path) -> str:
+def headline(order: LaunchRequest, runs: Path) -> str:
     """Data and model in one line, with warnings; "" where the synthetic hands must be drawn first, see `draw_hands`.
 
     Raises UserError for everything that is known to fail.
@@ -97,7 +97,7 @@ def draw_hands() -> None:
     ensure(cache_folder())
 
 
-def launch(order: Order, runs: Path) -> list[Path]:
+def launch(order: LaunchRequest, runs: Path) -> list[Path]:
     """Make the run directories and queue them. Raises UserError, with nothing made, where they cannot run."""
     from handreid_tui.launch import lifecycle
     from handreid_tui.launch.plan import plan

@@ -22,13 +22,13 @@ from handreid_tui.ui.history_feed import Snapshot
 from handreid_tui.ui.keymap import named
 from handreid_tui.ui.page import Page
 from handreid_tui.ui.run_actions import RunActions
+from handreid_tui.ui.screens.launch.check_form import FormCheck, FormInput, check_form, doubts
 from handreid_tui.ui.screens.launch.combo_actions import ComboActions
 from handreid_tui.ui.screens.launch.combo_details import about
 from handreid_tui.ui.screens.launch.combo_table import OWN, ComboTable
 from handreid_tui.ui.screens.launch.form import Form
-from handreid_tui.ui.screens.launch.judge import Judged, Typed, doubts, judge
 from handreid_tui.ui.screens.launch.queue_table import QueueTable
-from handreid_tui.ui.screens.launch.request import Order, draw_hands, headline, launch, time_needed
+from handreid_tui.ui.screens.launch.request import LaunchRequest, draw_hands, headline, launch, time_needed
 from handreid_tui.ui.screens.launch.so_far import Result, Results, Wanted
 from handreid_tui.ui.table import RowTable
 
@@ -91,21 +91,21 @@ class Launch(Page):
         super().__init__()
         self._actions = RunActions(self)
         self._snapshot = Snapshot()
-        self._combos = ComboActions(self, self._choice_changed, lambda name: self._judged.each.get(name))
+        self._combos = ComboActions(self, self._choice_changed, lambda name: self._form.each.get(name))
         self._headline = self._problem = ""
-        self._judged = Judged({})
-        self._judging = self._launch_after = False
+        self._form = FormCheck({})
+        self._checking = self._launch_after = False
         self._later: Timer | None = None
-        self._judge = Latest[Typed, Judged](self, judge, self._show_judged, self._misfits)
-        self._checked: Order | None = None
+        self._form_check = Latest[FormInput, FormCheck](self, check_form, self._show_form, self._misfits)
+        self._checked: LaunchRequest | None = None
         runs = self.handreid.places.runs
-        self._check = Latest[Order, str](
+        self._check = Latest[LaunchRequest, str](
             self, lambda order: headline(order, runs), self._fits, self._misfits, gives_up=True
         )
         self._drawing = False
         self._draw = Latest[None, None](self, lambda _: draw_hands(), lambda _: self._drawn(), self._misfits)
         self._results: Latest[Wanted, dict[str, Result]] = Latest(self, Results().read, self._show_best, lambda _: None)
-        self._start: Latest[Order, list[Path]] = Latest(
+        self._start: Latest[LaunchRequest, list[Path]] = Latest(
             self, lambda order: launch(order, runs), self._started, self._failed
         )
 
@@ -129,7 +129,7 @@ class Launch(Page):
 
     def _read_user_file(self) -> None:
         def read(_: None) -> UserFile:
-            import engine.contract.config  # noqa: F401  (0.1 s, here in the thread, so that the fields can be judged at once)
+            import engine.contract.config  # noqa: F401  (0.1 s, here in the thread, so that the fields can be checked at once)
 
             return read_user_file()
 
@@ -164,7 +164,7 @@ class Launch(Page):
 
     def _ask_results(self) -> None:
         """What these configurations reached: to be asked again when settings, combinations or runs change."""
-        if self._snapshot.loaded and (order := self._judged.order):
+        if self._snapshot.loaded and (order := self._form.order):
             self._results.ask(Wanted(self._snapshot, dict(self._table.combos), order.settings, order.grid))
 
     def _show_best(self, best: dict[str, Result]) -> None:
@@ -184,7 +184,7 @@ class Launch(Page):
             panel.border_title, text = "Your own", Content(ADD_HELP)
         else:
             panel.border_title = Content(self._table.named(name))
-            text = about(name, self._table.combos[name], self._table.best_of(name), self._judged.each.get(name))
+            text = about(name, self._table.combos[name], self._table.best_of(name), self._form.each.get(name))
         panel.query_one(Static).update(text)
 
     def selected(self) -> list[RunRow]:
@@ -217,9 +217,9 @@ class Launch(Page):
 
     @on(Form.Changed)
     def _fields_changed(self) -> None:
-        """Judged when no key came for a moment: a key never waits for it."""
+        """Checked when no key came for a moment: a key never waits for it."""
         self.remember("fields", self.query_one(Form).values)
-        self._checked, self._judging = None, True
+        self._checked, self._checking = None, True
         self._check.give_up()
         if self._later:
             self._later.stop()
@@ -236,20 +236,20 @@ class Launch(Page):
         """Judge what was typed and chosen, in a thread."""
         table = self._table
         chosen = tuple(name for name in table.chosen if name in table.combos)
-        self._judging = True
+        self._checking = True
         names = tuple(table.combos)
-        self._judge.ask(Typed(self.query_one(Form).texts, names, chosen, table.own, self._combos.user))
+        self._form_check.ask(FormInput(self.query_one(Form).texts, names, chosen, table.own, self._combos.user))
 
-    def _show_judged(self, judged: Judged) -> None:
+    def _show_form(self, check: FormCheck) -> None:
         form = self.query_one(Form)
-        self._judging, self._judged = False, judged
-        self._problem, self._checked = judged.problem, None
-        form.show_reasons(judged.reasons)
-        if judged.config:
-            form.show_defaults(judged.config)
-        if judged.order and judged.configs:
-            self._checked = judged.order
-            self._check.ask(judged.order)
+        self._checking, self._form = False, check
+        self._problem, self._checked = check.problem, None
+        form.show_reasons(check.reasons)
+        if check.config:
+            form.show_defaults(check.config)
+        if check.order and check.configs:
+            self._checked = check.order
+            self._check.ask(check.order)
         self._show_word()
         self._show_about()
         self._ask_results()
@@ -269,10 +269,10 @@ class Launch(Page):
         elif order is None:
             text = Content("Select combinations with space.")
         else:
-            runs = count(len(self._judged.configs), "run")
+            runs = count(len(self._form.configs), "run")
             at_once = max(1, sum(device.gpu for device in self._snapshot.devices))
-            time = time_needed(self._judged.configs, self._snapshot.runs.values(), at_once)
-            text = Content.assemble((self._judged.count, "bold $foreground"), f" · {time}\n{self._headline}")
+            time = time_needed(self._form.configs, self._snapshot.runs.values(), at_once)
+            text = Content.assemble((self._form.count, "bold $foreground"), f" · {time}\n{self._headline}")
             runs = f"Launch {runs}"
         word.update(text)
         button.label = runs
@@ -335,14 +335,14 @@ class Launch(Page):
     @on(Button.Pressed, "#launch")
     def action_launch(self) -> None:
         button = self.query_one("#launch", Button)
-        if self._judging:
+        if self._checking:
             self._launch_after = True  # as soon as the last key is judged
         elif self.query_one(Form).wrong:
             self.say("Fix the highlighted field first.", wrong=True)
         elif not self._table.chosen:
             self.say("Select combinations with space first.", wrong=True)
         elif (order := self._checked) and not button.loading:
-            if questions := doubts(self._judged, self._table.results):
+            if questions := doubts(self._form, self._table.results):
                 from handreid_tui.ui.dialogs import Confirm
 
                 text = f"{' '.join(questions)} Launch anyway?"
@@ -367,7 +367,7 @@ class Launch(Page):
             self.say(f"Started sweep @{number}: Runs (3) shows it.")
             self.handreid.look_again()
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, order: LaunchRequest) -> None:
         self.query_one("#launch", Button).loading = True
         self._start.ask(order)
 

@@ -19,7 +19,7 @@ from engine.data.wording import count
 from handreid_tui.ui.background import Latest
 from handreid_tui.ui.dialogs import BOX
 from handreid_tui.ui.picker import Picker
-from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.request import LaunchRequest
 from handreid_tui.ui.screens.launch.tune_request import (
     NUMBERS,
     PlannedSweep,
@@ -70,7 +70,7 @@ class TuneDialog(ModalScreen[int | None]):
     TuneDialog.-short #box {{ padding: 0 2; }}
     """
 
-    def __init__(self, order: Order, runs: Path, known: Sequence[RunRow]) -> None:
+    def __init__(self, order: LaunchRequest, runs: Path, known: Sequence[RunRow]) -> None:
         """runs: their folder. known: those that the time is reckoned from."""
         super().__init__()
         self._order, self._runs, self._known = order, runs, known

@@ -13,7 +13,7 @@ from engine.contract.errors import UserError
 from engine.data.wording import count
 from handreid_tui.launch.estimate import estimate
 from handreid_tui.text.numbers import duration
-from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.request import LaunchRequest
 
 if TYPE_CHECKING:
     from handreid_tui.history import RunRow
@@ -27,7 +27,7 @@ NUMBERS = {"trials": "24", "shortlist": "3", "confirm": "3"}  # with what an emp
 class TuneRequest:
     """What the dialog holds: an order without grid, the texts of its fields, its choices, and the runs known so far."""
 
-    order: Order
+    order: LaunchRequest
     texts: dict[str, str]
     choices: dict[str, str]
     runs: Path
@@ -73,7 +73,7 @@ def start(planned: PlannedSweep) -> int:
     return actions.start(planned.plan, planned.asked.runs).number
 
 
-def no_bayes(order: Order) -> str:
+def no_bayes(order: LaunchRequest) -> str:
     """Why the search cannot be Bayesian, "" if it can."""
     from handreid_tui.sweeps.bayes import check_installed
 
@@ -86,7 +86,7 @@ def no_bayes(order: Order) -> str:
     return ""
 
 
-def why_not(order: Order) -> str:
+def why_not(order: LaunchRequest) -> str:
     """Why this order cannot be tuned, "" if it can."""
     if order.grid:
         return "A search varies settings itself: leave one value in each field, and enter ranges in the dialog."

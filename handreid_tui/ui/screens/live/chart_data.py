@@ -42,7 +42,7 @@ class ChartRequest:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PanelData:
     """What a panel is to show: the view, its number among how many, and its lines."""
 
     view: ChartView
@@ -53,7 +53,7 @@ class Shown:
 @dataclass(frozen=True)
 class ChartReading:
     request: ChartRequest
-    panels: dict[str, Shown]
+    panels: dict[str, PanelData]
     log: list[str]
 
 
@@ -67,7 +67,7 @@ def read(curves: Curves, request: ChartRequest) -> ChartReading:
         at = request.view_at.get(panel.id, 0) % len(views)
         name = next(iter(views[at].metrics.values())) if len(request.runs) > 1 else views[at].name
         place = f"{name} ({at + 1}/{len(views)})" if len(views) > 1 else ""
-        shown[panel.id] = Shown(views[at], place, _lines(curves, request, views[at]))
+        shown[panel.id] = PanelData(views[at], place, _lines(curves, request, views[at]))
     return ChartReading(request, shown, request.log.read() if request.log else [])
 
 

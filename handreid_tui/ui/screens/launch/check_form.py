@@ -1,4 +1,4 @@
-"""What was typed and chosen on Launch, judged. No widget: called in a thread, so that no key waits for it."""
+"""What was typed and chosen on Launch, check. No widget: called in a thread, so that no key waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handreid_tui.launch.seeds import read_seeds
 from handreid_tui.launch.slurm.request import SlurmRequest
 from handreid_tui.settings import UserFile
 from handreid_tui.ui.screens.launch.form import ENTRIES, SLURM, of_field, read_entry, reason_against
-from handreid_tui.ui.screens.launch.request import Order
+from handreid_tui.ui.screens.launch.request import LaunchRequest
 from handreid_tui.ui.screens.launch.so_far import Result
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MOST = {"epochs": 1000, "images in a batch": 2048, "runs": 200}
 
 
 @dataclass(frozen=True)
-class Typed:
+class FormInput:
     """The texts of the fields by name, and the combinations: all, those chosen, and the user's own by name."""
 
     texts: Mapping[str, str]
@@ -37,7 +37,7 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Judged:
+class FormCheck:
     """Why fields are wrong ("" where they are not), and what the page comes to.
 
     order: None where something is wrong. config: that of the first run. configs: one for each run. count: how many
@@ -46,7 +46,7 @@ class Judged:
     """
 
     reasons: Mapping[str, str]
-    order: Order | None = None
+    order: LaunchRequest | None = None
     config: RunConfig | None = None
     configs: tuple[RunConfig, ...] = field(default=(), repr=False)
     count: str = ""
@@ -54,7 +54,7 @@ class Judged:
     problem: str = ""
 
 
-def judge(typed: Typed) -> Judged:
+def check_form(typed: FormInput) -> FormCheck:
     """The judgement of each field and of all together, but for what only the data can tell."""
     reasons = {entry.id: reason_against(entry, typed.texts[entry.id]) for entry in ENTRIES}
     try:
@@ -65,17 +65,17 @@ def judge(typed: Typed) -> Judged:
         settings = dict(typed.user.settings) | {key: values[0] for key, values in axes.items() if key not in grid}
         slurm = (typed.user.slurm or SlurmRequest()) if typed.texts["device"] == SLURM else None
         seeds, tags = read_seeds(typed.texts["seeds"]), typed.texts["tags"].replace(",", " ").split()
-        order = Order(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm, grid)
+        order = LaunchRequest(list(typed.chosen), seeds, settings, dict(typed.own), tags, slurm, grid)
         config, planned = order.first_config(), order.planned()
     except UserError as error:
-        return Judged(reasons, problem="" if any(reasons.values()) else of_field(error))
+        return FormCheck(reasons, problem="" if any(reasons.values()) else of_field(error))
     if any(reasons.values()):
-        return Judged(reasons, config=config)
+        return FormCheck(reasons, config=config)
     count = planned.count if planned.configs else ""
-    return Judged(reasons, order, config, tuple(planned.configs), count, _resolved(typed.names, order))
+    return FormCheck(reasons, order, config, tuple(planned.configs), count, _resolved(typed.names, order))
 
 
-def _resolved(names: tuple[str, ...], order: Order) -> dict[str, RunConfig]:
+def _resolved(names: tuple[str, ...], order: LaunchRequest) -> dict[str, RunConfig]:
     from engine.contract.config import resolve
 
     found = {}
@@ -85,18 +85,18 @@ def _resolved(names: tuple[str, ...], order: Order) -> dict[str, RunConfig]:
     return found
 
 
-def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
+def doubts(check: FormCheck, results: Mapping[str, Result]) -> list[str]:
     """What to ask before a launch, a sentence each: values out of any sensible range, and runs that exist already."""
-    order, config = judged.order, judged.config
+    order, config = check.order, check.config
     if order is None or config is None:
         return []
     found = []
-    wrong = dict.fromkeys(c.train.lr for c in judged.configs if not RATES[0] <= c.train.lr <= RATES[1])
+    wrong = dict.fromkeys(c.train.lr for c in check.configs if not RATES[0] <= c.train.lr <= RATES[1])
     found += [f"The learning rate is {rate:g}." for rate in wrong]
     sizes = {
-        "epochs": max((c.train.epochs for c in judged.configs), default=0),
-        "images in a batch": max((c.train.ids_per_batch * c.train.images_per_id for c in judged.configs), default=0),
-        "runs": len(judged.configs),
+        "epochs": max((c.train.epochs for c in check.configs), default=0),
+        "images in a batch": max((c.train.ids_per_batch * c.train.images_per_id for c in check.configs), default=0),
+        "runs": len(check.configs),
     }
     found += [f"There are {count} {name}." for name, count in sizes.items() if count > MOST[name]]
     existing = {
@@ -109,6 +109,6 @@ def doubts(judged: Judged, results: Mapping[str, Result]) -> list[str]:
     if existing:
         numbers = ", ".join(map(str, sorted(existing)[:8])) + (", …" if len(existing) > 8 else "")
         which = f"run {numbers}" if len(existing) == 1 else f"runs {numbers}"
-        total = len(judged.configs)
+        total = len(check.configs)
         found.append(f"{len(existing)} of {total} already exist with these settings and seeds: {which}.")
     return found
