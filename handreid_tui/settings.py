@@ -61,7 +61,9 @@ def read_user_file(path: Path = FILE) -> UserFile:
         return UserFile()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: save it as UTF-8 in your editor.") from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
     if unknown := set(raw) - {"places", "run", "combos", "slurm"}:
         raise UserError(

@@ -344,5 +344,7 @@ def _first_mistake(error: ValidationError) -> UserError:
         near = difflib.get_close_matches(key, setting_keys(), n=1)
         return UserError(f"There is no setting {key!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
     reason = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if mistake["type"] == "string_pattern_mismatch" and key in setting_keys():
+        reason = f"should be {setting_keys()[key]}"
     given = "" if isinstance(mistake["input"], dict) else f" {mistake['input']!r}"
     return UserError(f"{key}{given}: {reason}.", key if key in setting_keys() else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.data.split import steps_per_epoch
 from engine.machine.randomness import generator
 
 
@@ -21,7 +22,7 @@ class PKSampler:
         self.images = [torch.nonzero(target == each).flatten() for each in range(int(target.max()) + 1)]
         self.ids_per_batch, self.images_per_id, self.seed = ids_per_batch, images_per_id, seed
         self.batches_per_round = len(self.images) // ids_per_batch
-        self.steps_per_epoch = max(1, round(len(target) / (ids_per_batch * images_per_id)))
+        self.steps_per_epoch = steps_per_epoch(len(target), ids_per_batch, images_per_id)
 
     def batch(self, step: int) -> Tensor:
         """Positions [P * K] of the training images that make up the batch of `step`, identity by identity."""

@@ -165,6 +165,11 @@ def check_batch(split: Split, ids_per_batch: int, images_per_id: int) -> list[st
     return [f"{what}: a batch repeats them."]
 
 
+def steps_per_epoch(images: int, ids_per_batch: int, images_per_id: int) -> int:
+    """Steps of an optimizer in one epoch of so many training images."""
+    return max(1, round(images / (ids_per_batch * images_per_id)))
+
+
 def without(split: Split, bad: Mapping[str, str]) -> Split:
     """The split without the images named in `bad`, each named with its reason in a warning.
 

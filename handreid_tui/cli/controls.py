@@ -23,10 +23,17 @@ OPTIONS = {
 
 
 def with_option(message: str, setting: str) -> str:
-    """The sentence with the option of `setting` at its end; as it is where it is about no setting."""
+    """The sentence with the option of `setting` at its end; as it is where it is about no setting.
+
+    A question stays the last word: `There is no model x (--model). Did you mean y?`
+    """
     if not setting:
         return message
-    return f"{message.removesuffix('.')} ({OPTIONS.get(setting, f'--set {setting}=…')})."
+    option = OPTIONS.get(setting, f"--set {setting}=…")
+    before, stop, question = message.rpartition(". ")
+    if stop and question.endswith("?"):
+        return f"{before} ({option}). {question}"
+    return f"{message.removesuffix('.')} ({option})."
 
 
 def sentence(error: UserError) -> str:

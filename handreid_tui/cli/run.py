@@ -65,7 +65,8 @@ def run(
     check_place(settings, grid, on_slurm=slurm is not None)
     chosen = plan(combos, seeds, settings, places.runs, own, tell=say.print, grid=grid)
     say.print(chosen.headline, soft_wrap=True, markup=False)
-    for warning in chosen.warnings:
+    epochs_chosen = "train.epochs" in settings | (grid or {})  # then a few steps are what was asked for
+    for warning in filter(None, [*chosen.warnings, "" if epochs_chosen else chosen.few_steps]):
         say.print(f"Note: {warning}", style="yellow", soft_wrap=True, markup=False)
     if len(chosen.configs) > ASK_ABOVE:
         agree(f"Train {chosen.count}?", yes, "No run was created.")

@@ -20,7 +20,7 @@ from engine.contract.texts import check_texts
 from engine.data.cache_dir import cache_folder
 from engine.data.catalog import Split
 from engine.data.people import check_aspects
-from engine.data.split import check_batch, open_split
+from engine.data.split import check_batch, open_split, steps_per_epoch
 from engine.data.synthetic import demo_folder
 from engine.data.wording import count
 from handreid_tui.launch.devices import list_gpus, visible_gpus
@@ -30,12 +30,15 @@ from handreid_tui.launch.weights import check_weights
 from handreid_tui.runs import directory
 from handreid_tui.runs.select import find_run
 
+FEW_STEPS, ENOUGH_STEPS = 150, 200  # of a training on few images: 40 were too few for every system measured
+
 
 @dataclass(frozen=True)
 class LaunchPlan:
     """Runs to make, their splits (one for each distinct data section), and what a user should know before they start.
 
     grid: the settings with several values. equal: configurations left out because an earlier one trains the same.
+    few_steps: a note where the epochs are only a few steps, "" where they are not.
     """
 
     configs: list[RunConfig]
@@ -43,6 +46,7 @@ class LaunchPlan:
     warnings: list[str]
     grid: Axes = field(default_factory=dict)
     equal: int = 0
+    few_steps: str = ""
 
     @property
     def headline(self) -> str:
@@ -93,7 +97,8 @@ def plan(
             check_texts(config.combo, config.model.name, config.model.pretrained)
     if chosen[0].data.source == "synthetic" and not demo_folder(cache_folder()).is_dir():
         tell("Generating the synthetic hands, once …")
-    split_of = {data: open_split(data) for data in dict.fromkeys(config.data for config in chosen)}
+    asked = [config.data for config in chosen]
+    split_of = {data: open_split(data) for data in dict.fromkeys(asked)}
     warnings = _start_to_train(chosen) + [warning for split in split_of.values() for warning in split.warnings]
     batch_is_open = "train.ids_per_batch" not in settings | grid
     configs, batches = [], {}
@@ -110,7 +115,8 @@ def plan(
         configs.append(_named(config, split))
     for (_, ids_per_batch, images_per_id), split in batches.items():
         warnings += check_batch(split, ids_per_batch, images_per_id)
-    return LaunchPlan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal)
+    few_steps = _few_steps([(config, split_of[data]) for config, data in zip(configs, asked, strict=True)])
+    return LaunchPlan(configs, list(split_of.values()), list(dict.fromkeys(warnings)), grid, equal, few_steps)
 
 
 def resolve_all(
@@ -165,6 +171,22 @@ def _check_loss_settings(settings: dict[str, Any], configs: list[RunConfig]) -> 
         if key.startswith("prompts.") and not any(learns_texts(config.loss) for config in configs):
             chosen = ", ".join(dict.fromkeys(config.combo for config in configs))
             raise UserError(f"{key} is set, but no chosen combination ({chosen}) learns prompts, as clip_reid does.")
+
+
+def _few_steps(runs: list[tuple[RunConfig, Split]]) -> str:
+    """The note about the training with the fewest steps; `zero_shot` and 0 epochs train nothing."""
+    trainings = []
+    for config, split in runs:
+        train, images = config.train, len(split.train)
+        if config.loss and train.epochs:
+            each = steps_per_epoch(images, train.ids_per_batch, train.images_per_id)
+            trainings.append((train.epochs * each, train.epochs, each, images))
+    steps, epochs, each, images = min(trainings, default=(FEW_STEPS, 0, 1, 0))
+    if steps >= FEW_STEPS:
+        return ""
+    verb = "is" if epochs == 1 else "are"
+    what = f"{count(epochs, 'epoch')} {verb} only {count(steps, 'step')} on {count(images, 'training image')}"
+    return f"{what}: consider {-(-ENOUGH_STEPS // each)} epochs."
 
 
 def _with_paths(settings: dict[str, Any], runs: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 import engine
 from engine.contract.config import resolve, setting_keys
 from engine.contract.errors import UserError
+from engine.contract.models import check_model_name
 from handreid_tui.cli.controls import OPTIONS, sentence
 
 
@@ -21,6 +22,19 @@ def test_a_mistake_ends_with_its_option() -> None:
         resolve("ce", **{"train.warmup_epochs": -1})
     assert sentence(caught.value).endswith("(--set train.warmup_epochs=…).")
     assert sentence(UserError("No such run: 12.")) == "No such run: 12."
+
+
+def test_a_question_stays_behind_the_option() -> None:
+    with pytest.raises(UserError) as caught:
+        check_model_name("ViT-B-61")
+    assert sentence(caught.value) == "open_clip has no model 'ViT-B-61' (--model). Did you mean 'ViT-B-16'?"
+    assert sentence(UserError("No file. Its tags: a, b.", "model.name")) == "No file. Its tags: a, b (--model)."
+
+
+def test_a_pattern_is_told_in_words() -> None:
+    with pytest.raises(UserError) as caught:
+        resolve("ce", device="tpu")
+    assert sentence(caught.value) == "device 'tpu': should be auto, cpu, cuda or cuda:N (--device)."
 
 
 def test_every_option_is_of_a_setting() -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 SMALL = ["--model", "handreid-tiny", "--epochs", "2", "--ids-per-batch", "5", "--images-per-id", "3"]
 SMALL += ["--set", "threads=1", "--set", "data.trials=2", "--device", "cpu"]
@@ -219,3 +220,40 @@ def test_the_doctor_says_what_works(tmp_path: Path) -> None:
     assert by_name["torch"]["ok"]
     assert by_name["open_clip"]["ok"]
     assert {"python", "GPU", "hub", "runs", "cache", "database"} <= by_name.keys()
+
+
+def test_run_notes_a_few_steps_unless_the_epochs_were_chosen(hands: Path, tmp_path: Path) -> None:
+    def notes(*words: object) -> list[str]:  # so many runs are asked about before any is made
+        asked = ("run", "--combo", "ce", "--seed", "0-100", "--data", hands, "--model", "handreid-tiny", *words)
+        done = handreid(*asked, cwd=tmp_path, check=False)
+        assert done.returncode == 2 and "use --yes" in done.stderr
+        return [line for line in done.stderr.splitlines() if "steps" in line]
+
+    assert notes() == ["Note: 40 epochs are only 40 steps on 50 training images: consider 200 epochs."]
+    assert notes("--epochs", "40") == notes("--epochs", "40,50") == notes("--set", "train.epochs=40") == []
+    (tmp_path / "handreid.toml").write_text("[run]\ntrain.epochs = 40\n")
+    assert notes() == []
+
+
+def test_weights_in_several_files_are_imported_by_their_index_or_their_folder(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], hands: Path, tmp_path: Path
+) -> None:
+    [whole] = trained[0].glob("runs/0001-*/checkpoints/best/model.safetensors")
+    state, folder = load_file(whole), tmp_path / "shards"
+    folder.mkdir()
+    files = {name: f"model-0000{n % 2 + 1}-of-00002.safetensors" for n, name in enumerate(state)}
+    for file in set(files.values()):
+        save_file({name: state[name] for name in state if files[name] == file}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+    def scores(path: Path) -> list[float]:
+        small = ("--model", "handreid-tiny", "--data", hands, "--set", "device=cpu", "--set", "data.trials=2")
+        done = handreid("import", path, *small, "--json", cwd=tmp_path)
+        run = json.loads(done.stdout)
+        return [run[key] for key in ("rank1", "mAP", "mINP")]
+
+    assert scores(folder) == scores(index) == scores(whole)
+    for name, sentence in (("nowhere", "No such file or folder: nowhere."), (".", "contains no weights")):
+        refused = handreid("import", name, "--data", hands, cwd=tmp_path, check=False)
+        assert refused.returncode == 2 and sentence in refused.stderr and refused.stderr.count("\n") == 1

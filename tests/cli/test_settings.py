@@ -86,3 +86,9 @@ def test_an_encoder_is_written_into_a_folder_that_can_be(shared: Path, tmp_path:
     for folder in ("encoder", "not/there"):
         assert "cannot be written: name another folder with -o" in refused("export", "1", "-o", folder, cwd=shared)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_handreid_toml_that_cannot_be_read_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "handreid.toml").mkdir()
+    done = handreid("runs", cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (2, "Error: handreid.toml cannot be read: is a directory.\n")

@@ -25,6 +25,8 @@ from engine.evaluation.score import score
 from engine.evaluation.trained_model import load_trained
 from engine.model.pretrained import resize_positions
 from engine.model.reid_model import build_model
+from handreid_tui.cli import trained_run
+from handreid_tui.settings import Places
 from tests.support.training import small_config, train_in
 
 
@@ -117,6 +119,26 @@ def test_a_run_that_cannot_be_written_is_scored_all_the_same(
     scored = score(copy, DataConfig(source=str(hands), trials=2))
     assert scored.folder is None and scored.problem and 0 <= scored.summary["rank1"] <= 1
     assert obstacle != "a full disk" or not list((copy / "evaluations").iterdir())
+
+
+def test_that_a_result_cannot_be_saved_is_noted_before_the_work(
+    run: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "runs" / "0001-ce"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("evaluations"))
+    (copy / "evaluations").write_text("in the way")
+    work, noted = trained_run._engine, []
+
+    def engine(*words: str) -> str:
+        noted.append(capsys.readouterr().err)
+        return work(*words)
+
+    monkeypatch.setattr(trained_run, "_engine", engine)
+    trained_run.evaluate(Places(tmp_path / "runs.db", copy.parent), "1", {"source": str(hands), "trials": 2}, True)
+    printed = capsys.readouterr()
+    assert noted == [f"Note: {copy / 'evaluations'} cannot be written: the result is printed, not saved.\n"]
+    assert json.loads(printed.out)["folder"] is None and 0 <= json.loads(printed.out)["rank1"] <= 1
+    assert "not saved" not in printed.err
 
 
 def test_an_export_without_room_leaves_nothing(run: Path, tmp_path: Path) -> None:

@@ -60,3 +60,26 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match="no NVIDIA GPU"):
         check_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("combos", "settings", "note"),
+    [
+        (["ce"], {}, "40 epochs are only 40 steps on 50 training images: consider 200 epochs."),
+        (["zero_shot", "ce"], {}, "40 epochs are only 40 steps on 50 training images: consider 200 epochs."),
+        (["ce"], {"train.epochs": 1}, "1 epoch is only 1 step on 50 training images: consider 200 epochs."),
+        (["ce"], {"train.ids_per_batch": 5}, "40 epochs are only 80 steps on 50 training images: consider 100 epochs."),
+        (["ce"], {"train.ids_per_batch": 5, "train.epochs": 75}, ""),
+        (["ce"], {"train.epochs": 0}, ""),
+        (["zero_shot"], {}, ""),
+    ],
+)
+def test_a_few_steps_are_noted(hands: Path, combos: list[str], settings: dict[str, object], note: str) -> None:
+    asked = {"data.source": str(hands), "model.name": "handreid-tiny"} | settings
+    assert plan(combos, [0], asked, Path("runs")).few_steps == note
+
+
+def test_of_several_trainings_the_one_with_the_fewest_steps_is_noted(hands: Path) -> None:
+    asked = {"data.source": str(hands), "model.name": "handreid-tiny"}
+    found = plan(["ce"], [0, 1], asked, Path("runs"), grid={"train.epochs": [200, 30, 100]})
+    assert found.few_steps == "30 epochs are only 30 steps on 50 training images: consider 200 epochs."

@@ -198,6 +198,22 @@ async def test_an_empty_field_says_what_will_be_taken(nothing, tmp_path, monkeyp
         await shows(pilot, "auto: the first available")
 
 
+async def test_a_few_steps_are_noted_below_the_settings(nothing, hands):
+    async with opened(nothing) as (app, pilot):
+
+        def noted() -> str:
+            return " ".join(text_of(app).partition("1 run ·")[2].split())  # the line may be wrapped
+
+        await pilot.press("j", "space")
+        fields = app.screen.query_one(Form).fields
+        fields["data"].input.value, fields["model"].input.value = str(hands), "handreid-tiny"
+        await until(pilot, lambda: "! 40 epochs are only 40 steps on 50 training images: consider 200" in noted())
+        fields["epochs"].input.value = "41"
+        await until(pilot, lambda: "! 41 epochs are only 41 steps on 50" in noted())
+        fields["epochs"].input.value = "200"
+        await until(pilot, lambda: "steps" not in noted() and "11k Hands" in noted())
+
+
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_the_queue_is_there_while_something_waits(size, tmp_path):
     places = Places(tmp_path / "runs.db", tmp_path / "runs")

@@ -224,7 +224,13 @@ def export(
 
 
 def import_weights(
-    weights: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of a CLIP model or of its image tower.")],
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="Weights of a CLIP model or of its image tower: a file, the index of several, or their folder.",
+        ),
+    ],
     model: Annotated[
         str,
         typer.Option(
@@ -248,8 +254,8 @@ def import_weights(
     from engine.contract.config import parse_setting
     from handreid_tui.cli.run import run as train
 
-    if not weights.is_file():
-        raise UserError(f"No such file: {weights}.")
+    if not weights.exists():
+        raise UserError(f"No such file or folder: {weights}.")
     given = {"data.source": data, "data.subset": subset, "data.gallery": gallery, "model.name": model}
     settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     settings |= {"model.pretrained": str(weights)} | dict(parse_setting(each) for each in set or [])

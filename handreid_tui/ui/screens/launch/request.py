@@ -74,7 +74,7 @@ def headline(order: Order, runs: Path) -> str:
         return ""
     with naming_fields():
         planned = plan(order.combos, order.seeds, order.settings, runs, order.own, grid=order.grid)
-    warnings = [*_no_weights(planned.configs[0]), *planned.warnings]
+    warnings = filter(None, [*_no_weights(planned.configs[0]), *planned.warnings, planned.few_steps])
     return "  ".join([planned.headline.partition(" · ")[2], *(f"! {text}" for text in warnings)])
 
 
