@@ -14,7 +14,7 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path  # some milliseconds that most commands need not spend
 
     try:
-        return user_cache_path("handreid", appauthor=False)
+        return user_cache_path("handreid", appauthor=False).expanduser()  # an old platformdirs leaves `~`
     except RuntimeError:  # no HOME, and no entry for the user: a container, a service
         return folder_without_home() / "cache"
 

@@ -18,7 +18,12 @@ def log_file() -> Path:
     """`handreid.log` in the user's state folder."""
     from platformdirs import user_state_path
 
-    return user_state_path("handreid") / "handreid.log"
+    from engine.data.cache_dir import folder_without_home
+
+    try:
+        return user_state_path("handreid").expanduser() / "handreid.log"
+    except RuntimeError:  # no HOME, and no entry for the user
+        return folder_without_home() / "handreid.log"
 
 
 def log_bug(where: str) -> None:

@@ -22,7 +22,7 @@ HISTORIES = 100  # that are kept; the one left alone for longest goes first
 def default_file() -> Path:
     """`ui.json` in the user's configuration folder."""
     try:
-        return user_config_path("handreid", appauthor=False) / "ui.json"
+        return user_config_path("handreid", appauthor=False).expanduser() / "ui.json"
     except RuntimeError:  # no HOME, and no entry for the user
         return folder_without_home() / "ui.json"
 

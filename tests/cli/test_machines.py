@@ -19,6 +19,7 @@ import pytest
 
 from engine.data.cache_dir import cache_folder, folder_without_home
 from handreid_tui.runs.directory import left_out
+from handreid_tui.text.manager_log import log_file
 from handreid_tui.ui.preferences import default_file
 from tests.support.run_files import finish, make_run
 
@@ -30,11 +31,12 @@ def nobody(number: int) -> pwd.struct_passwd:
 
 
 def test_without_home_and_without_a_name_there_is_a_folder_for_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "HANDREID_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+    for name in ("HOME", "HANDREID_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     assert cache_folder().is_relative_to(folder_without_home())
     assert default_file().is_relative_to(folder_without_home())
+    assert log_file().is_relative_to(folder_without_home())
     monkeypatch.setenv("HANDREID_CACHE", "/elsewhere")
     assert cache_folder() == Path("/elsewhere")
 
