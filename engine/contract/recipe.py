@@ -101,7 +101,7 @@ START_RECIPE: Recipe = TINY_RECIPE | {
     "model.pretrained": SYNTHETIC,
     "model.image_size": 128,
     "model.branches": "parts",
-    "train.epochs": 60,
+    "train.epochs": 20,
     "train.lr": 1e-4,
     "augment.pad": 6,
     "augment.jitter": 0.2,

@@ -125,6 +125,10 @@ class HandreidApp(App[int]):
         else:
             self.notify(f"Saved {path}.", markup=False)
 
+    def on_load(self) -> None:
+        # From Python 3.12 on, Textual has tasks start at once: the first page would mount before it is on the stack.
+        asyncio.get_running_loop().set_task_factory(None)
+
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda theme: self.remembered.put("app", "theme", theme.name))
         self.screen.call_after_refresh(self.set_timer, 0.02, self._start)
