@@ -25,6 +25,21 @@ PREFIX = "branches."  # before the names of their values in a checkpoint
 TABLES = ("rows", "columns")  # of the spatial attention: a row for each relative shift
 
 
+def saved_branches(source: Path) -> dict[str, Tensor]:
+    """The values of the branches in a checkpoint `source`, by their names in the branches; empty where it has none."""
+    saved = read_state(weights_file(source))
+    return {name.removeprefix(PREFIX): value for name, value in saved.items() if name.startswith(PREFIX)}
+
+
+def load_branches(branches: nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    """Give `branches` the values `state` of `source`, if there are any. Raises UserError where they do not fit."""
+    own = branches.state_dict()
+    if state and (own.keys() != state.keys() or any(state[name].shape != own[name].shape for name in own)):
+        raise UserError(f"{source} contains branches of another model: choose the model that they belong to.")
+    if state:
+        branches.load_state_dict(state)
+
+
 class Branch(nn.Module):
     """Attention, a stage of its own, attention again, and the mean over the map: [B, C]."""
 
@@ -94,17 +109,11 @@ class Branches(nn.Module):
 
         Raises UserError where they are of another model.
         """
-        saved = read_state(weights_file(source))
-        state = {name.removeprefix(PREFIX): value for name, value in saved.items() if name.startswith(PREFIX)}
-        if not state:
-            return
-        own = self.state_dict()
+        state, own = saved_branches(source), self.state_dict()
         for name in own.keys() & state.keys():
             if name.endswith(TABLES) and len(state[name]) != len(own[name]):
                 state[name] = resize_shifts(state[name], len(own[name]))
-        if own.keys() != state.keys() or any(state[name].shape != own[name].shape for name in own):
-            raise UserError(f"{source} contains branches of another model: choose the model that they belong to.")
-        self.load_state_dict(state)
+        load_branches(self, state, source)
 
     def _remember(self, stage: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._seen = (arguments, named)

@@ -15,10 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.contract.errors import UserError
-from engine.model.branches import PREFIX, last_stage, patch_grid
-from engine.model.pretrained import weights_file
-from engine.model.weight_files import read_state
+from engine.model.branches import last_stage, load_branches, patch_grid, saved_branches
 from engine.model.whitening import Whitening
 
 GRID = 2  # places a side
@@ -57,13 +54,7 @@ class Parts(nn.Module):
 
         Raises UserError where it is of another model.
         """
-        saved = read_state(weights_file(source))
-        state = {name.removeprefix(PREFIX): value for name, value in saved.items() if name.startswith(PREFIX)}
-        own = self.state_dict()
-        if state and (own.keys() != state.keys() or any(state[name].shape != own[name].shape for name in own)):
-            raise UserError(f"{source} contains branches of another model: choose the model that they belong to.")
-        if state:
-            self.load_state_dict(state)
+        load_branches(self, saved_branches(source), source)
 
     def _remember(self, stage: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
         self._seen = (arguments[0], output)
